@@ -1,0 +1,133 @@
+"""From raw files to a `datasets` folder: `tokens` and `tags` of train, validation and test, and a manifest."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from pathlib import Path
+
+from hyperloader.corpora.manifests import read_manifest
+from hyperloader.corpora.prepared import (
+    FORMAT_VERSION,
+    MANIFEST,
+    SPLITS,
+    PreparedCorpus,
+    load_corpus,
+    slot_type,
+    slot_types,
+)
+from hyperloader.corpora.readers import Sentence, read_split
+from hyperloader.corpora.registry import Corpus, get_corpus
+from hyperloader.corpora.splits import hold_out
+from hyperloader.errors import CorpusError
+from hyperloader.files import replacing_folder, sha256, write_json
+
+__all__ = ["PreparedCorpus", "load_corpus", "prepare"]
+
+
+def prepare(corpus: Corpus | str, raw_folder: str | Path, folder: str | Path, seed: int = 42) -> Path:
+    """Read the raw files of a corpus and store it as a `datasets.DatasetDict` with a `manifest.json`.
+
+    The features are `tokens` (list of string) and `tags` (list of ClassLabel: `O`, then the BIO tags of all splits,
+    sorted). The folder appears whole or not at all; the same input gives the same bytes.
+
+    Args:
+        corpus: a corpus or its name.
+        raw_folder: where `fetch` or `generate` put its files.
+        folder: to write; a prepared corpus that is there is replaced.
+        seed: of the held-out validation part, and later of fractions.
+
+    Returns:
+        `folder`.
+
+    Raises:
+        CorpusError: the raw files are missing, damaged, or not those that were fetched; or `folder` is in use.
+    """
+    corpus, folder = get_corpus(corpus), Path(folder)
+    if folder.exists() and not (folder / MANIFEST).is_file() and (not folder.is_dir() or any(folder.iterdir())):
+        raise CorpusError("is there and is not a prepared corpus", file=folder, remedy="choose another --folder")
+    sources = _checked_sources(corpus, Path(raw_folder))
+    splits = _splits(corpus, Path(raw_folder), seed)
+    tags = ["O", *sorted({tag for part in splits.values() for sentence in part for tag in sentence.tags} - {"O"})]
+    with replacing_folder(folder) as temporary:
+        _save(splits, tags, temporary)
+        manifest = {
+            "corpus": corpus.name,
+            "title": corpus.title,
+            "format_version": FORMAT_VERSION,
+            "seed": seed,
+            "sources": sources,
+            "sentences": {split: len(part) for split, part in splits.items()},
+            "longest_sentence": max(len(sentence.tokens) for part in splits.values() for sentence in part),
+            "slot_types": len({slot for part in splits.values() for slot in slot_types(part)}),
+            "spans": {split: _spans(part) for split, part in splits.items()},
+            "tags": tags,
+            "checksum": _content_checksum(splits),
+            "files": {str(p.relative_to(temporary)): sha256(p) for p in sorted(temporary.glob("*/*.arrow"))},
+        }
+        write_json(temporary / MANIFEST, manifest)
+    return folder
+
+
+def _checked_sources(corpus: Corpus, raw_folder: Path) -> list[dict]:
+    """Path, SHA-256 and provenance of each raw file, after comparing it with what was fetched or generated."""
+    entries = read_manifest(corpus, raw_folder)
+    for file in corpus.files:
+        path = raw_folder / file.path
+        if not path.is_file() or sha256(path) != entries[file.path].sha256:
+            verb = "generate" if entries[file.path].provenance == "generated" else "fetch"
+            raise CorpusError(
+                f"missing, or not as `hyperloader corpora {verb}` left it",
+                file=path,
+                remedy=f"run: hyperloader corpora {verb} {corpus.name} --folder {raw_folder}",
+            )
+    return [
+        {"path": entry.path, "sha256": entry.sha256, "provenance": entry.provenance}
+        for entry in (entries[file.path] for file in corpus.files)
+    ]
+
+
+def _splits(corpus: Corpus, raw_folder: Path, seed: int) -> dict[str, list[Sentence]]:
+    splits = {split: read_split(corpus, raw_folder, split) for split in corpus.splits}
+    if corpus.held_out_validation is not None:
+        published = splits["train"]
+        train, validation = hold_out(len(published), corpus.held_out_validation, seed)
+        splits["train"] = [published[index] for index in train]
+        splits["validation"] = [published[index] for index in validation]
+    return {split: splits[split] for split in SPLITS}
+
+
+def _save(splits: dict[str, list[Sentence]], tags: list[str], folder: Path) -> None:
+    from datasets import ClassLabel, Dataset, DatasetDict, Features, List, Value, disable_progress_bars
+
+    disable_progress_bars()  # a second's work
+    number = {tag: index for index, tag in enumerate(tags)}
+    features = Features({"tokens": List(Value("string")), "tags": List(ClassLabel(names=tags))})
+    datasets = DatasetDict()
+    for split, part in splits.items():
+        columns = {
+            "tokens": [list(sentence.tokens) for sentence in part],
+            "tags": [[number[tag] for tag in sentence.tags] for sentence in part],
+        }
+        # an explicit fingerprint: the default one is random, and is stored
+        datasets[split] = Dataset.from_dict(columns, features=features).select_columns(
+            ["tokens", "tags"], new_fingerprint=_content_checksum({split: part})[:16]
+        )
+    datasets.save_to_disk(folder)
+
+
+def _spans(sentences: list[Sentence]) -> dict[str, int]:
+    """How often each slot type begins, most frequent first; types that only continue (stray `I-`) count 0."""
+    begins = Counter({slot: 0 for slot in slot_types(sentences)})
+    begins.update(slot_type(tag) for sentence in sentences for tag in sentence.tags if tag.startswith("B-"))
+    return dict(sorted(begins.items(), key=lambda item: (-item[1], item[0])))
+
+
+def _content_checksum(splits: dict[str, list[Sentence]]) -> str:
+    """SHA-256 over tokens and tags of all splits, whatever the encoding on disk."""
+    digest = hashlib.sha256()
+    for split, part in splits.items():
+        for sentence in part:
+            digest.update(json.dumps([split, sentence.tokens, sentence.tags]).encode() + b"\n")
+    return digest.hexdigest()

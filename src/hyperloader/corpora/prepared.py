@@ -1,0 +1,139 @@
+"""Read a prepared corpus back, whole or a fraction of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from hyperloader.corpora.readers import Sentence
+from hyperloader.corpora.registry import CORPORA
+from hyperloader.corpora.splits import subset
+from hyperloader.errors import CorpusError, UserError
+from hyperloader.files import read_json, sha256
+
+SPLITS = ("train", "validation", "test")
+MANIFEST = "manifest.json"
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True)
+class PreparedCorpus:
+    """A corpus ready for training.
+
+    Attributes:
+        name: in the registry.
+        title: as in the paper.
+        labels: BIO tags over all splits, `O` first.
+        train: sentences of the chosen fraction.
+        validation: sentences of the chosen fraction.
+        test: all sentences.
+        train_label_types: slot types in `train`, sorted.
+        checksum: SHA-256 over tokens and tags of all splits at 100 %.
+        percent: of train and validation.
+    """
+
+    name: str
+    title: str
+    labels: tuple[str, ...]
+    train: list[Sentence]
+    validation: list[Sentence]
+    test: list[Sentence]
+    train_label_types: tuple[str, ...]
+    checksum: str
+    percent: float
+
+
+def slot_type(tag: str) -> str:
+    """The slot type of a `B-` or `I-` tag."""
+    return tag[2:]
+
+
+def slot_types(sentences: list[Sentence]) -> tuple[str, ...]:
+    """The slot types that occur in `sentences`, sorted, without `O`."""
+    return tuple(sorted({slot_type(tag) for sentence in sentences for tag in sentence.tags if tag != "O"}))
+
+
+def load_corpus(folder: str | Path, percent: float = 100) -> PreparedCorpus:
+    """Read a folder that `prepare` wrote.
+
+    Args:
+        folder: of the prepared corpus.
+        percent: of train and validation to keep, in (0, 100]; nested, drawn with the seed of preparation.
+
+    Raises:
+        CorpusError: the folder is missing or damaged, or `percent` is out of range.
+    """
+    folder = Path(folder)
+    manifest = read_prepared_manifest(folder)
+    splits = {split: _read_split(folder, split, manifest) for split in SPLITS}
+    for split in ("train", "validation"):
+        splits[split] = [splits[split][index] for index in subset(len(splits[split]), percent, manifest["seed"])]
+    return PreparedCorpus(
+        name=manifest["corpus"],
+        title=manifest["title"],
+        labels=tuple(manifest["tags"]),
+        **splits,
+        train_label_types=slot_types(splits["train"]),
+        checksum=manifest["checksum"],
+        percent=percent,
+    )
+
+
+def read_prepared_manifest(folder: str | Path) -> dict:
+    """The manifest of a prepared corpus.
+
+    Args:
+        folder: of the prepared corpus, or its `manifest.json`.
+
+    Raises:
+        CorpusError: there is none, or it is damaged.
+    """
+    path = Path(folder)
+    path = path if path.name == MANIFEST else path / MANIFEST
+    try:
+        manifest = read_json(path)
+    except (UserError, OSError):
+        raise CorpusError("not a prepared corpus", file=path, remedy=_remedy(path.parent)) from None
+    keys = {
+        "format_version",
+        "corpus",
+        "title",
+        "seed",
+        "tags",
+        "checksum",
+        "sentences",
+        "slot_types",
+        "spans",
+        "sources",
+        "files",
+    }
+    missing = keys - manifest.keys() if isinstance(manifest, dict) else keys
+    if missing:
+        message = f"not the manifest of a prepared corpus: {', '.join(sorted(missing))} missing"
+        raise CorpusError(message, file=path, remedy=_remedy(path.parent))
+    if manifest["format_version"] != FORMAT_VERSION:
+        message = f"format version {manifest['format_version']}, expected {FORMAT_VERSION}"
+        raise CorpusError(message, file=path, remedy=_remedy(path.parent))
+    return manifest
+
+
+def _read_split(folder: Path, split: str, manifest: dict) -> list[Sentence]:
+    # pyarrow alone, since importing `datasets` takes seconds; the checksum stands for its other safeguards
+    import pyarrow
+
+    sentences: list[Sentence] = []
+    names = manifest["tags"]
+    for file in (file for file in manifest["files"] if file.startswith(f"{split}/")):
+        path = folder / file
+        if not path.is_file() or sha256(path) != manifest["files"][file]:
+            raise CorpusError("missing or damaged", file=path, remedy=_remedy(folder))
+        with pyarrow.memory_map(str(path)) as source:
+            table = pyarrow.ipc.open_stream(source).read_all()
+        for tokens, tags in zip(table["tokens"].to_pylist(), table["tags"].to_pylist(), strict=True):
+            sentences.append(Sentence(tuple(tokens), tuple(names[tag] for tag in tags)))
+    return sentences
+
+
+def _remedy(folder: Path) -> str:
+    name = folder.name if folder.name in CORPORA else "NAME"
+    return f"run: hyperloader corpora prepare {name} --folder {folder}"

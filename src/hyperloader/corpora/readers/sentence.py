@@ -1,0 +1,67 @@
+"""A tagged sentence, and the checks that all readers share."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+from hyperloader.errors import CorpusError
+
+# a bare `O` or `I` as a slot type could not be told from the tag in sBIO
+_TAG = re.compile(r"O|[BI]-(?![OI]$)\S+")
+
+
+class Sentence(NamedTuple):
+    """Words and their BIO tags (`O`, `B-type`, `I-type`), as many of one as of the other."""
+
+    tokens: tuple[str, ...]
+    tags: tuple[str, ...]
+
+
+def read_lines(path: Path) -> list[str]:
+    """The lines of a UTF-8 text file, without line ends (LF or CRLF) and byte order mark.
+
+    Raises:
+        CorpusError: the file is missing, empty, not UTF-8, or holds a NUL character.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise CorpusError(f"cannot be read ({error.strerror})", file=path) from None
+    if not data.strip():
+        raise CorpusError("the file is empty, expected sentences", file=path)
+    if b"\0" in data:
+        line = data.count(b"\n", 0, data.index(b"\0")) + 1
+        raise CorpusError("NUL character, expected text", file=path, line=line)
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise CorpusError("not valid UTF-8", file=path, line=line) from None
+    lines = text.split("\n")
+    if not lines[-1]:
+        lines.pop()
+    return [line.removesuffix("\r") for line in lines]
+
+
+def check_tag(tag: str, path: Path, line: int) -> str:
+    """`tag` itself, if it is `O`, `B-type` or `I-type`.
+
+    Raises:
+        CorpusError: it is not.
+    """
+    if not _TAG.fullmatch(tag):
+        raise CorpusError(f"tag {tag!r}, expected O, B-type or I-type without blanks", file=path, line=line)
+    return tag
+
+
+def check_token(token: str, path: Path, line: int) -> str:
+    """`token` itself, if it is one word.
+
+    Raises:
+        CorpusError: it is empty or holds a blank.
+    """
+    if len(token.split()) != 1 or token != token.strip():
+        raise CorpusError(f"token {token!r}, expected one word without blanks", file=path, line=line)
+    return token

@@ -1,0 +1,242 @@
+"""Fetching against a real HTTP server on the loopback interface: order, checksums, retries, archives, mirrors."""
+
+import hashlib
+import io
+import json
+import threading
+import zipfile
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from hyperloader.corpora import web
+from hyperloader.corpora.checksum import Checksum
+from hyperloader.corpora.download import fetch
+from hyperloader.corpora.generated import generate
+from hyperloader.corpora.registry import Address, Corpus, RawFile
+from hyperloader.errors import CorpusError, DownloadError
+
+TEXT = b"O\ta\nB-x\tb\n\n"
+
+
+class Server(ThreadingHTTPServer):
+    """Answers each path with what `answers` holds for it: bytes, a status, a list of them, or None to break off."""
+
+    daemon_threads = True
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.answers, self.asked = {}, []
+
+    def url(self, path):
+        return f"http://127.0.0.1:{self.server_port}/{path}"
+
+
+class Handler(BaseHTTPRequestHandler):
+    def do_GET(self):
+        path = self.path.lstrip("/")
+        self.server.asked.append(path)
+        answer = self.server.answers.get(path, 404)
+        if isinstance(answer, list):
+            answer = answer.pop(0)
+        broken_off = answer is None
+        body = b"half" if broken_off else answer if isinstance(answer, bytes) else b""
+        self.send_response(answer if isinstance(answer, int) else 200)
+        self.send_header("Content-Length", "1000" if broken_off else str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+        self.close_connection = True
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def server(monkeypatch):
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.delenv("HYPERLOADER_MIRROR", raising=False)
+    monkeypatch.setattr(web.time, "sleep", lambda _: None)
+    server = Server()
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+def sha(data):
+    return hashlib.sha256(data).hexdigest()
+
+
+def corpus(*files):
+    return Corpus("tiny", "Tiny", "", "", "", "", "bio", "", files, {"train": "t/train.bio", "test": "t/train.bio"})
+
+
+def raw(*addresses, path="t/train.bio", accepted=None):
+    return RawFile(path, accepted or (Checksum(sha(TEXT)),), addresses)
+
+
+def entries(manifest):
+    return json.loads(manifest.read_text())["files"]
+
+
+def everything(folder):
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+def zipped(members):
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return data.getvalue()
+
+
+def test_addresses_are_tried_in_order_until_one_is_right(server, tmp_path):
+    server.answers = {"wrong": b"O\tc\n\n", "right": TEXT, "unneeded": TEXT}
+    addresses = [Address(server.url(path)) for path in ("missing", "wrong", "right", "unneeded")]
+    manifest = fetch(corpus(raw(*addresses)), tmp_path)
+    assert server.asked == ["missing", "wrong", "right"]
+    assert (tmp_path / "t/train.bio").read_bytes() == TEXT
+    assert entries(manifest) == [
+        {"path": "t/train.bio", "sha256": sha(TEXT), "bytes": len(TEXT), "origin": server.url("right"), "provenance": "official"}
+    ]
+
+
+def test_a_second_fetch_asks_nobody_and_changes_nothing(server, tmp_path):
+    server.answers = {"right": TEXT}
+    tiny = corpus(raw(Address(server.url("right"))))
+    before = fetch(tiny, tmp_path).read_bytes()
+    assert fetch(tiny, tmp_path).read_bytes() == before
+    assert server.asked == ["right"]
+
+
+def test_a_damaged_file_is_fetched_again(server, tmp_path):
+    server.answers = {"right": TEXT}
+    tiny = corpus(raw(Address(server.url("right"))))
+    fetch(tiny, tmp_path)
+    (tmp_path / "t/train.bio").write_bytes(TEXT[:-5])
+    fetch(tiny, tmp_path)
+    assert (tmp_path / "t/train.bio").read_bytes() == TEXT
+
+
+def test_a_file_put_there_by_hand_is_kept(server, tmp_path):
+    (tmp_path / "t").mkdir()
+    (tmp_path / "t/train.bio").write_bytes(TEXT)
+    manifest = fetch(corpus(raw(Address(server.url("any")))), tmp_path)
+    assert entries(manifest)[0]["origin"] == "in place"
+    assert server.asked == []
+
+
+def test_when_all_sources_fail_one_error_says_it_all_and_nothing_is_left(server, tmp_path):
+    server.answers = {"wrong": b"something else", "forbidden": 403}
+    tiny = corpus(raw(*(Address(server.url(path)) for path in ("missing", "wrong", "forbidden"))))
+    with pytest.raises(DownloadError) as caught:
+        fetch(tiny, tmp_path / "raw")
+    message = str(caught.value)
+    for part in ("Tiny", "t/train.bio", server.url("missing"), "404", server.url("wrong"), "wrong checksum", "403"):
+        assert part in message
+    for remedy in ("HYPERLOADER_MIRROR", "by hand", "demo"):
+        assert remedy in caught.value.remedy
+    assert "\n" not in message
+    assert everything(tmp_path) == []
+    assert server.asked == ["missing", "wrong", "forbidden"]
+
+
+def test_a_server_in_trouble_is_asked_again(server, tmp_path):
+    server.answers = {"busy": [503, None, TEXT]}
+    fetch(corpus(raw(Address(server.url("busy")))), tmp_path)
+    assert server.asked == ["busy"] * 3
+
+
+def test_a_broken_download_never_gets_the_name(server, tmp_path):
+    server.answers = {"broken": None, "right": TEXT}
+    fetch(corpus(raw(Address(server.url("broken")), Address(server.url("right")))), tmp_path)
+    assert server.asked == ["broken"] * 3 + ["right"]
+    assert (tmp_path / "t/train.bio").read_bytes() == TEXT
+
+
+def test_no_server_at_all(server, tmp_path):
+    with pytest.raises(DownloadError, match="no connection"):
+        fetch(corpus(raw(Address("http://127.0.0.1:1/x"))), tmp_path)
+
+
+def test_members_of_an_archive_downloaded_once(server, tmp_path):
+    archive = zipped({"top/t/train": TEXT, "top/t/test": TEXT, "__MACOSX/t/train": b"x"})
+    server.answers = {"a.zip": archive}
+    address = {part: Address(server.url("a.zip"), f"t/{part}", sha(archive)) for part in ("train", "test")}
+    fetch(corpus(raw(address["train"]), raw(address["test"], path="t/test.bio")), tmp_path)
+    assert everything(tmp_path) == ["t/test.bio", "t/train.bio", "tiny.json"]
+    assert server.asked == ["a.zip"]
+
+
+@pytest.mark.parametrize(
+    ("archive", "checksum", "cause"),
+    [
+        (zipped({"t/other": TEXT}), "", "0 members"),
+        (zipped({"a/t/train": TEXT, "b/t/train": TEXT}), "", "2 members"),
+        (zipped({"t/train": b"other"}), "", "wrong checksum"),
+        (zipped({"t/train": TEXT}), sha(b""), "wrong checksum of the archive"),
+        (zipped({"t/train": TEXT})[:-30], "", "damaged archive"),
+        (b"no archive", "", "damaged archive"),
+    ],
+)
+def test_an_unusable_archive_leads_to_the_next_address(server, tmp_path, archive, checksum, cause):
+    server.answers = {"a.zip": archive, "right": TEXT}
+    from_archive = Address(server.url("a.zip"), "t/train", checksum)
+    with pytest.raises(DownloadError, match=cause):
+        fetch(corpus(raw(from_archive)), tmp_path)
+    fetch(corpus(raw(from_archive, Address(server.url("right")))), tmp_path)
+    assert (tmp_path / "t/train.bio").read_bytes() == TEXT
+
+
+def test_line_ends_of_a_copy_are_made_those_of_the_original(server, tmp_path):
+    server.answers = {"copy": TEXT.rstrip(b"\n").replace(b"\n", b"\r\n")}
+    accepted = (Checksum(sha(TEXT), normalise=True),)
+    fetch(corpus(raw(Address(server.url("copy")), accepted=accepted)), tmp_path)
+    assert (tmp_path / "t/train.bio").read_bytes() == TEXT
+
+
+@pytest.fixture
+def mirror(tmp_path):
+    path = tmp_path / "mirror/corpora/t/train.bio"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(TEXT)
+    return tmp_path / "mirror"
+
+
+@pytest.mark.parametrize("by_environment", [True, False])
+def test_the_mirror_comes_first_and_its_place_stays_private(server, tmp_path, mirror, monkeypatch, by_environment):
+    tiny = corpus(raw(Address(server.url("right"))))
+    if by_environment:
+        monkeypatch.setenv("HYPERLOADER_MIRROR", str(mirror))
+    manifest = fetch(tiny, tmp_path / "raw", None if by_environment else mirror)
+    assert entries(manifest)[0]["origin"] == "mirror"
+    assert str(tmp_path) not in manifest.read_text()
+    assert server.asked == []
+
+
+def test_a_damaged_mirror_file_leads_to_the_network(server, tmp_path, mirror):
+    (mirror / "corpora/t/train.bio").write_bytes(TEXT[:3])
+    server.answers = {"right": TEXT}
+    manifest = fetch(corpus(raw(Address(server.url("right")))), tmp_path / "raw", mirror)
+    assert entries(manifest)[0]["origin"] == server.url("right")
+
+
+def test_a_rebuilt_file_is_accepted_and_recorded_as_such(server, tmp_path, mirror):
+    accepted = (Checksum("0" * 40, "git-blob-sha1"), Checksum(sha(TEXT), provenance="rebuilt"))
+    manifest = fetch(corpus(raw(accepted=accepted)), tmp_path / "raw", mirror)
+    assert entries(manifest)[0]["provenance"] == "rebuilt"
+
+
+def test_a_mirror_that_does_not_exist(server, tmp_path):
+    with pytest.raises(DownloadError, match=r"nowhere/corpora: the mirror has no such folder.*contains corpora/"):
+        fetch("atis", tmp_path / "raw", tmp_path / "nowhere")
+    assert everything(tmp_path) == []
+
+
+def test_generated_files_are_not_overwritten(server, tmp_path):
+    generate("atis", tmp_path)
+    before = everything(tmp_path)
+    with pytest.raises(CorpusError, match="describes a generated corpus"):
+        fetch("atis", tmp_path)
+    assert everything(tmp_path) == before
