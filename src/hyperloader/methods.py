@@ -1,0 +1,126 @@
+"""What a method is, which methods there are, and HyperLoader itself.
+
+A method is a folder with a `method.py` that defines `METHOD`. The folders of `baselines/` are found by themselves, and so are
+those of every folder named in the environment variable `HYPERLOADER_METHODS` (separated as in `PATH`): adding a
+method is adding a folder. `method.py` imports torch only inside `build`, so that listing methods stays cheap.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from pydantic import PositiveInt
+
+from hyperloader.errors import SettingsError
+from hyperloader.settings import Settings, validate
+
+if TYPE_CHECKING:
+    from transformers import T5ForConditionalGeneration
+
+    from hyperloader.task_model import TaskModel
+
+
+class Method:
+    """One column of the paper's tables: how to build its model on a backbone.
+
+    Attributes:
+        name: the name of its folder, used in settings and paths.
+        title: its name in the paper's tables, the key into `workflow/published/`.
+        backbone: the kind of backbone that it sits on.
+        multitask: one run for all corpora, or one run for each.
+        Settings: its hyper-parameters with the published values as defaults.
+    """
+
+    name: str
+    title: str
+    backbone: Literal["t5", "bert"] = "t5"
+    multitask: bool = True
+    Settings: ClassVar[type[Settings]] = Settings
+
+    def settings(self, values: dict) -> Settings:
+        """Check settings that differ from the defaults."""
+        return validate(self.Settings, values, f"settings of method {self.name}")
+
+    def build(self, backbone: T5ForConditionalGeneration, tasks: tuple[str, ...], settings: Settings) -> TaskModel:
+        """Attach this method to a loaded backbone.
+
+        Args:
+            backbone: a T5 with its pre-trained weights; the model keeps it and changes its modules.
+            tasks: the names of the tasks that the model will know.
+            settings: an instance of this method's `Settings`.
+        """
+        raise TypeError(f"method {self.name} has no build()")
+
+
+class HyperLoaderSettings(Settings):
+    """Sizes of the hypernetwork (section 3.5) and of what it generates (sections 3.2 and 3.4).
+
+    The defaults are those of the published runs, whose task embedding had 64 numbers; the paper's text says 512,
+    which the recipe `paper` sets.
+    """
+
+    task_dim: PositiveInt = 64
+    layer_dim: PositiveInt = 64
+    position_dim: PositiveInt = 64
+    hidden_dim: PositiveInt = 128
+    embedding_dim: PositiveInt = 64
+    reduction_factor: PositiveInt = 32
+    lora_rank: PositiveInt = 8
+
+
+class HyperLoader(Method):
+    """Adapters, LoRA matrices and layer norms generated per task, layer and position (arXiv 2407.01411)."""
+
+    name = "hyperloader"
+    title = "HyperLoader"
+    Settings = HyperLoaderSettings
+
+    def build(self, backbone, tasks, settings):
+        from hyperloader.hypernetwork import Sizes
+        from hyperloader.task_model import HypernetworkT5
+
+        sizes = Sizes(**settings.model_dump(exclude={"reduction_factor"}), bottleneck=backbone.config.d_model // settings.reduction_factor)
+        return HypernetworkT5(backbone, tasks, sizes)
+
+
+def method_folders() -> list[Path]:
+    """Where methods are looked for: `baselines/`, then the folders of `HYPERLOADER_METHODS`."""
+    package = Path(__file__).resolve().parent
+    # beside the package in an installed wheel, at the top level in a checkout
+    builtin = next((path for path in (package / "baselines", package.parents[1] / "baselines") if path.is_dir()), None)
+    extra = [Path(path) for path in os.environ.get("HYPERLOADER_METHODS", "").split(os.pathsep) if path]
+    return ([builtin] if builtin else []) + extra
+
+
+@cache
+def methods() -> dict[str, Method]:
+    """All methods by name, HyperLoader first."""
+    found: dict[str, Method] = {HyperLoader.name: HyperLoader()}
+    for folder in method_folders():
+        for path in sorted(folder.glob("*/method.py")):
+            name = path.parent.name
+            if name in found:
+                raise SettingsError(f"there are two methods named '{name}'", file=path, remedy="rename one of the folders")
+            spec = importlib.util.spec_from_file_location(f"hyperloader_method_{name}", path)
+            module = importlib.util.module_from_spec(spec)
+            spec.loader.exec_module(module)
+            if not isinstance(getattr(module, "METHOD", None), Method):
+                raise SettingsError("does not define METHOD, an instance of hyperloader.methods.Method", file=path)
+            module.METHOD.name = name
+            found[name] = module.METHOD
+    return found
+
+
+def get_method(name: str) -> Method:
+    """The method of that name.
+
+    Raises:
+        SettingsError: there is none; names those there are.
+    """
+    if name not in methods():
+        raise SettingsError(f"unknown method '{name}'", remedy=f"known methods: {', '.join(methods())}")
+    return methods()[name]

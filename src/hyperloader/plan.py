@@ -1,0 +1,121 @@
+"""From the configuration to the list of runs: which there are, where each lives, and all that decides it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+
+from hyperloader.corpora.registry import CORPORA, get_corpus
+from hyperloader.errors import SettingsError
+from hyperloader.methods import get_method
+from hyperloader.settings import BackboneSettings, Config, PretrainedBackbone, Recipe, RunSettings, Scale, read_yaml, validate
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training: method x corpora x fraction x seed."""
+
+    scale: str
+    recipe: str
+    method: str
+    corpora: tuple[str, ...]
+    percent: float
+    seed: int
+
+    @property
+    def tasks(self) -> str:
+        """The corpora as one name: `all`, or their names joined by `+`."""
+        return "all" if self.corpora == tuple(CORPORA) else "+".join(self.corpora)
+
+    @property
+    def path(self) -> str:
+        """The run's folder below `results/`."""
+        return f"{self.scale}/runs/{self.recipe}/{self.method}/{self.tasks}/{self.percent:g}/seed{self.seed}"
+
+
+class Plan:
+    """All runs of one configuration, at any scale.
+
+    Args:
+        config: what to reproduce.
+        folder: the folder of `scales/` and `recipes/`.
+    """
+
+    def __init__(self, config: Config, folder: str | Path = "config"):
+        self.config, self.folder = config, Path(folder)
+        for name in config.corpora:
+            get_corpus(name)
+        for name in (*config.methods, *config.settings):
+            get_method(name)
+        for key in ("corpora", "methods", "fractions", "seeds"):
+            values = getattr(config, key)
+            if len(set(values)) < len(values):
+                raise SettingsError(f"'{key}' names something twice: {values}")
+        # the registry's order is the paper's, so that the order in a config changes no result
+        self.corpora = tuple(name for name in CORPORA if name in config.corpora)
+        self.recipe: Recipe = read_yaml(Recipe, self.folder / "recipes" / f"{config.recipe}.yaml")
+
+    @classmethod
+    def of(cls, values: dict, folder: str | Path = "config") -> Plan:
+        """Check a configuration read from `config.yaml` (with whatever was overridden) and plan it."""
+        return cls(validate(Config, values, Path(folder) / "config.yaml"), folder)
+
+    def scales(self) -> list[str]:
+        """Names of the known scales."""
+        return sorted(path.stem for path in (self.folder / "scales").glob("*.yaml"))
+
+    def scale(self, name: str) -> Scale:
+        """The settings of a scale.
+
+        Raises:
+            SettingsError: unknown scale, or its file is not valid.
+        """
+        if name not in self.scales():
+            close = get_close_matches(name, self.scales(), n=1)
+            hint = f"did you mean '{close[0]}'? " if close else ""
+            raise SettingsError(f"unknown scale '{name}'", remedy=f"{hint}known scales: {', '.join(self.scales())}")
+        return read_yaml(Scale, self.folder / "scales" / f"{name}.yaml")
+
+    def runs(self, scale: str, fractions: list[float] | None = None) -> list[Run]:
+        """The runs of a scale, of all configured fractions or of those given."""
+        chosen = [percent for percent in self.config.fractions if fractions is None or percent in fractions]
+        return [
+            Run(scale, self.config.recipe, method, corpora, percent, seed)
+            for method in self.config.methods
+            for corpora in ([self.corpora] if get_method(method).multitask else [(name,) for name in self.corpora])
+            for percent in chosen
+            for seed in self.config.seeds
+        ]
+
+    def run_settings(self, run: Run, results: str = "results") -> RunSettings:
+        """All that decides a run; method settings are merged: defaults < recipe < scale < config."""
+        scale, method = self.scale(run.scale), get_method(run.method)
+        merged = {}
+        for layer in (self.recipe.methods, scale.methods, self.config.settings):
+            merged |= layer.get(run.method, {})
+        budget = scale.training.model_dump(exclude_none=True)
+        return RunSettings(
+            scale=run.scale,
+            recipe=run.recipe,
+            method=run.method,
+            method_settings=method.settings(merged).model_dump(),
+            data={name: f"{results}/{run.scale}/data/{name}" for name in run.corpora},
+            percent=run.percent,
+            seed=run.seed,
+            backbone=f"{results}/{run.scale}/backbones/{method.backbone}",
+            training=self.recipe.training.model_copy(update=budget),
+        )
+
+    def backbone_settings(self, scale: str, kind: str, results: str = "results") -> BackboneSettings:
+        """All that decides a backbone.
+
+        One that is pre-trained here on the corpora's text uses all seven, so that a configuration with fewer keeps the same backbone.
+        """
+        backbones = self.scale(scale).backbones
+        if kind not in backbones:
+            raise SettingsError(f"scale '{scale}' names no backbone '{kind}'", file=self.folder / "scales" / f"{scale}.yaml")
+        backbone = backbones[kind]
+        from_corpora = isinstance(backbone, PretrainedBackbone) and backbone.text == "corpora"
+        data = {name: f"{results}/{scale}/data/{name}" for name in CORPORA} if from_corpora else {}
+        return BackboneSettings(kind=kind, backbone=backbone, data=data)

@@ -1,0 +1,217 @@
+"""Every setting of the suite as a typed model: what to reproduce, at which scale, by which recipe.
+
+Unknown keys are refused. `config/README.md` explains each key; `hyperloader.plan` turns these into runs.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, ValidationError
+
+from hyperloader.errors import SettingsError
+
+Percent = Annotated[float, Field(gt=0, le=100)]
+Probability = Annotated[float, Field(ge=0, lt=1)]
+MethodSettings = dict[str, dict[str, Any]]
+
+
+class Settings(BaseModel):
+    """Base of all settings: immutable, unknown keys refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class HubBackbone(Settings):
+    """Pre-trained weights from the Hugging Face hub, e.g. `google-t5/t5-base`."""
+
+    source: Literal["hub"]
+    name: str
+    revision: str = "main"
+
+
+class DirectoryBackbone(Settings):
+    """Pre-trained weights from a local directory in `save_pretrained` layout, with `spiece.model`."""
+
+    source: Literal["directory"]
+    path: str
+
+
+class Architecture(Settings):
+    """Size of a T5 that is pre-trained here (T5 v1.0: ReLU, tied head)."""
+
+    d_model: PositiveInt = 64
+    d_kv: PositiveInt = 16
+    d_ff: PositiveInt = 256
+    num_layers: PositiveInt = 2
+    num_heads: PositiveInt = 4
+    dropout_rate: Probability = 0.0
+
+
+class Pretraining(Settings):
+    """Budget and task mix of the pre-training of a small backbone."""
+
+    steps: PositiveInt
+    batch_size: PositiveInt = 32
+    learning_rate: PositiveFloat = 2e-3
+    warmup_steps: NonNegativeInt = 100
+    hidden_words: Probability = Field(0.2, description="share of the words hidden from the rewriting task")
+    tagging: Annotated[float, Field(ge=0, le=1)] = Field(0.6, description="share of steps that tag auxiliary text")
+
+
+class PretrainedBackbone(Settings):
+    """A small backbone that is pre-trained here, on generated text or on the real corpora's training text."""
+
+    source: Literal["pretrained"]
+    text: Literal["generated", "corpora"]
+    architecture: Architecture = Architecture()
+    pretraining: Pretraining
+    seed: int = 42
+
+
+Backbone = Annotated[HubBackbone | DirectoryBackbone | PretrainedBackbone, Field(discriminator="source")]
+
+
+class Training(Settings):
+    """How a run is optimised."""
+
+    steps: PositiveInt
+    batch_size: PositiveInt
+    learning_rate: PositiveFloat
+    schedule: Literal["constant", "linear"]
+    warmup_steps: NonNegativeInt
+    weight_decay: NonNegativeFloat
+    label_smoothing: Probability
+    loss_reduction: Literal["mean", "sum"] = Field(description="over the target tokens of a batch")
+    max_grad_norm: PositiveFloat | None
+    temperature: PositiveFloat = Field(description="T of p_t = N_t^(1/T) / sum_s N_s^(1/T)")
+    evaluate_every: PositiveInt = Field(description="steps between checkpoints, each with a validation loss")
+    evaluation_batches: PositiveInt | None = Field(description="validation batches per task; null for all")
+    selection: Literal["best", "last"] = Field(description="keep the weights of the best validation loss, or the last")
+    source_length: PositiveInt = Field(description="longest input in sub-word tokens; longer ones are cut")
+    target_length: PositiveInt = Field(description="longest target in sub-word tokens; longer ones are cut")
+
+
+class Recipe(Settings):
+    """A published or chosen way to train: `config/recipes/<name>.yaml`."""
+
+    training: Training
+    methods: MethodSettings = {}
+
+
+class Budget(Settings):
+    """What a scale changes in a recipe's training: the amount of work, and the step size that fits the backbone."""
+
+    steps: PositiveInt | None = None
+    batch_size: PositiveInt | None = None
+    learning_rate: PositiveFloat | None = None
+    warmup_steps: NonNegativeInt | None = None
+    evaluate_every: PositiveInt | None = None
+    evaluation_batches: PositiveInt | None = None
+    target_length: PositiveInt | None = None
+    source_length: PositiveInt | None = None
+
+
+class Scale(Settings):
+    """How large: which corpora, which backbones, how many steps: `config/scales/<name>.yaml`."""
+
+    corpora: Literal["real", "generated"]
+    backbones: dict[Literal["t5", "bert"], Backbone]
+    training: Budget = Budget()
+    methods: MethodSettings = {}
+
+
+class Config(Settings):
+    """What to reproduce: `config/config.yaml`."""
+
+    corpora: Annotated[list[str], Field(min_length=1)]
+    methods: Annotated[list[str], Field(min_length=1)]
+    fractions: Annotated[list[Percent], Field(min_length=1)]
+    seeds: Annotated[list[int], Field(min_length=1)]
+    data_seed: int = 42
+    recipe: str = "paper"
+    mirror: str | None = None
+    settings: MethodSettings = Field({}, description="per method: settings that differ from the method's defaults")
+
+
+class RunSettings(Settings):
+    """All that decides the weights of one run: the content of its `settings.json`."""
+
+    scale: str
+    recipe: str
+    method: str
+    method_settings: dict[str, Any]
+    data: dict[str, str] = Field(description="corpus name -> folder of the prepared corpus, in task order")
+    percent: Percent
+    seed: int
+    backbone: str = Field(description="folder of the backbone")
+    training: Training
+
+
+class BackboneSettings(Settings):
+    """All that decides one backbone: the content of its `settings.json`."""
+
+    kind: Literal["t5", "bert"]
+    backbone: Backbone
+    data: dict[str, str] = Field({}, description="corpora whose training text it is pre-trained on")
+
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def validate(model: type[Model], value: Any, file: str | Path | None = None) -> Model:
+    """Check `value` against a settings model.
+
+    Raises:
+        SettingsError: one line that names the file, every wrong key, and what was expected.
+    """
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        problems = "; ".join(_problem(model, item) for item in error.errors())
+        raise SettingsError(problems, file=file, remedy="config/README.md explains every key") from None
+
+
+def read_yaml(model: type[Model], path: str | Path) -> Model:
+    """Read and check one YAML file of settings."""
+    path = Path(path)
+    try:
+        value = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        known = sorted(other.stem for other in path.parent.glob("*.yaml"))
+        raise SettingsError("no such file", file=path, remedy=f"known here: {', '.join(known) or 'none'}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        mark = getattr(error, "problem_mark", None)
+        line = None if mark is None else mark.line + 1
+        raise SettingsError(f"not valid YAML ({getattr(error, 'problem', error)})", file=path, line=line) from None
+    return validate(model, value or {}, path)
+
+
+def read_settings(model: type[Model], path: str | Path) -> Model:
+    """Read and check one `settings.json`."""
+    from hyperloader.files import read_json
+
+    return validate(model, read_json(path, remedy="run it through snakemake, which writes it"), path)
+
+
+def _problem(model: type[BaseModel], item: dict) -> str:
+    key = ".".join(str(part) for part in item["loc"])
+    if item["type"] == "extra_forbidden":
+        from difflib import get_close_matches
+
+        close = get_close_matches(str(item["loc"][-1]), _keys(model), n=1)
+        return f"unknown key '{key}'" + (f" (did you mean '{close[0]}'?)" if close else "")
+    if item["type"] == "missing":
+        return f"missing key '{key}'"
+    return f"'{key}': {item['msg'][0].lower()}{item['msg'][1:]}" if key else item["msg"]
+
+
+def _keys(model: type[BaseModel]) -> set[str]:
+    keys: set[str] = set()
+    for name, field in model.model_fields.items():
+        keys.add(name)
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            keys |= _keys(field.annotation)
+    return keys

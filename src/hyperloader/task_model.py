@@ -1,0 +1,184 @@
+"""A T5 that knows several tasks: what all sequence-to-sequence methods share, and the one with hypernetworks."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from transformers import T5ForConditionalGeneration
+from transformers.models.t5.modeling_t5 import T5LayerNorm
+
+from hyperloader.errors import RunError
+from hyperloader.generated_layers import GeneratedStack
+from hyperloader.hypernetwork import Hypernetwork, Sizes
+
+WEIGHTS_NAME, CONFIG_NAME, FORMAT_VERSION = "model.safetensors", "config.json", 1
+
+
+class ParameterCounts(NamedTuple):
+    """Numbers of parameters of a model."""
+
+    total: int
+    trainable: int
+
+
+class TaskModel(nn.Module):
+    """A backbone with whatever a method adds to it.
+
+    Attributes:
+        backbone: the T5; frozen but for what the method unfreezes.
+        tasks: names of the known tasks, in order.
+    """
+
+    def __init__(self, backbone: T5ForConditionalGeneration, tasks: tuple[str, ...]):
+        super().__init__()
+        self.backbone, self.tasks = backbone, tuple(tasks)
+
+    @abstractmethod
+    def adapt(self, task: str) -> None:
+        """Make the backbone the one of this task, until the next call."""
+
+    def forward(self, task: str, **inputs: Tensor):
+        """T5's forward pass for one task.
+
+        Args:
+            task: one of `tasks`.
+            inputs: `input_ids`, `attention_mask` (batch, source length), `decoder_input_ids` or `labels` (batch,
+                target length), as T5 takes them.
+
+        Returns:
+            T5's `Seq2SeqLMOutput`; `.logits` is (batch, target length, vocabulary).
+        """
+        self._check(task)
+        self.adapt(task)
+        return self.backbone(**inputs)
+
+    @torch.no_grad()
+    def generate(self, task: str, **inputs) -> Tensor:
+        """Transformers' `generate` for one task, whose weights are generated once."""
+        self._check(task)
+        self.adapt(task)
+        return self.backbone.generate(**inputs)
+
+    def trainable_state(self) -> dict[str, Tensor]:
+        """The trainable parameters by name."""
+        return {name: parameter for name, parameter in self.named_parameters() if parameter.requires_grad}
+
+    def parameter_counts(self) -> ParameterCounts:
+        """Total and trainable parameters; tied ones count once."""
+        counts = [(parameter.numel(), parameter.requires_grad) for parameter in self.parameters()]
+        return ParameterCounts(sum(n for n, _ in counts), sum(n for n, trainable in counts if trainable))
+
+    def load_trainable(self, state: dict[str, Tensor], file: str | Path | None = None) -> None:
+        """Load trainable parameters.
+
+        Raises:
+            RunError: a tensor is missing, unknown or of another shape; names it.
+        """
+        own = self.trainable_state()
+        wrong = [f"'{name}' is missing" for name in own.keys() - state.keys()]
+        wrong += [f"'{name}' is unknown" for name in state.keys() - own.keys()]
+        wrong += [
+            f"'{name}' has shape {tuple(state[name].shape)} instead of {tuple(own[name].shape)}"
+            for name in own.keys() & state.keys()
+            if state[name].shape != own[name].shape
+        ]
+        if wrong:
+            raise RunError(f"the weights do not fit the model: {'; '.join(sorted(wrong)[:5])}", file=file)
+        with torch.no_grad():
+            for name, parameter in own.items():
+                parameter.copy_(state[name])
+
+    def _check(self, task: str) -> None:
+        if task not in self.tasks:
+            raise RunError(f"this model knows no task '{task}'", remedy=f"its tasks are {', '.join(self.tasks)}")
+
+
+class PlainT5(TaskModel):
+    """T5 itself, all of it trainable, the same for every task."""
+
+    def adapt(self, task: str) -> None:
+        pass
+
+
+class HypernetworkT5(TaskModel):
+    """T5 whose adapters, layer norms and, with a LoRA rank, q and v updates are generated per task.
+
+    Trainable are the hypernetworks with the task embeddings and all of T5's own layer norms (section 3).
+    """
+
+    def __init__(self, backbone: T5ForConditionalGeneration, tasks: tuple[str, ...], sizes: Sizes):
+        super().__init__(backbone, tasks)
+        backbone.requires_grad_(False)
+        for module in backbone.modules():
+            if isinstance(module, T5LayerNorm):
+                module.requires_grad_(True)
+        # attached after the backbone was loaded: from_pretrained would leave added modules uninitialised
+        self.hypernetwork = Hypernetwork(sizes, tasks, backbone.config)
+        self._stacks = [GeneratedStack(stack, lora=sizes.lora_rank > 0) for stack in (backbone.encoder, backbone.decoder)]
+
+    def adapt(self, task: str) -> None:
+        for stack, weights in zip(self._stacks, self.hypernetwork(task), strict=True):
+            stack.install(weights)
+
+
+def save_pretrained(model: TaskModel, folder: str | Path, *, method: str, settings: dict, backbone: str) -> None:
+    """Write the trainable weights and what it takes to build the model again.
+
+    Args:
+        model: the model.
+        folder: written as a whole, replaces one of the same name.
+        method: name of the method that built the model.
+        settings: that method's settings.
+        backbone: folder of the backbone.
+    """
+    from safetensors.torch import save_file
+
+    from hyperloader.files import replacing_folder, write_json
+
+    config = {
+        "format_version": FORMAT_VERSION,
+        "method": method,
+        "settings": settings,
+        "tasks": list(model.tasks),
+        "backbone": backbone,
+    }
+    with replacing_folder(folder) as temporary:
+        write_json(temporary / CONFIG_NAME, config)
+        save_file({name: tensor.detach().cpu().contiguous() for name, tensor in model.trainable_state().items()}, temporary / WEIGHTS_NAME)
+
+
+def from_pretrained(folder: str | Path, backbone: T5ForConditionalGeneration | None = None) -> TaskModel:
+    """Build a saved model again.
+
+    Args:
+        folder: what `save_pretrained` wrote.
+        backbone: a loaded backbone to use instead of the one that the folder names.
+
+    Raises:
+        RunError: the folder is missing, damaged, or of a newer version.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    from hyperloader.backbones import load_t5
+    from hyperloader.files import read_json
+    from hyperloader.methods import get_method
+
+    folder = Path(folder)
+    config = read_json(folder / CONFIG_NAME, remedy="train the run first")
+    if config.get("format_version", 0) > FORMAT_VERSION:
+        raise RunError("written by a newer version of hyperloader", file=folder / CONFIG_NAME, remedy="update hyperloader")
+    method = get_method(config["method"])
+    if backbone is None:
+        backbone = load_t5(config["backbone"])
+    model = method.build(backbone, tuple(config["tasks"]), method.settings(config["settings"]))
+    try:
+        state = load_file(folder / WEIGHTS_NAME)
+    except (OSError, SafetensorError) as error:
+        raise RunError(f"cannot be read ({error})", file=folder / WEIGHTS_NAME, remedy="train the run again") from None
+    model.load_trainable(state, folder / WEIGHTS_NAME)
+    return model.eval()

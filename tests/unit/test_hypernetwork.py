@@ -1,0 +1,195 @@
+"""The hypernetwork methods: exact parameter counts, what is trained, and that generated weights do what they should."""
+
+import pytest
+import torch
+from torch.nn import functional as F
+from transformers import T5Config, T5ForConditionalGeneration
+
+from hyperloader.errors import RunError, SettingsError
+from hyperloader.generated_layers import AdaptedLinear, LoRALinear
+from hyperloader.methods import get_method, methods
+from hyperloader.task_model import from_pretrained, save_pretrained
+
+TASKS = ("atis", "snips", "mtop")
+T5_BASE = {"d_model": 768, "d_kv": 64, "d_ff": 3072, "num_layers": 12, "num_heads": 12, "vocab_size": 32128}
+# every size different, so that a wrong axis cannot go unnoticed
+TINY = {"d_model": 24, "d_kv": 5, "d_ff": 40, "num_layers": 3, "num_decoder_layers": 2, "num_heads": 4, "vocab_size": 60}
+TINY_SETTINGS = {"task_dim": 7, "layer_dim": 6, "position_dim": 5, "hidden_dim": 11, "embedding_dim": 9, "reduction_factor": 8}
+
+
+def tiny(name="hyperloader", seed=0, **settings):
+    torch.manual_seed(seed)
+    config = T5Config(**TINY, dropout_rate=0.0, decoder_start_token_id=0)
+    extra = {"lora_rank": 2} if name == "hyperloader" else {}
+    method = get_method(name)
+    return method.build(T5ForConditionalGeneration(config), TASKS, method.settings(TINY_SETTINGS | extra | settings)).eval()
+
+
+def inputs():
+    generator = torch.Generator().manual_seed(1)
+    return {
+        "input_ids": torch.randint(3, 60, (2, 6), generator=generator),
+        "attention_mask": torch.tensor([[1] * 6, [1] * 4 + [0] * 2]),
+        "decoder_input_ids": torch.randint(3, 60, (2, 5), generator=generator),
+    }
+
+
+def shake(model):
+    """Move every trainable weight off its start, where LoRA's B is zero."""
+    generator = torch.Generator().manual_seed(2)
+    with torch.no_grad():
+        for parameter in model.trainable_state().values():
+            parameter.add_(0.1 * torch.randn(parameter.shape, generator=generator))
+    return model
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "trainable", "total"),
+    [
+        ("hyperformer_pp", {}, 5_210_992, 228_066_928),
+        ("hyperloader", {}, 6_784_368, 229_640_304),  # as run: task embeddings of 64
+        ("hyperloader", {"task_dim": 512}, 6_902_192, 229_758_128),  # the paper's text
+    ],
+)
+def test_parameter_counts_at_t5_base(name, settings, trainable, total):
+    method = get_method(name)
+    with torch.device("meta"):
+        backbone = T5ForConditionalGeneration(T5Config(**T5_BASE))
+        model = method.build(backbone, tuple("abcdefg"), method.settings(settings))
+    assert model.parameter_counts() == (total, trainable)
+
+
+@pytest.mark.parametrize("name", ["hyperformer_pp", "hyperloader"])
+def test_only_the_hypernetwork_and_the_layer_norms_are_trained(name):
+    model = tiny(name)
+    trained = set(model.trainable_state())
+    assert {n for n in trained if not n.startswith("hypernetwork.")} == {
+        n for n, _ in model.named_parameters() if n.startswith("backbone.") and n.endswith("layer_norm.weight")
+    }
+    assert {n for n, _ in model.named_parameters() if n.startswith("hypernetwork.")} <= trained
+
+
+def test_the_places_of_generated_weights():
+    model = tiny()
+    places = {name: type(module) for name, module in model.backbone.named_modules() if isinstance(module, (AdaptedLinear, LoRALinear))}
+    adapters = {name for name, kind in places.items() if kind is AdaptedLinear}
+    loras = {name for name, kind in places.items() if kind is LoRALinear}
+    assert adapters == {
+        f"{stack}.block.{i}.layer.{place}"
+        for stack, layers, feed_forward in (("encoder", 3, 1), ("decoder", 2, 2))
+        for i in range(layers)
+        for place in ("0.SelfAttention.o", f"{feed_forward}.DenseReluDense.wo")
+    }
+    assert loras == {f"encoder.block.{i}.layer.0.SelfAttention.{p}" for i in range(3) for p in "qv"} | {
+        f"decoder.block.{i}.layer.{place}.{p}" for i in range(2) for place in ("0.SelfAttention", "1.EncDecAttention") for p in "qv"
+    }
+
+
+def test_the_encoder_generates_nothing_for_cross_attention():
+    model = tiny()
+    encoder, decoder = model.hypernetwork("atis")
+    assert encoder.lora.a.shape[:2] == (3, 2) and decoder.lora.a.shape[:2] == (2, 4)
+    assert model.hypernetwork.encoder.position_embeddings.weight.shape[0] == 6
+
+
+def test_tasks_differ_and_return():
+    model = shake(tiny())
+    first = model(task="atis", **inputs()).logits
+    assert not torch.equal(first, model(task="snips", **inputs()).logits)
+    assert torch.equal(first, model(task="atis", **inputs()).logits)
+
+
+def test_lora_starts_at_zero_and_is_the_merged_weight_afterwards():
+    layer = LoRALinear(torch.nn.Linear(6, 4, bias=False))
+    x = torch.randn(3, 6)
+    model = tiny()
+    model(task="atis", **inputs())
+    q = model.backbone.encoder.block[0].layer[0].SelfAttention.q
+    assert not q.generated.b.any() and q.generated.a.any()
+    layer.generated = type(q.generated)(torch.randn(2, 6), torch.randn(4, 2))
+    merged = F.linear(x, layer.weight + layer.generated.b @ layer.generated.a)
+    torch.testing.assert_close(layer(x), merged)
+
+
+def test_a_zero_lora_leaves_hyperloader_equal_to_its_adapters():
+    loader, former = tiny("hyperloader"), tiny("hyperformer_pp")
+    state = {
+        name: tensor[:2] if name.endswith("position_embeddings.weight") else tensor
+        for name, tensor in loader.state_dict().items()
+        if "lora" not in name
+    }
+    former.load_state_dict(state)
+    torch.testing.assert_close(loader(task="mtop", **inputs()).logits, former(task="mtop", **inputs()).logits)
+
+
+def test_every_used_weight_gets_a_gradient():
+    model = shake(tiny())
+    model(task="atis", **inputs()).logits.square().sum().backward()
+    for name, parameter in model.trainable_state().items():
+        assert parameter.grad is not None and parameter.grad.any(), name
+    unused = model.hypernetwork.encoder.position_embeddings.weight.grad[4:]
+    assert not unused.any()
+    assert all(p.grad is None for p in model.parameters() if not p.requires_grad)
+
+
+@pytest.mark.parametrize("name", ["hyperformer_pp", "hyperloader"])
+def test_saving_and_loading_changes_no_logit(tmp_path, name):
+    model = shake(tiny(name))
+    settings = TINY_SETTINGS | ({"lora_rank": 2} if name == "hyperloader" else {})
+    save_pretrained(model, tmp_path / "model", method=name, settings=settings, backbone="elsewhere")
+    again = from_pretrained(tmp_path / "model", T5ForConditionalGeneration(model.backbone.config))
+    frozen = {n: p for n, p in model.named_parameters() if not p.requires_grad}
+    with torch.no_grad():
+        for n, p in frozen.items():
+            again.get_parameter(n).copy_(p)
+    assert torch.equal(model(task="snips", **inputs()).logits, again(task="snips", **inputs()).logits)
+    assert (tmp_path / "model" / "model.safetensors").stat().st_size < 5 * model.parameter_counts().trainable + 20_000
+
+
+def test_generate_is_greedy_for_the_task():
+    model = shake(tiny())
+    ids = inputs()["input_ids"]
+    written = model.generate("atis", input_ids=ids, max_new_tokens=4, do_sample=False)
+    step_by_step = torch.zeros(2, 1, dtype=torch.long)
+    for _ in range(4):
+        logits = model(task="atis", input_ids=ids, decoder_input_ids=step_by_step).logits
+        step_by_step = torch.cat([step_by_step, logits[:, -1:].argmax(-1)], 1)
+    ended = (step_by_step == 1).any()
+    assert ended or torch.equal(written, step_by_step)
+
+
+def test_an_unknown_task_is_named_with_the_known_ones():
+    with pytest.raises(RunError, match="no task 'sips'.*atis, snips, mtop"):
+        tiny()(task="sips", **inputs())
+
+
+def test_weights_that_do_not_fit_are_named(tmp_path):
+    model = tiny()
+    state = {name: tensor.clone() for name, tensor in model.trainable_state().items()}
+    state["extra"] = state.pop("hypernetwork.encoder.norm.bias")
+    state["hypernetwork.encoder.norm.weight"] = torch.zeros(3)
+    with pytest.raises(RunError, match=r"'extra' is unknown.*norm.bias' is missing.*norm.weight' has shape \(3,\) instead of \(9,\)"):
+        model.load_trainable(state)
+
+
+def test_an_unknown_method_and_a_wrong_setting():
+    with pytest.raises(SettingsError, match="unknown method 'hyperloder'.*hyperloader"):
+        get_method("hyperloder")
+    with pytest.raises(SettingsError, match="unknown key 'lora_rnak'.*did you mean 'lora_rank'"):
+        get_method("hyperloader").settings({"lora_rnak": 8})
+
+
+def test_a_method_is_added_by_adding_a_folder(tmp_path, monkeypatch):
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / "method.py").write_text(
+        "from hyperloader.methods import HyperLoader\n"
+        "class Mine(HyperLoader):\n    title = 'Mine'\n"
+        "METHOD = Mine()\n"
+    )
+    monkeypatch.setenv("HYPERLOADER_METHODS", str(tmp_path))
+    methods.cache_clear()
+    try:
+        assert get_method("mine").title == "Mine"
+    finally:
+        methods.cache_clear()
