@@ -1,0 +1,5 @@
+"""`python -m hyperloader`."""
+
+from hyperloader.cli import main
+
+main()

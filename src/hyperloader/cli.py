@@ -1,0 +1,91 @@
+"""The command line: `hyperloader --help`."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from hyperloader.corpora.commands import app as corpora_app
+from hyperloader.errors import UserError
+
+app = typer.Typer(help="Hypernetwork-based multi-task sequence labelling.", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+app.add_typer(corpora_app, name="corpora")
+
+RunFolder = Annotated[Path, typer.Argument(help="Run directory, with its settings.json.")]
+
+
+@app.command()
+def backbone(
+    folder: Annotated[Path, typer.Argument(help="Folder of the backbone, with its settings.json.")],
+    mirror: Annotated[Optional[str], typer.Option(help="Folder with tokenizers/; otherwise $HYPERLOADER_MIRROR.")] = None,
+) -> None:
+    """Download, link or pre-train a backbone."""
+    from hyperloader.backbones import make_backbone
+
+    make_backbone(folder, mirror)
+
+
+@app.command()
+def train(run: RunFolder) -> None:
+    """Train one run; started again, it goes on from its last checkpoint."""
+    from hyperloader.training.run import train_run
+
+    train_run(run)
+
+
+@app.command()
+def predict(
+    texts: Annotated[Optional[list[str]], typer.Argument(help="Sentences to tag; without any, the test sets of the run.")] = None,
+    run: Annotated[Path, typer.Option(help="Run directory.")] = ...,
+    task: Annotated[Optional[str], typer.Option(help="Corpus whose labels to use.")] = None,
+) -> None:
+    """Tag sentences, or the test sets of a run."""
+    if texts:
+        from hyperloader.tagger import Tagger
+
+        for sentence in Tagger.from_pretrained(run).predict(texts, task=task):
+            typer.echo("\t".join(f"{span['word']} [{span['entity_group']} {span['start']}:{span['end']}]" for span in sentence) or "(no span)")
+        return
+    from hyperloader.prediction import predict_run
+
+    predict_run(run)
+
+
+@app.command()
+def score(run: RunFolder) -> None:
+    """Score the predictions of a run."""
+    from hyperloader.scoring import score_run
+
+    score_run(run)
+
+
+@app.command()
+def table(
+    number: Annotated[int, typer.Argument(help="3 or 4, as in the paper.", min=3, max=4)],
+    scores: Annotated[Optional[list[Path]], typer.Argument(help="scores.json of the runs.")] = None,
+    published: Annotated[Path, typer.Option(help="CSV of the paper's table.")] = ...,
+    output: Annotated[Path, typer.Option(help="CSV to write; a Markdown file of the same name goes beside it.")] = ...,
+) -> None:
+    """Gather scores into a table of the paper, beside the paper's numbers."""
+    from hyperloader.tables import write_table
+
+    write_table(number, scores or [], published, output)
+
+
+def main() -> None:
+    """Run the command line; what a user caused is one line on stderr and exit status 2."""
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    logging.getLogger("hyperloader").setLevel(logging.INFO)
+    try:
+        app()
+    except UserError as error:
+        print(f"hyperloader: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,63 @@
+"""Which task and which examples a step sees."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hyperloader.training.batches import IGNORED, Example, collate
+from hyperloader.training.sampler import TaskSampler, task_probabilities
+
+PAPER_SIZES = {"movietrivia": 7034, "movie": 8797, "restaurant": 6894, "atis": 4478, "snips": 13084, "mtod": 30521, "mtop": 15667}
+PUBLISHED = {"movietrivia": 0.1373, "movie": 0.1404, "restaurant": 0.1371, "atis": 0.1313, "snips": 0.1461, "mtod": 0.1590, "mtop": 0.1488}
+
+
+def test_the_seven_published_probabilities():
+    probabilities = task_probabilities(list(PAPER_SIZES.values()), temperature=10)
+    assert dict(zip(PAPER_SIZES, probabilities.round(4), strict=True)) == pytest.approx(PUBLISHED, abs=1e-12)
+
+
+def test_temperature_one_is_in_proportion_to_size():
+    assert task_probabilities([1, 3], 1) == pytest.approx([0.25, 0.75])
+
+
+@given(st.lists(st.lists(st.integers(1, 90), min_size=1, max_size=30), min_size=1, max_size=4), st.integers(0, 2**31), st.integers(0, 10_000))
+def test_a_step_is_a_function_of_seed_and_step(lengths, seed, step):
+    first, second = (TaskSampler(lengths, 4, 10, seed) for _ in range(2))
+    second(step // 2)  # what was drawn before changes nothing
+    (task, examples), (again, same) = first(step), second(step)
+    assert task == again and np.array_equal(examples, same)
+    assert examples.shape == (4,) and (examples < len(lengths[task])).all() and (examples >= 0).all()
+
+
+def test_sorting_by_length_leaves_every_example_its_chance():
+    lengths = [list(range(1, 51))]
+    sampler = TaskSampler(lengths, batch_size=10, temperature=10, seed=0)
+    counts = np.bincount(np.concatenate([sampler(step)[1] for step in range(5_000)]), minlength=50)
+    expected = counts.sum() / 50
+    # a chi-square of 49 degrees of freedom exceeds 94.6 once in 10,000 times
+    assert ((counts - expected) ** 2 / expected).sum() < 94.6
+
+
+def test_tasks_come_by_their_probabilities():
+    lengths = [[1] * 10, [1] * 1000]
+    sampler = TaskSampler(lengths, 2, 10, seed=3)
+    share = np.mean([sampler(step)[0] for step in range(20_000)])
+    assert share == pytest.approx(task_probabilities([10, 1000], 10)[1], abs=0.015)
+
+
+def test_batches_hold_examples_of_similar_length():
+    lengths = np.random.default_rng(0).integers(5, 60, size=2_000)
+    sampler = TaskSampler([lengths], 32, 10, seed=0)
+    batches = [lengths[sampler(step)[1]] for step in range(256)]
+    padded = sum(batch.max() * len(batch) for batch in batches)
+    assert 1 - sum(batch.sum() for batch in batches) / padded < 0.1
+
+
+def test_collate_shifts_and_pads():
+    batch = collate("atis", [Example([9, 8, 1], [7, 1]), Example([9, 1], [7, 6, 1])])
+    assert batch.input_ids.shape == batch.labels.shape == (2, 8)
+    assert batch.attention_mask.sum(1).tolist() == [3, 2]
+    assert batch.labels[0, :3].tolist() == [7, 1, IGNORED]
+    assert batch.decoder_input_ids[1, :4].tolist() == [0, 7, 6, 1]
+    assert (batch.decoder_input_ids >= 0).all()

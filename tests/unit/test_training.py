@@ -1,0 +1,148 @@
+"""The training loop on a tiny model: it learns, and an interrupted run ends as an undisturbed one."""
+
+import json
+import math
+
+import pytest
+import torch
+from transformers import T5Config, T5ForConditionalGeneration
+
+from hyperloader.errors import RunError
+from hyperloader.methods import get_method
+from hyperloader.settings import Training
+from hyperloader.training.batches import Example, collate
+from hyperloader.training.checkpoints import Checkpoints
+from hyperloader.training.loop import fit, learning_rate, token_loss
+from hyperloader.training.sampler import TaskSampler
+
+TASKS = ("copy", "constant")
+
+
+class Killed(Exception):
+    """Stands for a process that ends at once."""
+
+
+def training(**changes):
+    defaults = dict(
+        steps=30,
+        batch_size=4,
+        learning_rate=1e-2,
+        schedule="linear",
+        warmup_steps=3,
+        weight_decay=0.01,
+        label_smoothing=0.1,
+        loss_reduction="mean",
+        max_grad_norm=1.0,
+        temperature=10,
+        evaluate_every=10,
+        evaluation_batches=None,
+        selection="best",
+        source_length=64,
+        target_length=64,
+    )
+    return Training(**(defaults | changes))
+
+
+def model():
+    torch.manual_seed(0)
+    config = T5Config(
+        d_model=16, d_kv=4, d_ff=32, num_layers=2, num_heads=2, vocab_size=40, dropout_rate=0.1, decoder_start_token_id=0
+    )
+    method = get_method("hyperloader")
+    return method.build(T5ForConditionalGeneration(config), TASKS, method.settings({"reduction_factor": 4, "lora_rank": 2}))
+
+
+EXAMPLES = {
+    "copy": [Example([a, b, 1], [a, b, 1]) for a in range(5, 15) for b in range(5, 10)],
+    "constant": [Example([a, 1], [30, 1]) for a in range(5, 15)],
+}
+
+
+def batch_of(settings, killed_at=None):
+    sampler = TaskSampler([[len(e.source) for e in own] for own in EXAMPLES.values()], settings.batch_size, settings.temperature, seed=1)
+
+    def batch(step):
+        if step == killed_at:
+            raise Killed
+        task, indices = sampler(step)
+        name = TASKS[task]
+        return collate(name, [EXAMPLES[name][i] for i in indices])
+
+    return batch
+
+
+VALIDATION = {name: [collate(name, own[:8])] for name, own in EXAMPLES.items()}
+
+
+def train(folder, settings, killed_at=None, fingerprint="same"):
+    built = model()
+    progress = fit(
+        built, settings, batch_of(settings, killed_at), checkpoints=Checkpoints(folder, fingerprint), seed=5, validation=VALIDATION
+    )
+    return built.trainable_state(), progress
+
+
+@pytest.mark.parametrize("selection", ["best", "last"])
+def test_interrupted_twice_ends_in_the_same_bits(tmp_path, selection):
+    settings = training(selection=selection)
+    weights, progress = train(tmp_path / "undisturbed", settings)
+    for killed_at in (14, 27):
+        with pytest.raises(Killed):
+            train(tmp_path / "killed", settings, killed_at)
+    again, resumed = train(tmp_path / "killed", settings)
+    assert all(torch.equal(weights[name], again[name]) for name in weights)
+    assert resumed.curve == progress.curve and resumed.best_step == progress.best_step
+
+
+def test_checkpoints_of_other_settings_are_not_resumed(tmp_path):
+    with pytest.raises(Killed):
+        train(tmp_path, training(), killed_at=14, fingerprint="old")
+    _, progress = train(tmp_path, training(), fingerprint="new")
+    assert [record["step"] for record in progress.curve] == [10, 20, 30]
+
+
+def test_it_learns_and_keeps_the_best(tmp_path):
+    weights, progress = train(tmp_path, training(steps=200, label_smoothing=0.0))
+    losses = [record["validation_loss"] for record in progress.curve]
+    assert losses[-1] < 0.7 * losses[0]
+    assert progress.best_step == progress.curve[losses.index(min(losses))]["step"]
+
+
+def test_frozen_weights_stay(tmp_path):
+    before = {name: tensor.clone() for name, tensor in model().named_parameters() if not tensor.requires_grad}
+    built = model()
+    settings = training()
+    fit(built, settings, batch_of(settings), checkpoints=Checkpoints(tmp_path, "x"), seed=5, validation=VALIDATION)
+    assert all(torch.equal(tensor, built.get_parameter(name)) for name, tensor in before.items())
+
+
+def test_checkpoints_hold_trainable_weights_only(tmp_path):
+    train(tmp_path, training())
+    from safetensors.torch import load_file
+
+    names = {key.partition("/")[2] for key in load_file(tmp_path / "last" / "state.safetensors")}
+    assert names == set(model().trainable_state())
+    assert json.loads((tmp_path / "last" / "checkpoint.json").read_text())["progress"]["step"] == 30
+
+
+def test_a_diverging_loss_stops_with_a_remedy(tmp_path):
+    with pytest.raises(RunError, match="loss became.*by step 10.*lower the learning rate"):
+        train(tmp_path, training(learning_rate=1e20, max_grad_norm=None, schedule="constant", warmup_steps=0))
+
+
+def test_label_smoothing_against_its_formula():
+    logits, labels = torch.randn(2, 3, 7, dtype=torch.float64), torch.tensor([[1, 2, -100], [6, -100, -100]])
+    logp = logits.log_softmax(-1)
+    rows = [(0, 0, 1), (0, 1, 2), (1, 0, 6)]
+    expected = sum(-0.9 * logp[i, j, k] - 0.1 / 7 * logp[i, j].sum() for i, j, k in rows)
+    torch.testing.assert_close(token_loss(logits, labels, label_smoothing=0.1, reduction="sum"), expected)
+    torch.testing.assert_close(token_loss(logits, labels, label_smoothing=0.1), expected / 3)
+
+
+def test_schedules():
+    linear = training(steps=100, warmup_steps=10, learning_rate=1.0)
+    rates = [learning_rate(linear, step) for step in range(100)]
+    assert rates[0] == pytest.approx(0.1) and max(rates) == 1.0 and rates[-1] == pytest.approx(1 / 90)
+    constant = training(schedule="constant", warmup_steps=0, learning_rate=0.5)
+    assert {learning_rate(constant, step) for step in range(30)} == {0.5}
+    assert not math.isnan(sum(rates))
