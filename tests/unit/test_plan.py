@@ -1,0 +1,94 @@
+"""From configuration to runs."""
+
+from pathlib import Path
+
+import pytest
+
+from hyperloader.corpora.registry import CORPORA
+from hyperloader.errors import CorpusError, SettingsError
+from hyperloader.methods import Method, methods
+from hyperloader.plan import Plan
+
+CONFIG = Path(__file__).parents[2] / "config"
+VALUES = {"corpora": list(CORPORA), "methods": ["hyperformer_pp", "hyperloader"], "fractions": [10, 20, 100], "seeds": [42, 43]}
+
+
+def plan(**changes):
+    return Plan.of(VALUES | changes, CONFIG)
+
+
+def test_runs_are_methods_times_fractions_times_seeds():
+    runs = plan().runs("demo")
+    assert len(runs) == len({run.path for run in runs}) == 2 * 3 * 2
+    assert runs[0].path == "demo/runs/paper/hyperformer_pp/all/10/seed42"
+    assert {run.percent for run in plan().runs("demo", [10, 20])} == {10, 20}
+
+
+def test_a_single_task_method_has_a_run_per_corpus(monkeypatch):
+    class Alone(Method):
+        name, title, multitask = "alone", "Alone", False
+
+    monkeypatch.setitem(methods(), "alone", Alone())
+    runs = plan(methods=["alone"], corpora=["snips", "atis"], fractions=[2.5], seeds=[1]).runs("demo")
+    assert [run.path for run in runs] == [f"demo/runs/paper/alone/{name}/2.5/seed1" for name in ("atis", "snips")]
+
+
+def test_the_order_of_corpora_in_the_configuration_changes_nothing():
+    one, other = (plan(corpora=names) for names in (["atis", "snips"], ["snips", "atis"]))
+    assert one.runs("demo") == other.runs("demo")
+    assert one.runs("demo")[0].path == "demo/runs/paper/hyperformer_pp/atis+snips/10/seed42"
+    assert plan(corpora=list(reversed(CORPORA))).runs("demo")[0].tasks == "all"
+
+
+def test_method_settings_are_merged_from_the_general_to_the_special():
+    def of(scale, **changes):
+        planned = plan(methods=["hyperloader"], **changes)
+        return planned.run_settings(planned.runs(scale)[0]).method_settings
+
+    assert (of("paper")["task_dim"], of("paper")["hidden_dim"]) == (512, 128)  # recipe, default
+    assert of("demo")["task_dim"] == 16  # scale over recipe
+    assert of("demo", settings={"hyperloader": {"task_dim": 9}})["task_dim"] == 9  # config over scale
+
+
+def test_a_scale_changes_the_budget_of_the_recipe():
+    planned = plan()
+    demo, paper = (planned.run_settings(planned.runs(scale)[0]) for scale in ("demo", "paper"))
+    assert (paper.training.steps, demo.training.steps) == (262144, planned.scale("demo").training.steps)
+    assert demo.training.temperature == paper.training.temperature == 10
+    assert demo.data["atis"] == "results/demo/data/atis" and demo.backbone == "results/demo/backbones/t5"
+
+
+def test_settings_of_a_run_do_not_depend_on_other_runs():
+    narrow, wide = plan(seeds=[42], fractions=[10]), plan()
+    assert narrow.run_settings(narrow.runs("demo")[0]) == wide.run_settings(wide.runs("demo")[0])
+
+
+def test_a_backbone_does_not_depend_on_the_chosen_corpora():
+    assert plan(corpora=["atis"]).backbone_settings("mini", "t5") == plan().backbone_settings("mini", "t5")
+    assert list(plan().backbone_settings("mini", "t5").data) == list(CORPORA)
+    assert plan().backbone_settings("paper", "t5").data == {}
+
+
+@pytest.mark.parametrize(
+    "change, error, message",
+    [
+        ({"corpora": ["atsi"]}, CorpusError, "unknown corpus 'atsi'; did you mean atis"),
+        ({"methods": ["hyperloder"]}, SettingsError, "unknown method 'hyperloder'; known methods: hyperloader"),
+        ({"settings": {"none": {}}}, SettingsError, "unknown method 'none'"),
+        ({"seeds": [1, 1]}, SettingsError, "'seeds' names something twice"),
+        ({"recipe": "none"}, SettingsError, r"recipes/none\.yaml: no such file; known here: .*paper"),
+    ],
+)
+def test_unknown_names_are_refused_at_once(change, error, message):
+    with pytest.raises(error, match=message):
+        plan(**change)
+
+
+def test_unknown_scales_settings_and_backbones_are_named():
+    with pytest.raises(SettingsError, match="unknown scale 'dmo'; did you mean 'demo'.*known scales: demo, mini, paper"):
+        plan().scale("dmo")
+    with pytest.raises(SettingsError, match=r"demo\.yaml: scale 'demo' names no backbone 'bert'"):
+        plan().backbone_settings("demo", "bert")
+    planned = plan(settings={"hyperloader": {"lora_rnak": 4}})
+    with pytest.raises(SettingsError, match=r"settings of method hyperloader: unknown key 'lora_rnak' \(did you mean 'lora_rank'\?\)"):
+        planned.run_settings(planned.runs("demo")[-1])

@@ -1,0 +1,88 @@
+"""A copy of the workflow in a scratch folder, and what a call of `snakemake` there says."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PARTS = ("Snakefile", "environment.yml", "workflow", "profiles", "config", "src", "baselines")
+
+
+@dataclass
+class Answer:
+    """The end of a call: its exit status, all it wrote, and the number of jobs by rule that it planned."""
+
+    status: int
+    text: str
+
+    @property
+    def jobs(self) -> dict[str, int]:
+        stats = self.text.partition("Job stats:\n")[2].partition("\n\n")[0]
+        return {rule: int(count) for rule, count in re.findall(r"^(\w+) +(\d+)$", stats, re.MULTILINE) if rule != "total"}
+
+    @property
+    def last_line(self) -> str:
+        return self.text.strip().splitlines()[-1]
+
+
+@dataclass
+class Workflow:
+    """A folder with a copy of the workflow.
+
+    Attributes:
+        folder: the copy.
+        path: folders in front of `PATH`, for the jobs.
+    """
+
+    folder: Path
+    path: tuple[Path, ...] = (Path(sys.executable).parent,)
+
+    def __call__(self, *arguments: str, **environment: str) -> Answer:
+        # the copy's own package comes before the installed one
+        search = {"PATH": self.path, "PYTHONPATH": [self.folder / "src"]}
+        search = {key: os.pathsep.join([*map(str, first), os.environ.get(key, "")]) for key, first in search.items()}
+        known = {key: value for key, value in os.environ.items() if key not in ("HYPERLOADER_MIRROR", "SNAKEMAKE_PROFILE")}
+        done = subprocess.run(
+            [sys.executable, "-m", "snakemake", "--nocolor", *arguments],
+            cwd=self.folder,
+            env=known | search | environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            text=True,
+        )
+        return Answer(done.returncode, done.stdout)
+
+    def plan(self, *targets: str) -> dict[str, int]:
+        """The jobs that a dry run lists."""
+        answer = self("--dry-run", "--", *targets)
+        assert answer.status == 0, answer.text
+        return answer.jobs
+
+
+def copy_to(folder: Path) -> Path:
+    for part in PARTS:
+        source = ROOT / part
+        if source.is_dir() and not source.is_symlink():
+            shutil.copytree(source, folder / part, ignore=shutil.ignore_patterns("__pycache__", ".*"))
+        else:
+            shutil.copy(source, folder / part, follow_symlinks=False)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def workflow(tmp_path_factory) -> Workflow:
+    """For dry runs, which leave the folder as it is."""
+    return Workflow(copy_to(tmp_path_factory.mktemp("workflow")))
+
+
+@pytest.fixture
+def fresh_workflow(tmp_path) -> Workflow:
+    """For tests that run jobs or edit files."""
+    return Workflow(copy_to(tmp_path))

@@ -1,0 +1,96 @@
+"""Which jobs a target needs, what a mistake says, and that the workflow is clean."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hyperloader.methods import methods
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_tables_3_and_4_of_the_demo_download_nothing(workflow):
+    jobs = {"generate": 7, "prepare": 7, "backbone_settings": 1, "backbone": 1, "table": 1}
+    runs = len(methods())
+    assert workflow.plan("results/demo/table3.csv") == jobs | dict.fromkeys(("run_settings", "train", "predict", "score"), runs)
+    assert workflow.plan("results/demo/table4.csv") == jobs | dict.fromkeys(("run_settings", "train", "predict", "score"), 2 * runs)
+
+
+def test_table_2_of_the_real_corpora_trains_nothing(workflow):
+    assert workflow.plan("results/mini/table2.csv") == {"fetch": 7, "prepare": 7, "table2": 1}
+
+
+def test_a_bare_call_makes_the_three_tables_of_scale_paper(workflow):
+    jobs = workflow.plan()
+    assert jobs["fetch"] == jobs["prepare"] == 7 and jobs["train"] == 3 * len(methods())
+    assert (jobs["table2"], jobs["table"], jobs["paper_table"]) == (1, 2, 3)
+    other = workflow("--dry-run", "--snakefile", "workflow/Snakefile").jobs
+    assert other.pop("all") == jobs.pop("default") == 1 and other == jobs
+
+
+def test_table_4_without_a_scale_is_that_of_scale_paper(workflow):
+    jobs = workflow.plan("results/table4.csv")
+    assert jobs["fetch"] == 7 and jobs["table"] == jobs["paper_table"] == 1 and jobs["train"] == 2 * len(methods())
+
+
+def test_a_configuration_with_two_corpora_trains_on_two_and_keeps_the_backbone(workflow):
+    answer = workflow("--dry-run", "--config", "corpora=[snips,atis]", "--", "results/mini/table3.csv")
+    assert "runs/paper/hyperloader/atis+snips/100/seed42/run.json" in answer.text
+    # the backbone's text is that of all seven
+    assert answer.jobs["prepare"] == 7 and answer.jobs["train"] == len(methods())
+
+
+@pytest.mark.parametrize(
+    "arguments, line",
+    [
+        (["--config", "corpra=[atis]"], "hyperloader: config/config.yaml: unknown key 'corpra' (did you mean 'corpora'?)"),
+        (["--config", "corpora=[atsi]"], "hyperloader: unknown corpus 'atsi'; did you mean atis? known corpora: "),
+        (["--config", "methods=[hyperloder]"], "hyperloader: unknown method 'hyperloder'; known methods: "),
+        (["--config", "recipe=papre"], "hyperloader: config/recipes/papre.yaml: no such file; known here: "),
+        (["results/dmo/table4.csv"], "hyperloader: unknown scale 'dmo'; did you mean 'demo'? known scales: demo, mini, paper"),
+        (["results/dmo/table2.csv"], "hyperloader: unknown scale 'dmo'"),
+        (["results/demo/data/atsi/manifest.json"], "hyperloader: unknown corpus 'atsi'; did you mean atis?"),
+        (["results/demo/runs/paper/hyperloader/all/10/seed7/run.json"], "hyperloader: config/config.yaml: the configuration has no run "),
+        (["results/demo/backbones/bert/manifest.json"], "hyperloader: config/scales/demo.yaml: scale 'demo' names no backbone 'bert'"),
+    ],
+)
+def test_a_mistake_is_one_line(workflow, arguments, line):
+    answer = workflow("--dry-run", "--quiet", "all", *([] if arguments[0] == "--config" else ["--"]), *arguments)
+    assert answer.status != 0 and answer.last_line.startswith(line)
+    assert "Traceback" not in answer.text and answer.text.count("hyperloader: ") == 1
+
+
+def test_a_missing_hub_ends_with_what_is_missing_and_what_to_run(fresh_workflow):
+    offline = {"HF_HUB_OFFLINE": "1", "HF_HOME": str(fresh_workflow.folder / "hub")}
+    answer = fresh_workflow("--cores", "1", "--quiet", "all", "--", "results/paper/backbones/t5/manifest.json", **offline)
+    lines = [line for line in answer.text.splitlines() if line.startswith("hyperloader: ")]
+    assert answer.status != 0 and len(lines) == 1
+    assert "google-t5/t5-base" in lines[0] and "snakemake results/demo/table4.csv" in lines[0]
+    assert not (fresh_workflow.folder / "results/paper/backbones/t5/manifest.json").exists()
+
+
+def test_lint_and_format_are_clean(workflow):
+    answer = workflow("--lint")
+    assert answer.status == 0, answer.text
+    formatter = Path(sys.executable).with_name("snakefmt")
+    formatter = formatter if formatter.exists() else shutil.which("snakefmt")
+    subprocess.run([formatter, "--check", "Snakefile", "workflow"], cwd=ROOT, check=True, capture_output=True)
+
+
+def test_every_module_is_an_input_of_a_stage_or_decides_no_result():
+    text = (ROOT / "workflow/rules/common.smk").read_text(encoding="utf-8")
+    names = {}
+    exec(text[text.index("READERS = ") : text.index("\n}\n") + 3], names)
+    listed = {module for modules in names["CODE"].values() for module in modules}
+    source = ROOT / "src/hyperloader"
+    there = {path.relative_to(source).with_suffix("").as_posix() for path in source.rglob("*.py")}
+    # reading, checking, showing: a mistake there is an error and not another number
+    decide_nothing = {
+        *("__init__", "__main__", "cli", "errors", "files", "settings", "plan", "tagger", "training/__init__", "training/display"),
+        *(f"corpora/{name}" for name in ("__init__", "checksum", "commands", "download", "manifests", "web")),
+    }
+    assert listed <= there
+    assert there == listed | decide_nothing

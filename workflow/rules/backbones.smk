@@ -1,0 +1,41 @@
+# The pre-trained models that methods sit on: from the hub, from a directory, or pre-trained here.
+
+
+rule backbone_settings:
+    output:
+        "results/{scale}/backbones/{kind}/settings.json",
+    log:
+        "results/{scale}/logs/backbone_settings/{kind}.log",
+    priority: 1
+    localrule: True
+    conda:
+        "../../environment.yml"
+    params:
+        settings=lambda wildcards: backbone_settings(wildcards).model_dump_json(indent=2),
+    shell:
+        "printf '%s\\n' {params.settings:q} > {output:q} 2> {log:q}"
+
+
+rule backbone:
+    input:
+        settings="results/{scale}/backbones/{kind}/settings.json",
+        data=lambda wildcards: data_manifests(wildcards.scale, backbone_settings(wildcards).data),
+        code=lambda wildcards: code(backbone_settings(wildcards).backbone.source),
+    output:
+        "results/{scale}/backbones/{kind}/manifest.json",
+    log:
+        "results/{scale}/logs/backbone/{kind}.log",
+    benchmark:
+        "results/{scale}/benchmarks/backbone/{kind}.tsv"
+    # where there is no hub it should fail before any work is done
+    priority: 1
+    conda:
+        "../../environment.yml"
+    threads: lambda wildcards: threads_of(wildcards.scale)
+    resources:
+        download=lambda wildcards: int(backbone_settings(wildcards).backbone.source == "hub"),
+    params:
+        folder=subpath(output[0], parent=True),
+    shell:
+        "export OMP_NUM_THREADS={threads} MKL_NUM_THREADS={threads};"
+        " workflow/scripts/logged.sh {log:q} hyperloader backbone {params.folder:q}"

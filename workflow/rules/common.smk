@@ -1,0 +1,125 @@
+# What the rules share: the plan of all runs, and which module each stage's result depends on.
+import os
+import sys
+from functools import cache, wraps
+
+from hyperloader.corpora.registry import get_corpus
+from hyperloader.errors import SettingsError, UserError
+from hyperloader.methods import method_folders
+from hyperloader.plan import Plan
+
+# the fractions of the training data, in percent, in each of the paper's tables of results
+FRACTIONS = {"3": [100], "4": [10, 20]}
+
+# the modules that decide the result of each stage: an edit there makes the result again
+READERS = [f"corpora/readers/{name}" for name in ("__init__", "bio", "conllu", "mtop", "parallel_lines", "sentence")]
+TEXT = ["sentt", "encoding", "training/batches"]
+LOOP = ["training/loop", "training/sampler", "training/checkpoints", "task_model"]
+MODEL = ["methods", "hypernetwork", "generated_layers", "task_model"]
+DEMO = ["corpora/generated", "corpora/demo_language"]
+CODE = {
+    "generate": [*DEMO, "corpora/writers"],
+    "prepare": ["corpora/registry", "corpora/checksums", *READERS, "corpora/splits", "corpora/prepare", "corpora/prepared"],
+    "table2": ["corpora/stats", "corpora/prepared"],
+    "hub": ["backbones"],
+    "directory": ["backbones"],
+    "pretrained": ["backbones", "vocabularies", "word_classes", "pretraining", *DEMO, *LOOP, *TEXT],
+    "train": [*MODEL, *LOOP, *TEXT, "training/data", "training/run"],
+    "predict": [*MODEL, *TEXT, "prediction"],
+    "score": ["scoring"],
+    "table": ["tables"],
+}
+
+
+def one_line(function):
+    """Make what a user caused end the workflow with one line instead of a traceback."""
+
+    @wraps(function)
+    def wrapped(*arguments):
+        try:
+            return function(*arguments)
+        except UserError as error:
+            sys.exit(f"hyperloader: {error}")
+
+    return wrapped
+
+
+PLAN = one_line(Plan.of)(config)
+
+# through the environment and not as a parameter: where a checked file came from is no reason to make a result again
+if PLAN.config.mirror:
+    os.environ.update(HYPERLOADER_MIRROR=PLAN.config.mirror)
+
+
+wildcard_constraints:
+    scale="[^/]+",
+    corpus="[^/]+",
+    kind="t5|bert",
+    recipe="[^/]+",
+    method="[^/]+",
+    tasks="[^/]+",
+    percent="[^/]+",
+    seed="[^/]+",
+    number="[34]",
+
+
+def code(stage):
+    """The source files that the result of a stage depends on."""
+    return [f"src/hyperloader/{module}.py" for module in dict.fromkeys(CODE[stage])]
+
+
+def method_code(method):
+    """The source files in a method's own folder."""
+    files = [file for folder in method_folders() for file in sorted((folder / method).glob("*.py"))]
+    return [os.path.relpath(file) for file in files]
+
+
+@cache
+def runs(scale):
+    """The runs of a scale by their folder."""
+    return {f"results/{run.path}": run for run in PLAN.runs(scale)}
+
+
+@cache
+def settings_of(folder, scale):
+    if folder not in runs(scale):
+        raise SettingsError(f"the configuration has no run '{folder}'", file="config/config.yaml")
+    return PLAN.run_settings(runs(scale)[folder])
+
+
+@one_line
+def run_settings(wildcards):
+    """All that decides the run with these wildcards."""
+    return settings_of(RUN.format(**wildcards), wildcards.scale)
+
+
+@one_line
+def backbone_settings(wildcards):
+    """All that decides the backbone with these wildcards."""
+    return PLAN.backbone_settings(wildcards.scale, wildcards.kind)
+
+
+@one_line
+def raw_manifest(wildcards):
+    """Where the raw files of a corpus are: downloaded ones are shared by all scales, generated ones belong to one."""
+    name, real = get_corpus(wildcards.corpus).name, PLAN.scale(wildcards.scale).corpora == "real"
+    return f"resources/corpora/{name}.json" if real else f"results/{wildcards.scale}/raw/{name}.json"
+
+
+@one_line
+def data_manifests(scale, corpora):
+    """The prepared corpora of a scale."""
+    PLAN.scale(scale)  # refuses an unknown one
+    return [f"results/{scale}/data/{corpus}/manifest.json" for corpus in corpora]
+
+
+@one_line
+def scores(scale, fractions):
+    """The scores of all runs of a scale at these fractions."""
+    PLAN.scale(scale)
+    return [f"results/{run.path}/scores.json" for run in PLAN.runs(scale, fractions)]
+
+
+def threads_of(scale):
+    """Threads of a job that computes: at small scales several runs side by side are faster than one on all cores."""
+    return {"demo": 1, "mini": 2}.get(scale, 4)

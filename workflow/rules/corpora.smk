@@ -1,0 +1,74 @@
+# Raw files -> prepared corpora -> table 2.
+
+
+rule fetch:
+    output:
+        "resources/corpora/{corpus}.json",
+    log:
+        "resources/logs/{corpus}.log",
+    benchmark:
+        "resources/benchmarks/{corpus}.tsv"
+    conda:
+        "../../environment.yml"
+    resources:
+        # one at a time: kind to the servers, and where there is no network the first failure ends the run
+        download=1,
+    shell:
+        "workflow/scripts/logged.sh {log:q} hyperloader corpora fetch {wildcards.corpus:q} --folder resources/corpora"
+
+
+rule generate:
+    input:
+        code=code("generate"),
+    output:
+        "results/{scale}/raw/{corpus}.json",
+    log:
+        "results/{scale}/logs/generate/{corpus}.log",
+    benchmark:
+        "results/{scale}/benchmarks/generate/{corpus}.tsv"
+    conda:
+        "../../environment.yml"
+    params:
+        folder=subpath(output[0], parent=True),
+    shell:
+        "workflow/scripts/logged.sh {log:q} hyperloader corpora generate {wildcards.corpus:q} --folder {params.folder:q} --seed 42"
+
+
+rule prepare:
+    input:
+        raw=raw_manifest,
+        code=code("prepare"),
+    output:
+        "results/{scale}/data/{corpus}/manifest.json",
+    log:
+        "results/{scale}/logs/prepare/{corpus}.log",
+    benchmark:
+        "results/{scale}/benchmarks/prepare/{corpus}.tsv"
+    conda:
+        "../../environment.yml"
+    params:
+        raw=subpath(input.raw, parent=True),
+        folder=subpath(output[0], parent=True),
+        seed=PLAN.config.data_seed,
+    shell:
+        "workflow/scripts/logged.sh {log:q} hyperloader corpora prepare {wildcards.corpus:q}"
+        " --raw {params.raw:q} --folder {params.folder:q} --seed {params.seed}"
+
+
+rule table2:
+    input:
+        manifests=lambda wildcards: data_manifests(wildcards.scale, PLAN.corpora),
+        published="workflow/published/table2.csv",
+        code=code("table2"),
+    output:
+        csv="results/{scale}/table2.csv",
+        markdown="results/{scale}/table2.md",
+    log:
+        "results/{scale}/logs/table2.log",
+    benchmark:
+        "results/{scale}/benchmarks/table2.tsv"
+    conda:
+        "../../environment.yml"
+    shell:
+        "workflow/scripts/logged.sh {log:q} hyperloader corpora stats"
+        " --published {input.published:q} --output {output.csv:q} {input.manifests:q}"

@@ -1,0 +1,78 @@
+# One run: settings -> trained model -> predictions -> scores. Checkpoints and model lie beside these files in the run's
+# folder and are not declared, so that a training that was stopped goes on from its last checkpoint.
+RUN = "results/{scale}/runs/{recipe}/{method}/{tasks}/{percent}/seed{seed}"
+
+
+rule run_settings:
+    output:
+        f"{RUN}/settings.json",
+    log:
+        f"{RUN}/logs/settings.log",
+    localrule: True
+    conda:
+        "../../environment.yml"
+    params:
+        settings=lambda wildcards: run_settings(wildcards).model_dump_json(indent=2),
+    shell:
+        "printf '%s\\n' {params.settings:q} > {output:q} 2> {log:q}"
+
+
+rule train:
+    input:
+        settings=f"{RUN}/settings.json",
+        data=lambda wildcards: data_manifests(wildcards.scale, run_settings(wildcards).data),
+        backbone=lambda wildcards: f"{run_settings(wildcards).backbone}/manifest.json",
+        code=lambda wildcards: code("train") + method_code(wildcards.method),
+    output:
+        f"{RUN}/run.json",
+    log:
+        f"{RUN}/logs/train.log",
+    benchmark:
+        f"{RUN}/benchmarks/train.tsv"
+    conda:
+        "../../environment.yml"
+    threads: lambda wildcards: threads_of(wildcards.scale)
+    params:
+        run=subpath(output[0], parent=True),
+    shell:
+        "export OMP_NUM_THREADS={threads} MKL_NUM_THREADS={threads} HF_HUB_OFFLINE=1;"
+        " workflow/scripts/logged.sh {log:q} hyperloader train {params.run:q}"
+
+
+rule predict:
+    input:
+        run=f"{RUN}/run.json",
+        data=lambda wildcards: data_manifests(wildcards.scale, run_settings(wildcards).data),
+        code=lambda wildcards: code("predict") + method_code(wildcards.method),
+    output:
+        f"{RUN}/predictions.json",
+    log:
+        f"{RUN}/logs/predict.log",
+    benchmark:
+        f"{RUN}/benchmarks/predict.tsv"
+    conda:
+        "../../environment.yml"
+    threads: lambda wildcards: threads_of(wildcards.scale)
+    params:
+        run=subpath(output[0], parent=True),
+    shell:
+        "export OMP_NUM_THREADS={threads} MKL_NUM_THREADS={threads} HF_HUB_OFFLINE=1;"
+        " workflow/scripts/logged.sh {log:q} hyperloader predict --run {params.run:q}"
+
+
+rule score:
+    input:
+        predictions=f"{RUN}/predictions.json",
+        code=code("score"),
+    output:
+        f"{RUN}/scores.json",
+    log:
+        f"{RUN}/logs/score.log",
+    benchmark:
+        f"{RUN}/benchmarks/score.tsv"
+    conda:
+        "../../environment.yml"
+    params:
+        run=subpath(output[0], parent=True),
+    shell:
+        "workflow/scripts/logged.sh {log:q} hyperloader score {params.run:q}"

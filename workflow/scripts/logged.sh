@@ -1,0 +1,9 @@
+#!/usr/bin/env bash
+# logged.sh LOG COMMAND...: run a command with its output in LOG; if it fails, show the line that says why.
+set -u
+log=$1
+shift
+"$@" > "$log" 2>&1 && exit
+status=$?
+grep '^hyperloader: ' "$log" >&2 || tail -n 1 "$log" >&2
+exit "$status"
