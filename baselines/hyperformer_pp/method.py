@@ -30,9 +30,8 @@ class HyperFormerPlusPlus(Method):
         from hyperloader.hypernetwork import Sizes
         from hyperloader.task_model import HypernetworkT5
 
-        sizes = Sizes(
-            **settings.model_dump(exclude={"reduction_factor"}), bottleneck=backbone.config.d_model // settings.reduction_factor, lora_rank=0
-        )
+        bottleneck = backbone.config.d_model // settings.reduction_factor
+        sizes = Sizes(**settings.model_dump(exclude={"reduction_factor"}), bottleneck=bottleneck, lora_rank=0)
         return HypernetworkT5(backbone, tasks, sizes)
 
 

@@ -72,12 +72,13 @@ def backbone_checksum(folder: str | Path) -> str:
 def load_t5(folder: str | Path) -> T5ForConditionalGeneration:
     """The T5 of a backbone folder, in float32."""
     import torch
+    from safetensors import SafetensorError
     from transformers import T5ForConditionalGeneration
 
     path = _model_path(folder)
     try:
         return T5ForConditionalGeneration.from_pretrained(path, local_files_only=True, use_safetensors=True, dtype=torch.float32)
-    except (OSError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise BackboneError(f"cannot be loaded ({str(error).splitlines()[0]})", file=path) from None
 
 

@@ -5,14 +5,19 @@ from __future__ import annotations
 import logging
 import sys
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
 from hyperloader.corpora.commands import app as corpora_app
 from hyperloader.errors import UserError
 
-app = typer.Typer(help="Hypernetwork-based multi-task sequence labelling.", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+app = typer.Typer(
+    help="Hypernetwork-based multi-task sequence labelling.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
 app.add_typer(corpora_app, name="corpora")
 
 RunFolder = Annotated[Path, typer.Argument(help="Run directory, with its settings.json.")]
@@ -21,7 +26,7 @@ RunFolder = Annotated[Path, typer.Argument(help="Run directory, with its setting
 @app.command()
 def backbone(
     folder: Annotated[Path, typer.Argument(help="Folder of the backbone, with its settings.json.")],
-    mirror: Annotated[Optional[str], typer.Option(help="Folder with tokenizers/; otherwise $HYPERLOADER_MIRROR.")] = None,
+    mirror: Annotated[str | None, typer.Option(help="Folder with tokenizers/; otherwise $HYPERLOADER_MIRROR.")] = None,
 ) -> None:
     """Download, link or pre-train a backbone."""
     from hyperloader.backbones import make_backbone
@@ -39,16 +44,17 @@ def train(run: RunFolder) -> None:
 
 @app.command()
 def predict(
-    texts: Annotated[Optional[list[str]], typer.Argument(help="Sentences to tag; without any, the test sets of the run.")] = None,
+    texts: Annotated[list[str] | None, typer.Argument(help="Sentences to tag; without any, the test sets of the run.")] = None,
     run: Annotated[Path, typer.Option(help="Run directory.")] = ...,
-    task: Annotated[Optional[str], typer.Option(help="Corpus whose labels to use.")] = None,
+    task: Annotated[str | None, typer.Option(help="Corpus whose labels to use.")] = None,
 ) -> None:
     """Tag sentences, or the test sets of a run."""
     if texts:
         from hyperloader.tagger import Tagger
 
-        for sentence in Tagger.from_pretrained(run).predict(texts, task=task):
-            typer.echo("\t".join(f"{span['word']} [{span['entity_group']} {span['start']}:{span['end']}]" for span in sentence) or "(no span)")
+        for spans in Tagger.from_pretrained(run).predict(texts, task=task):
+            shown = (f"{span['word']} [{span['entity_group']} {span['start']}:{span['end']}]" for span in spans)
+            typer.echo("\t".join(shown) or "(no span)")
         return
     from hyperloader.prediction import predict_run
 
@@ -66,7 +72,7 @@ def score(run: RunFolder) -> None:
 @app.command()
 def table(
     number: Annotated[int, typer.Argument(help="3 or 4, as in the paper.", min=3, max=4)],
-    scores: Annotated[Optional[list[Path]], typer.Argument(help="scores.json of the runs.")] = None,
+    scores: Annotated[list[Path] | None, typer.Argument(help="scores.json of the runs.")] = None,
     published: Annotated[Path, typer.Option(help="CSV of the paper's table.")] = ...,
     output: Annotated[Path, typer.Option(help="CSV to write; a Markdown file of the same name goes beside it.")] = ...,
 ) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 import sentencepiece
 
 from hyperloader.errors import BackboneError
-from hyperloader.sentt import OUTSIDE, INSIDE, SENTINELS, check_length
+from hyperloader.sentt import INSIDE, OUTSIDE, SENTINELS, check_length
 
 PAD, EOS = 0, 1
 

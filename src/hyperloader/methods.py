@@ -83,7 +83,8 @@ class HyperLoader(Method):
         from hyperloader.hypernetwork import Sizes
         from hyperloader.task_model import HypernetworkT5
 
-        sizes = Sizes(**settings.model_dump(exclude={"reduction_factor"}), bottleneck=backbone.config.d_model // settings.reduction_factor)
+        bottleneck = backbone.config.d_model // settings.reduction_factor
+        sizes = Sizes(**settings.model_dump(exclude={"reduction_factor"}), bottleneck=bottleneck)
         return HypernetworkT5(backbone, tasks, sizes)
 
 

@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
+import torch
 from transformers import T5Config, T5ForConditionalGeneration
 
 from hyperloader.corpora.readers import Sentence
@@ -28,23 +29,32 @@ from hyperloader.training.sampler import TaskSampler
 from hyperloader.word_classes import word_classes
 
 TASK = "pre-training"
+# attention logits at the start: of a token for the same token, and for a neighbour
+MATCH, NEIGHBOUR = 4.0, 5.0
 CLASSES, DIMENSIONS, RARE, FUNCTION_WORDS = 80, 64, 3, 60
 
 
 def with_word_classes(sentences: Sequence[Sequence[str]], seed: int) -> list[Sentence]:
     """Tag plain text with unsupervised word classes, in the shape that slots have.
 
-    The most frequent words are outside; neighbours of one class form a span.
+    A class is named after its most frequent word. The most frequent words of all are outside; neighbours of one class form
+    a span.
     """
     classes = word_classes(sentences, classes=CLASSES, dimensions=DIMENSIONS, rare=RARE, seed=seed)
     counts = Counter(word for sentence in sentences for word in sentence)
-    frequent = {word for word, _ in counts.most_common(FUNCTION_WORDS)}
+    by_frequency = sorted(counts, key=lambda word: (-counts[word], word))
+    frequent = set(by_frequency[:FUNCTION_WORDS])
+    names: dict[int, str] = {}
+    for word in by_frequency[FUNCTION_WORDS:]:
+        # a bare `O` or `I` would read as a tag
+        if word in classes and word not in ("O", "I"):
+            names.setdefault(classes[word], word)
     tagged = []
     for words in sentences:
         tags, before = [], None
         for word in words:
-            own = None if word in frequent else classes.get(word)
-            tags.append("O" if own is None else f"{'I' if own == before else 'B'}-class{own:02d}")
+            own = None if word in frequent else names.get(classes.get(word))
+            tags.append("O" if own is None else f"{'I' if own == before else 'B'}-{own}")
             before = own
         tagged.append(Sentence(tuple(words), tuple(tags)))
     return tagged
@@ -74,12 +84,51 @@ def batches(sentences: Sequence[Sentence], vocabulary: Vocabulary, settings: Pre
     return batch_of
 
 
+def start_aligned(model: T5ForConditionalGeneration) -> None:
+    """Start where a sentinel in the target already looks at the same sentinel in the source.
+
+    Finding this alignment from a random start takes most of a small budget.
+
+    * In cross-attention, queries and keys start as the same projection, so that equal tokens match.
+    * In self-attention, heads start with a preference for a neighbour: the token after or before in the encoder, one or two
+      tokens before in the decoder.
+    * Output projections start as transposed value projections, so that what is looked at is passed on.
+    """
+    config = model.config
+    blocks = [*model.encoder.block, *model.decoder.block]
+    self_attentions = [block.layer[0].SelfAttention for block in blocks]
+    cross_attentions = [block.layer[1].EncDecAttention for block in model.decoder.block]
+    # numbers of the buckets that relative positions fall into, see T5Attention._relative_position_bucket
+    one_left, two_left, one_right = 1, 2, config.relative_attention_num_buckets // 2 + 1
+    with torch.no_grad():
+        for attention in cross_attentions:
+            attention.q.weight.normal_(std=(MATCH / (config.d_model * config.d_kv)) ** 0.5)
+            attention.k.weight.copy_(attention.q.weight)
+        for attention in self_attentions + cross_attentions:
+            attention.o.weight.copy_(attention.v.weight.T)
+        for stack, buckets in ((model.encoder, (one_right, one_left)), (model.decoder, (one_left, two_left))):
+            bias = stack.block[0].layer[0].SelfAttention.relative_attention_bias.weight
+            for head in range(config.num_heads):
+                bias[buckets[head % 2], head] += NEIGHBOUR
+
+
+def keep_unseen_embeddings(embeddings: torch.nn.Parameter, sentences: Sequence[Sentence], vocabulary: Vocabulary) -> None:
+    """Keep the embeddings of ids that the text lacks, such as the labels to come, at their random start.
+
+    Their only gradient says that they are never the next token. Adam makes full steps of it, the same for all of them,
+    and they would end as one and the same vector, which a frozen model could hardly tell apart again.
+    """
+    seen = torch.zeros(len(embeddings), 1)
+    for sentence in sentences:
+        seen[vocabulary.encode(sentence.tokens)] = 1
+        seen[vocabulary.encode(to_sbio(sentence.tags))] = 1
+    embeddings.register_hook(lambda gradient: gradient * seen.to(gradient))
+
+
 def pretrain(
     sentences: Sequence[Sentence], vocabulary: Vocabulary, settings: PretrainedBackbone, checkpoints: Path, fingerprint: str
 ) -> T5ForConditionalGeneration:
     """Make a T5 and train all of it; an interrupted pre-training goes on from its last checkpoint."""
-    import torch
-
     torch.manual_seed(settings.seed)
     config = T5Config(
         vocab_size=vocabulary.size,
@@ -90,12 +139,14 @@ def pretrain(
         **settings.architecture.model_dump(),
     )
     model = PlainT5(T5ForConditionalGeneration(config), (TASK,))
+    start_aligned(model.backbone)
+    keep_unseen_embeddings(model.backbone.shared.weight, sentences, vocabulary)
     budget = settings.pretraining
     training = Training(
         steps=budget.steps,
         batch_size=budget.batch_size,
         learning_rate=budget.learning_rate,
-        schedule="linear",
+        schedule="trapezoidal",
         warmup_steps=budget.warmup_steps,
         weight_decay=0.0,
         label_smoothing=0.0,

@@ -57,8 +57,8 @@ class Pretraining(Settings):
     batch_size: PositiveInt = 32
     learning_rate: PositiveFloat = 2e-3
     warmup_steps: NonNegativeInt = 100
-    hidden_words: Probability = Field(0.2, description="share of the words hidden from the rewriting task")
-    tagging: Annotated[float, Field(ge=0, le=1)] = Field(0.6, description="share of steps that tag auxiliary text")
+    hidden_words: Probability = Field(0.0, description="share of the words hidden from the rewriting task; at least one word is")
+    tagging: Annotated[float, Field(ge=0, le=1)] = Field(0.5, description="share of steps that tag auxiliary text")
 
 
 class PretrainedBackbone(Settings):
@@ -80,7 +80,9 @@ class Training(Settings):
     steps: PositiveInt
     batch_size: PositiveInt
     learning_rate: PositiveFloat
-    schedule: Literal["constant", "linear"]
+    schedule: Literal["constant", "linear", "trapezoidal"] = Field(
+        description="after the warm-up: constant; linearly to zero; constant, and linearly to zero in the last fifth"
+    )
     warmup_steps: NonNegativeInt
     weight_decay: NonNegativeFloat
     label_smoothing: Probability
@@ -131,7 +133,7 @@ class Config(Settings):
     fractions: Annotated[list[Percent], Field(min_length=1)]
     seeds: Annotated[list[int], Field(min_length=1)]
     data_seed: int = 42
-    recipe: str = "paper"
+    recipe: str = "matched"
     mirror: str | None = None
     settings: MethodSettings = Field({}, description="per method: settings that differ from the method's defaults")
 

@@ -19,7 +19,7 @@ from hyperloader.training.run import MODEL, SETTINGS
 class Tagger:
     """Finds the slots of a task in sentences.
 
-    >>> tagger = Tagger.from_pretrained("results/demo/runs/paper/hyperloader/all/100/seed42")
+    >>> tagger = Tagger.from_pretrained("results/demo/runs/matched/hyperloader/all/100/seed42")
     >>> tagger.predict(["play the song little robin redbreast"], task="snips")
     """
 

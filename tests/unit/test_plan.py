@@ -20,7 +20,7 @@ def plan(**changes):
 def test_runs_are_methods_times_fractions_times_seeds():
     runs = plan().runs("demo")
     assert len(runs) == len({run.path for run in runs}) == 2 * 3 * 2
-    assert runs[0].path == "demo/runs/paper/hyperformer_pp/all/10/seed42"
+    assert runs[0].path == "demo/runs/matched/hyperformer_pp/all/10/seed42"
     assert {run.percent for run in plan().runs("demo", [10, 20])} == {10, 20}
 
 
@@ -30,13 +30,13 @@ def test_a_single_task_method_has_a_run_per_corpus(monkeypatch):
 
     monkeypatch.setitem(methods(), "alone", Alone())
     runs = plan(methods=["alone"], corpora=["snips", "atis"], fractions=[2.5], seeds=[1]).runs("demo")
-    assert [run.path for run in runs] == [f"demo/runs/paper/alone/{name}/2.5/seed1" for name in ("atis", "snips")]
+    assert [run.path for run in runs] == [f"demo/runs/matched/alone/{name}/2.5/seed1" for name in ("atis", "snips")]
 
 
 def test_the_order_of_corpora_in_the_configuration_changes_nothing():
     one, other = (plan(corpora=names) for names in (["atis", "snips"], ["snips", "atis"]))
     assert one.runs("demo") == other.runs("demo")
-    assert one.runs("demo")[0].path == "demo/runs/paper/hyperformer_pp/atis+snips/10/seed42"
+    assert one.runs("demo")[0].path == "demo/runs/matched/hyperformer_pp/atis+snips/10/seed42"
     assert plan(corpora=list(reversed(CORPORA))).runs("demo")[0].tasks == "all"
 
 
@@ -45,7 +45,8 @@ def test_method_settings_are_merged_from_the_general_to_the_special():
         planned = plan(methods=["hyperloader"], **changes)
         return planned.run_settings(planned.runs(scale)[0]).method_settings
 
-    assert (of("paper")["task_dim"], of("paper")["hidden_dim"]) == (512, 128)  # recipe, default
+    assert of("paper")["task_dim"] == 64  # default
+    assert of("paper", recipe="paper")["task_dim"] == 512  # recipe over default
     assert of("demo")["task_dim"] == 16  # scale over recipe
     assert of("demo", settings={"hyperloader": {"task_dim": 9}})["task_dim"] == 9  # config over scale
 

@@ -21,7 +21,10 @@ def test_temperature_one_is_in_proportion_to_size():
     assert task_probabilities([1, 3], 1) == pytest.approx([0.25, 0.75])
 
 
-@given(st.lists(st.lists(st.integers(1, 90), min_size=1, max_size=30), min_size=1, max_size=4), st.integers(0, 2**31), st.integers(0, 10_000))
+LENGTHS = st.lists(st.lists(st.integers(1, 90), min_size=1, max_size=30), min_size=1, max_size=4)
+
+
+@given(LENGTHS, st.integers(0, 2**31), st.integers(0, 10_000))
 def test_a_step_is_a_function_of_seed_and_step(lengths, seed, step):
     first, second = (TaskSampler(lengths, 4, 10, seed) for _ in range(2))
     second(step // 2)  # what was drawn before changes nothing

@@ -38,7 +38,7 @@ def test_table_4_without_a_scale_is_that_of_scale_paper(workflow):
 
 def test_a_configuration_with_two_corpora_trains_on_two_and_keeps_the_backbone(workflow):
     answer = workflow("--dry-run", "--config", "corpora=[snips,atis]", "--", "results/mini/table3.csv")
-    assert "runs/paper/hyperloader/atis+snips/100/seed42/run.json" in answer.text
+    assert "runs/matched/hyperloader/atis+snips/100/seed42/run.json" in answer.text
     # the backbone's text is that of all seven
     assert answer.jobs["prepare"] == 7 and answer.jobs["train"] == len(methods())
 
@@ -53,7 +53,7 @@ def test_a_configuration_with_two_corpora_trains_on_two_and_keeps_the_backbone(w
         (["results/dmo/table4.csv"], "hyperloader: unknown scale 'dmo'; did you mean 'demo'? known scales: demo, mini, paper"),
         (["results/dmo/table2.csv"], "hyperloader: unknown scale 'dmo'"),
         (["results/demo/data/atsi/manifest.json"], "hyperloader: unknown corpus 'atsi'; did you mean atis?"),
-        (["results/demo/runs/paper/hyperloader/all/10/seed7/run.json"], "hyperloader: config/config.yaml: the configuration has no run "),
+        (["results/demo/runs/matched/hyperloader/all/10/seed7/run.json"], "hyperloader: config/config.yaml: the configuration has no run "),
         (["results/demo/backbones/bert/manifest.json"], "hyperloader: config/scales/demo.yaml: scale 'demo' names no backbone 'bert'"),
     ],
 )

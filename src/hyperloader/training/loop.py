@@ -39,12 +39,13 @@ def token_loss(logits: Tensor, labels: Tensor, *, label_smoothing: float = 0.0, 
 
 
 def learning_rate(training: Training, step: int) -> float:
-    """Learning rate of the 0-based step: linear warm-up, then constant or linear to zero."""
+    """Learning rate of the 0-based step, after a linear warm-up by the recipe's schedule."""
     if step < training.warmup_steps:
         return training.learning_rate * (step + 1) / training.warmup_steps
-    if training.schedule == "constant":
+    decay_steps = {"constant": 0, "linear": training.steps - training.warmup_steps, "trapezoidal": training.steps // 5}[training.schedule]
+    if training.steps - step >= decay_steps:
         return training.learning_rate
-    return training.learning_rate * (training.steps - step) / max(1, training.steps - training.warmup_steps)
+    return training.learning_rate * (training.steps - step) / decay_steps
 
 
 def validation_loss(model: TaskModel, batches: dict[str, list[Batch]], device: torch.device) -> float:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import torch
 
+from hyperloader import __version__
 from hyperloader.backbones import backbone_checksum, load_t5, load_vocabulary
 from hyperloader.corpora.prepared import load_corpus
 from hyperloader.files import write_json
@@ -26,7 +27,7 @@ log = logging.getLogger(__name__)
 
 SETTINGS, RECORD, MODEL = "settings.json", "run.json", "model"
 FORMAT_VERSION = 1
-RECORDED_PACKAGES = ("torch", "transformers", "accelerate", "datasets", "sentencepiece", "numpy", "hyperloader")
+RECORDED_PACKAGES = ("torch", "transformers", "accelerate", "datasets", "sentencepiece", "numpy")
 
 
 def train_run(folder: str | Path) -> None:
@@ -73,7 +74,7 @@ def train_run(folder: str | Path) -> None:
         "peak_memory_bytes": _peak_memory(),
         "threads": torch.get_num_threads(),
         "checksums": checksums,
-        "packages": {name: version(name) for name in RECORDED_PACKAGES},
+        "packages": {"hyperloader": __version__} | {name: version(name) for name in RECORDED_PACKAGES},
         "python": platform.python_version(),
         "commit": _commit(),
     }

@@ -1,0 +1,176 @@
+"""One run from settings to spans, on a generated corpus and a backbone of a few steps; nothing here is about quality."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from hyperloader.backbones import make_backbone
+from hyperloader.corpora.generated import generate
+from hyperloader.corpora.prepare import prepare
+from hyperloader.errors import FormatError, RunError, UserError
+from hyperloader.plan import Plan
+from hyperloader.prediction import predict_run
+from hyperloader.scoring import score_run
+from hyperloader.tagger import Tagger
+from hyperloader.training.run import train_run
+
+TRAINING = {
+    "steps": 4,
+    "batch_size": 4,
+    "learning_rate": 1e-3,
+    "schedule": "linear",
+    "warmup_steps": 1,
+    "weight_decay": 0.0,
+    "label_smoothing": 0.0,
+    "loss_reduction": "mean",
+    "max_grad_norm": 1.0,
+    "temperature": 10,
+    "evaluate_every": 2,
+    "evaluation_batches": 1,
+    "selection": "best",
+    "source_length": 64,
+    "target_length": 24,
+}
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """Data of two corpora and a tiny backbone."""
+    folder = tmp_path_factory.mktemp("place")
+    for name in ("atis", "snips"):
+        generate(name, folder / "raw")
+        prepare(name, folder / "raw", folder / "data" / name)
+    (folder / "t5").mkdir()
+    backbone = {
+        "source": "pretrained",
+        "text": "generated",
+        "architecture": {"d_model": 16, "d_kv": 4, "d_ff": 32, "num_layers": 1, "num_heads": 2},
+        "pretraining": {"steps": 2, "batch_size": 4},
+    }
+    (folder / "t5" / "settings.json").write_text(json.dumps({"kind": "t5", "backbone": backbone}))
+    make_backbone(folder / "t5")
+    return folder
+
+
+def run_in(place, name, **changes):
+    run = place / name
+    run.mkdir(exist_ok=True)
+    settings = {
+        "scale": "test",
+        "recipe": "test",
+        "method": "hyperloader",
+        "method_settings": {"reduction_factor": 4, "lora_rank": 2, "task_dim": 8},
+        "data": {corpus: str(place / "data" / corpus) for corpus in ("atis", "snips")},
+        "percent": 10,
+        "seed": 1,
+        "backbone": str(place / "t5"),
+        "training": TRAINING,
+    }
+    (run / "settings.json").write_text(json.dumps(settings | changes))
+    return run
+
+
+@pytest.fixture(scope="module")
+def run(place):
+    folder = run_in(place, "run")
+    train_run(folder)
+    predict_run(folder)
+    score_run(folder)
+    return folder
+
+
+def test_what_a_run_leaves(run):
+    assert sorted(path.name for path in run.iterdir()) == [
+        "model",
+        "predictions",
+        "predictions.json",
+        "run.json",
+        "scores.json",
+        "settings.json",
+    ]
+    record = json.loads((run / "run.json").read_text())
+    assert record["steps"] == 4 and [entry["step"] for entry in record["curve"]] == [2, 4]
+    assert record["parameters"]["trainable"] < record["parameters"]["total"]
+    assert set(record["checksums"]["data"]) == {"atis", "snips"}
+    lines = (run / "predictions" / "atis.jsonl").read_text().splitlines()
+    assert len(lines) == 200
+    for line in map(json.loads, lines):
+        assert len(line["tokens"]) == len(line["gold"]) == len(line["prediction"])
+
+
+def test_the_same_settings_give_the_same_bytes(place, run):
+    again = run_in(place, "again")
+    train_run(again)
+    predict_run(again)
+    score_run(again)
+    for file in ("model/model.safetensors", "predictions/snips.jsonl", "scores.json"):
+        assert (run / file).read_bytes() == (again / file).read_bytes(), file
+
+
+def test_spans_have_the_characters_of_the_text(run):
+    text = "  caf\u00e9 \t la  \u4e2d\u6587 play "
+    for spans in Tagger.from_pretrained(run).predict([text, "", "   "], task="snips"):
+        for span in spans:
+            assert text[span["start"] : span["end"]] == span["word"]
+
+
+def test_wrong_calls_of_the_tagger(run):
+    tagger = Tagger.from_pretrained(run)
+    assert tagger.tasks == ("atis", "snips")
+    with pytest.raises(RunError, match="unknown task 'sips'; known tasks: atis, snips"):
+        tagger.predict(["a"], task="sips")
+    with pytest.raises(RunError, match="which task.*atis, snips"):
+        tagger.predict(["a"])
+    with pytest.raises(FormatError, match="at most 99 words"):
+        tagger.predict(["word " * 100], task="snips")
+
+
+def test_an_untrained_or_damaged_run(place):
+    run = run_in(place, "untrained")
+    with pytest.raises(RunError, match="hyperloader train"):
+        predict_run(run)
+    with pytest.raises(UserError, match="no such file.*train the run first"):
+        Tagger.from_pretrained(run)
+    train_run(run)
+    weights = run / "model" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:500])
+    with pytest.raises(RunError, match="model.safetensors: cannot be read"):
+        Tagger.from_pretrained(run)
+    config = run / "model" / "config.json"
+    config.write_text(config.read_text().replace('"format_version": 1', '"format_version": 99'))
+    with pytest.raises(RunError, match="newer version"):
+        Tagger.from_pretrained(run)
+
+
+def test_missing_data_is_named(place):
+    run = run_in(place, "no-data", data={"atis": str(place / "nowhere")})
+    with pytest.raises(UserError, match="nowhere.*corpora prepare"):
+        train_run(run)
+    assert not (run / "run.json").exists()
+
+
+def test_the_command_line_answers_in_one_line(run):
+    def call(*arguments):
+        return subprocess.run([sys.executable, "-m", "hyperloader", *arguments], capture_output=True, text=True, env=os.environ.copy())
+
+    answer = call("predict", "--run", str(run), "--task", "nothing", "a b c")
+    assert answer.returncode == 2 and answer.stdout == ""
+    assert answer.stderr.strip() == "hyperloader: unknown task 'nothing'; known tasks: atis, snips"
+    answer = call("predict", "--run", str(run), "--task", "atis", "a b c")
+    assert answer.returncode == 0 and len(answer.stdout.splitlines()) == 1
+
+
+def test_settings_of_every_scale_and_recipe_are_valid():
+    from pathlib import Path
+
+    folder = Path(__file__).parents[2] / "config"
+    values = {"corpora": ["atis"], "methods": ["hyperloader", "hyperformer_pp"], "fractions": [10], "seeds": [1]}
+    for recipe in (folder / "recipes").glob("*.yaml"):
+        plan = Plan.of(values | {"recipe": recipe.stem}, folder)
+        for scale in plan.scales():
+            for run in plan.runs(scale):
+                plan.run_settings(run)
+            plan.backbone_settings(scale, "t5")
