@@ -1,19 +1,35 @@
-"""The demo itself, with real training."""
+"""The demo itself, with real training, and the README's examples on its results."""
 
 import csv
+import os
+import shlex
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
+
+from .readme import blocks, commands
 
 
 @pytest.mark.slow
 def test_the_demo_reaches_what_it_promises(fresh_workflow):
+    folder = fresh_workflow.folder
     tables = [f"results/demo/table{number}.csv" for number in (2, 3, 4)]
     answer = fresh_workflow("--cores", "2", "--quiet", "host", "rules", "reason", "--", *tables)
     assert answer.status == 0, answer.text
     averages = {}
     for table in tables[1:]:
-        with open(fresh_workflow.folder / table, newline="", encoding="utf-8") as file:
+        with open(folder / table, newline="", encoding="utf-8") as file:
             averages |= {int(row["fraction"]): row for row in csv.DictReader(file) if row["dataset"] == "Average"}
     for title in ("HyperLoader", "HyperFormer"):
         assert 0.4 < float(averages[20][title])
         assert float(averages[10][title]) < float(averages[20][title]) < float(averages[100][title])
+
+    (example,) = blocks("python")
+    (command,) = commands("hyperloader predict")
+    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    for call in ([sys.executable, "-c", example], shlex.split(command)):
+        done = subprocess.run(call, cwd=folder, env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        assert "rageli nuto" in done.stdout and "city" in done.stdout
