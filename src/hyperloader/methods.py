@@ -56,11 +56,11 @@ class Method:
         raise TypeError(f"method {self.name} has no build()")
 
 
-class HyperLoaderSettings(Settings):
-    """Sizes of the hypernetwork (section 3.5) and of what it generates (sections 3.2 and 3.4).
+class HypernetworkSettings(Settings):
+    """Sizes of the hypernetwork (section 3.5) and of the adapters that it generates (section 3.2).
 
-    The defaults are those of the published runs, whose task embedding had 64 numbers; the paper's text says 512,
-    which the recipe `paper` sets.
+    The defaults are those of the published runs, whose task embedding had 64 numbers; the paper's text says 512 for
+    HyperLoader, which the recipe `paper` sets.
     """
 
     task_dim: PositiveInt = 64
@@ -69,23 +69,37 @@ class HyperLoaderSettings(Settings):
     hidden_dim: PositiveInt = 128
     embedding_dim: PositiveInt = 64
     reduction_factor: PositiveInt = 32
-    lora_rank: PositiveInt = 8
 
 
-class HyperLoader(Method):
-    """Adapters, LoRA matrices and layer norms generated per task, layer and position (arXiv 2407.01411)."""
+class HypernetworkMethod(Method):
+    """A method whose adapters and layer norms, and with a `lora_rank` LoRA matrices, are generated."""
 
-    name = "hyperloader"
-    title = "HyperLoader"
-    Settings = HyperLoaderSettings
+    Settings = HypernetworkSettings
 
     def build(self, backbone, tasks, settings):
         from hyperloader.hypernetwork import Sizes
         from hyperloader.task_model import HypernetworkT5
 
-        bottleneck = backbone.config.d_model // settings.reduction_factor
-        sizes = Sizes(**settings.model_dump(exclude={"reduction_factor"}), bottleneck=bottleneck)
-        return HypernetworkT5(backbone, tasks, sizes)
+        d_model = backbone.config.d_model
+        bottleneck, rest = divmod(d_model, settings.reduction_factor)
+        if rest:
+            raise SettingsError(f"reduction_factor {settings.reduction_factor} does not divide the backbone's d_model {d_model}")
+        values = {"lora_rank": 0} | settings.model_dump(exclude={"reduction_factor"})
+        return HypernetworkT5(backbone, tasks, Sizes(**values, bottleneck=bottleneck))
+
+
+class HyperLoaderSettings(HypernetworkSettings):
+    """The sizes above and the rank of the generated LoRA matrices (section 3.4)."""
+
+    lora_rank: PositiveInt = 8
+
+
+class HyperLoader(HypernetworkMethod):
+    """Adapters, LoRA matrices and layer norms generated per task, layer and position (arXiv 2407.01411)."""
+
+    name = "hyperloader"
+    title = "HyperLoader"
+    Settings = HyperLoaderSettings
 
 
 def method_folders() -> list[Path]:

@@ -15,9 +15,10 @@ from hyperloader.corpora.prepared import load_corpus, slot_types
 from hyperloader.encoding import Vocabulary
 from hyperloader.errors import RunError
 from hyperloader.files import replacing, sha256, write_json
+from hyperloader.saved_models import from_pretrained
 from hyperloader.sentt import from_sbio
 from hyperloader.settings import RunSettings, read_settings
-from hyperloader.task_model import TaskModel, from_pretrained
+from hyperloader.task_model import TaskModel
 from hyperloader.training.batches import pad
 from hyperloader.training.run import MODEL, SETTINGS
 

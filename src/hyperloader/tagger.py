@@ -10,9 +10,9 @@ from hyperloader.backbones import load_vocabulary
 from hyperloader.corpora.prepared import load_corpus
 from hyperloader.errors import RunError
 from hyperloader.prediction import device, generate
+from hyperloader.saved_models import from_pretrained
 from hyperloader.sentt import from_sbio
 from hyperloader.settings import RunSettings, read_settings
-from hyperloader.task_model import from_pretrained
 from hyperloader.training.run import MODEL, SETTINGS
 
 

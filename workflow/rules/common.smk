@@ -15,7 +15,7 @@ FRACTIONS = {"3": [100], "4": [10, 20]}
 READERS = [f"corpora/readers/{name}" for name in ("__init__", "bio", "conllu", "mtop", "parallel_lines", "sentence")]
 TEXT = ["sentt", "encoding", "training/batches"]
 LOOP = ["training/loop", "training/sampler", "training/checkpoints", "task_model"]
-MODEL = ["methods", "hypernetwork", "generated_layers", "task_model"]
+MODEL = ["methods", "hypernetwork", "generated_layers", "task_model", "saved_models"]
 DEMO = ["corpora/generated", "corpora/demo_language"]
 CODE = {
     "generate": [*DEMO, "corpora/writers"],

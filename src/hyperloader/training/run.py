@@ -17,8 +17,8 @@ from hyperloader.backbones import backbone_checksum, load_t5, load_vocabulary
 from hyperloader.corpora.prepared import load_corpus
 from hyperloader.files import write_json
 from hyperloader.methods import get_method
+from hyperloader.saved_models import save_pretrained
 from hyperloader.settings import RunSettings, read_settings
-from hyperloader.task_model import save_pretrained
 from hyperloader.training.checkpoints import Checkpoints
 from hyperloader.training.data import training_batches, validation_batches
 from hyperloader.training.loop import fit

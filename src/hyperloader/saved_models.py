@@ -1,0 +1,65 @@
+"""Trained models on disk: the trainable weights as safetensors, and a config that names method, tasks and backbone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from transformers import T5ForConditionalGeneration
+
+from hyperloader.backbones import load_t5
+from hyperloader.errors import RunError
+from hyperloader.files import read_json, replacing_folder, write_json
+from hyperloader.methods import get_method
+from hyperloader.task_model import TaskModel
+
+WEIGHTS_NAME, CONFIG_NAME, FORMAT_VERSION = "model.safetensors", "config.json", 1
+
+
+def save_pretrained(model: TaskModel, folder: str | Path, *, method: str, settings: dict, backbone: str) -> None:
+    """Write the trainable weights and what it takes to build the model again.
+
+    Args:
+        model: the model.
+        folder: written as a whole, replaces one of the same name.
+        method: name of the method that built the model.
+        settings: that method's settings.
+        backbone: folder of the backbone.
+    """
+    config = {
+        "format_version": FORMAT_VERSION,
+        "method": method,
+        "settings": settings,
+        "tasks": list(model.tasks),
+        "backbone": backbone,
+    }
+    with replacing_folder(folder) as temporary:
+        write_json(temporary / CONFIG_NAME, config)
+        save_file({name: tensor.detach().cpu().contiguous() for name, tensor in model.trainable_state().items()}, temporary / WEIGHTS_NAME)
+
+
+def from_pretrained(folder: str | Path, backbone: T5ForConditionalGeneration | None = None) -> TaskModel:
+    """Build a saved model again.
+
+    Args:
+        folder: what `save_pretrained` wrote.
+        backbone: a loaded backbone to use instead of the one that the folder names.
+
+    Raises:
+        RunError: the folder is missing, damaged, or of a newer version.
+    """
+    folder = Path(folder)
+    config = read_json(folder / CONFIG_NAME, remedy="train the run first")
+    if config.get("format_version", 0) > FORMAT_VERSION:
+        raise RunError("written by a newer version of hyperloader", file=folder / CONFIG_NAME, remedy="update hyperloader")
+    method = get_method(config["method"])
+    if backbone is None:
+        backbone = load_t5(config["backbone"])
+    model = method.build(backbone, tuple(config["tasks"]), method.settings(config["settings"]))
+    try:
+        state = load_file(folder / WEIGHTS_NAME)
+    except (OSError, SafetensorError) as error:
+        raise RunError(f"cannot be read ({error})", file=folder / WEIGHTS_NAME, remedy="train the run again") from None
+    model.load_trainable(state, folder / WEIGHTS_NAME)
+    return model.eval()
