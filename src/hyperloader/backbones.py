@@ -162,7 +162,8 @@ def _generated_text(seed: int, pieces: Path) -> list[Sentence]:
     from hyperloader.corpora.readers import Sentence
     from hyperloader.vocabularies import write_word_vocabulary
 
-    language = DemoLanguage(seed)
+    # the language of the generated corpora, whatever the seed of the pre-training
+    language = DemoLanguage()
     sentences = [Sentence(tuple(tokens), tuple(tags)) for tokens, tags in auxiliary_sentences(language, GENERATED_SENTENCES, seed)]
     write_word_vocabulary(["O", "I", *language.words(), *demo_label_names()], pieces)
     return sentences

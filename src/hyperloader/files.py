@@ -43,8 +43,13 @@ def replacing_folder(path: str | Path) -> Iterator[Path]:
         yield temporary
         os.chmod(temporary, 0o777 & ~_umask())
         if path.exists():
-            shutil.rmtree(path)
-        os.replace(temporary, path)
+            # moved aside rather than deleted first: the moment without a folder is that between two renames
+            former = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+            os.replace(path, former)
+            os.replace(temporary, path)
+            shutil.rmtree(former)
+        else:
+            os.replace(temporary, path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
