@@ -100,7 +100,7 @@ def t5_pieces(mirror: str | None = None) -> Path:
             path = Path(hf_hub_download(T5_PIECES_REPOSITORY, PIECES))
         except Exception as error:
             raise BackboneError(
-                f"T5's vocabulary {T5_PIECES_REPOSITORY}/{PIECES} can be had neither from a mirror nor from the hub ({_cause(error)})",
+                f"{PIECES} of {T5_PIECES_REPOSITORY} can be had neither from a mirror nor from the hub ({type(error).__name__})",
                 remedy="let HYPERLOADER_MIRROR name a folder with tokenizers/t5/spiece.model, or use the scale demo",
             ) from None
     if sha256(path) != T5_PIECES_SHA256:
@@ -123,16 +123,12 @@ def _download(wanted: HubBackbone, model: Path) -> None:
         source = snapshot_download(wanted.name, revision=wanted.revision, allow_patterns=HUB_FILES)
     except Exception as error:
         raise BackboneError(
-            f"the weights of {wanted.name} can be had neither from the hub nor from its cache ({_cause(error)})",
+            f"the weights of {wanted.name} can be had neither from the hub nor from its cache ({type(error).__name__})",
             remedy="download them where there is internet and name their folder in config/scales/ "
             "(source: directory, path: ...), or run a scale that needs none: snakemake results/demo/table4.csv",
         ) from None
     with replacing_folder(model) as temporary:
         shutil.copytree(source, temporary, dirs_exist_ok=True)
-
-
-def _cause(error: Exception) -> str:
-    return f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else 'no reason given'}"
 
 
 def _pretrain(settings: BackboneSettings, wanted: PretrainedBackbone, folder: Path, mirror: str | None) -> None:

@@ -7,6 +7,7 @@ a large corpus brings along.
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 from collections.abc import Sequence
 
@@ -50,8 +51,11 @@ def word_classes(sentences: Sequence[Sequence[str]], *, classes: int, dimensions
     values = np.log(scores.data * joint.sum() / (row_sums[scores.row] * column_sums[scores.col]))
     ppmi = coo_matrix((np.maximum(values, 0), (scores.row, scores.col)), shape=joint.shape).tocsr()
     generator = np.random.default_rng(seed)
-    left, singular, _ = svds(ppmi, k=dimensions, v0=generator.standard_normal(min(ppmi.shape)))
+    left, singular, _ = svds(ppmi, k=min(dimensions, min(ppmi.shape) - 1), v0=generator.standard_normal(min(ppmi.shape)))
     vectors = left * np.sqrt(singular)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True) + 1e-9
-    _, assigned = kmeans2(vectors, classes, minit="++", seed=generator, iter=30)
+    with warnings.catch_warnings():
+        # an empty class is one class less
+        warnings.filterwarnings("ignore", "One of the clusters is empty")
+        _, assigned = kmeans2(vectors, min(classes, len(words)), minit="++", seed=generator, iter=30)
     return dict(zip(words, assigned.tolist(), strict=True))

@@ -17,7 +17,8 @@ GOOD = {"corpora": ["atis"], "methods": ["hyperloader"], "fractions": [10], "see
 
 
 def test_the_files_of_this_project_are_valid():
-    assert read_yaml(Config, CONFIG / "config.yaml").recipe == "paper"
+    recipe = read_yaml(Config, CONFIG / "config.yaml").recipe
+    assert (CONFIG / "recipes" / f"{recipe}.yaml").is_file()
     for path in (CONFIG / "scales").glob("*.yaml"):
         assert read_yaml(Scale, path).backbones
     for path in (CONFIG / "recipes").glob("*.yaml"):
