@@ -19,6 +19,9 @@ EDGE = "<edge>"
 def word_classes(sentences: Sequence[Sequence[str]], *, classes: int, dimensions: int, rare: int, seed: int) -> dict[str, int]:
     """Class numbers of the words that are frequent enough.
 
+    The same text gives the same classes, as long as its matrix has a higher rank than `dimensions`; below that, the solver
+    fills up with arbitrary directions.
+
     Args:
         sentences: tokenised text.
         classes: number of classes.

@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 import torch
 from transformers import T5Config, T5ForConditionalGeneration
@@ -119,10 +120,14 @@ def test_pretraining_batches_hide_words_or_tag(tmp_path):
 
 
 def test_words_that_keep_the_same_company_share_a_class():
+    generator = np.random.default_rng(0)
     cities, days = ["rome", "oslo", "lima"], ["monday", "friday", "sunday"]
-    sentences = [f"fly to {city} now".split() for city in cities] * 5 + [f"leave on {day} please".split() for day in days] * 5
-    classes = word_classes(sentences, classes=4, dimensions=3, rare=2, seed=0)
-    assert classes == word_classes(sentences, classes=4, dimensions=3, rare=2, seed=0)
+    others = [f"w{number}" for number in range(40)]
+    sentences = [f"fly to {city} now".split() for city in cities] * 60 + [f"leave on {day} please".split() for day in days] * 60
+    # noise gives the matrix of neighbours its full rank, as any real text has
+    sentences += [generator.choice(others, 6).tolist() for _ in range(300)]
+    classes = word_classes(sentences, classes=12, dimensions=12, rare=2, seed=0)
+    assert classes == word_classes(sentences, classes=12, dimensions=12, rare=2, seed=0)
     assert len({classes[city] for city in cities}) == len({classes[day] for day in days}) == 1
     assert classes["rome"] != classes["monday"]
 
