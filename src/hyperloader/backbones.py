@@ -6,7 +6,6 @@ A backbone is a folder with `settings.json` (what it is to be) and, once made, `
 from __future__ import annotations
 
 import hashlib
-import logging
 import os
 import shutil
 from pathlib import Path
@@ -21,8 +20,6 @@ if TYPE_CHECKING:
 
     from hyperloader.corpora.readers import Sentence
     from hyperloader.encoding import Vocabulary
-
-log = logging.getLogger(__name__)
 
 SETTINGS, MANIFEST, MODEL = "settings.json", "manifest.json", "model"
 PIECES = "spiece.model"
@@ -137,7 +134,7 @@ def _pretrain(settings: BackboneSettings, wanted: PretrainedBackbone, folder: Pa
 
     pieces = folder / PIECES
     sentences = _generated_text(wanted.seed, pieces) if wanted.text == "generated" else _corpora_text(settings, pieces, mirror)
-    fingerprint = hashlib.sha256(f"{settings.model_dump_json()} {sha256(pieces)} {hash_sentences(sentences)}".encode()).hexdigest()
+    fingerprint = hashlib.sha256(f"{settings.model_dump_json()} {sha256(pieces)} {_hash_sentences(sentences)}".encode()).hexdigest()
     model = pretrain(sentences, Vocabulary(pieces), wanted, folder / "checkpoints", fingerprint)
     with replacing_folder(folder / MODEL) as temporary:
         model.save_pretrained(temporary, safe_serialization=True)
@@ -145,7 +142,7 @@ def _pretrain(settings: BackboneSettings, wanted: PretrainedBackbone, folder: Pa
     shutil.rmtree(folder / "checkpoints", ignore_errors=True)
 
 
-def hash_sentences(sentences: list[Sentence]) -> str:
+def _hash_sentences(sentences: list[Sentence]) -> str:
     """A checksum of tagged sentences."""
     digest = hashlib.sha256()
     for sentence in sentences:
@@ -155,14 +152,12 @@ def hash_sentences(sentences: list[Sentence]) -> str:
 
 def _generated_text(seed: int, pieces: Path) -> list[Sentence]:
     from hyperloader.corpora.generated import DemoLanguage, auxiliary_sentences, demo_label_names
-    from hyperloader.corpora.readers import Sentence
     from hyperloader.vocabularies import write_word_vocabulary
 
     # the language of the generated corpora, whatever the seed of the pre-training
     language = DemoLanguage()
-    sentences = [Sentence(tuple(tokens), tuple(tags)) for tokens, tags in auxiliary_sentences(language, GENERATED_SENTENCES, seed)]
     write_word_vocabulary(["O", "I", *language.words(), *demo_label_names()], pieces)
-    return sentences
+    return list(auxiliary_sentences(language, GENERATED_SENTENCES, seed))
 
 
 def _corpora_text(settings: BackboneSettings, pieces: Path, mirror: str | None) -> list[Sentence]:

@@ -91,7 +91,3 @@ def main() -> None:
     except UserError as error:
         print(f"hyperloader: {error}", file=sys.stderr)
         sys.exit(2)
-
-
-if __name__ == "__main__":
-    main()

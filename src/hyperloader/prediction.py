@@ -12,7 +12,7 @@ import torch
 
 from hyperloader.backbones import load_vocabulary
 from hyperloader.corpora.prepared import load_corpus, slot_types
-from hyperloader.encoding import Vocabulary
+from hyperloader.encoding import PAD, Vocabulary
 from hyperloader.errors import RunError
 from hyperloader.files import replacing, sha256, write_json
 from hyperloader.saved_models import from_pretrained
@@ -54,9 +54,9 @@ def generate(
     outputs: list[list[int]] = [[] for _ in sources]
     for start in range(0, len(order), BATCH_SIZE):
         chosen = order[start : start + BATCH_SIZE]
-        input_ids = pad([sources[index] for index in chosen], 0).to(model.backbone.device)
+        input_ids = pad([sources[index] for index in chosen], PAD).to(model.backbone.device)
         generated = model.generate(
-            task, input_ids=input_ids, attention_mask=(input_ids != 0).long(), max_new_tokens=target_length, do_sample=False, num_beams=1
+            task, input_ids=input_ids, attention_mask=(input_ids != PAD).long(), max_new_tokens=target_length, do_sample=False, num_beams=1
         )
         for index, row in zip(chosen, generated.tolist(), strict=True):
             outputs[index] = row[1:]
