@@ -16,7 +16,7 @@ from hyperloader.files import read_json, replacing_folder, sha256, write_json
 from hyperloader.settings import BackboneSettings, DirectoryBackbone, HubBackbone, PretrainedBackbone, read_settings
 
 if TYPE_CHECKING:
-    from transformers import T5ForConditionalGeneration
+    from transformers import PreTrainedModel
 
     from hyperloader.corpora.readers import Sentence
     from hyperloader.encoding import Vocabulary
@@ -66,21 +66,27 @@ def backbone_checksum(folder: str | Path) -> str:
     return hashlib.sha256(repr(sorted(_manifest(folder)["sha256"].items())).encode()).hexdigest()
 
 
-def load_t5(folder: str | Path) -> T5ForConditionalGeneration:
-    """The T5 of a backbone folder, in float32."""
-    import torch
-    from safetensors import SafetensorError
-    from transformers import T5ForConditionalGeneration
+def load_backbone(folder: str | Path) -> PreTrainedModel:
+    """The model of a backbone folder, in float32: a `T5ForConditionalGeneration` or a `BertModel`.
 
-    path = _model_path(folder)
+    Raises:
+        BackboneError: it cannot be loaded.
+    """
+    import torch
+    import transformers
+    from safetensors import SafetensorError
+
+    path, kind = _model_path(folder), _manifest(folder)["kind"]
+    model = transformers.T5ForConditionalGeneration if kind == "t5" else transformers.BertModel
+    # a checkpoint of BERT may hold heads that are not used here
     try:
-        return T5ForConditionalGeneration.from_pretrained(path, local_files_only=True, use_safetensors=True, dtype=torch.float32)
+        return model.from_pretrained(path, local_files_only=True, use_safetensors=True, dtype=torch.float32)
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise BackboneError(f"cannot be loaded ({str(error).splitlines()[0]})", file=path) from None
 
 
 def load_vocabulary(folder: str | Path) -> Vocabulary:
-    """The vocabulary of a backbone folder."""
+    """The vocabulary of a T5's backbone folder."""
     from hyperloader.encoding import Vocabulary
 
     return Vocabulary(_model_path(folder) / PIECES)

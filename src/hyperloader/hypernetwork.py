@@ -14,6 +14,7 @@ r LoRA rank. Initialisations are those of the original implementation (rabeehk/h
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -151,10 +152,10 @@ class Hypernetwork(nn.Module):
         config: a T5 configuration.
     """
 
-    def __init__(self, sizes: Sizes, tasks: tuple[str, ...], config):
+    def __init__(self, sizes: Sizes, tasks: Iterable[str], config):
         super().__init__()
         self.tasks = tuple(tasks)
-        self.task_embeddings = nn.Embedding(len(tasks), sizes.task_dim)
+        self.task_embeddings = nn.Embedding(len(self.tasks), sizes.task_dim)
         shape = {"d_model": config.d_model, "projection": config.num_heads * config.d_kv}
         self.encoder = StackHypernetwork(sizes, config.num_layers, cross_attention=False, **shape)
         self.decoder = StackHypernetwork(sizes, config.num_decoder_layers, cross_attention=True, **shape)

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import sys
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
@@ -19,7 +21,7 @@ from hyperloader.errors import SettingsError
 from hyperloader.settings import Settings, validate
 
 if TYPE_CHECKING:
-    from transformers import T5ForConditionalGeneration
+    from transformers import PreTrainedModel
 
     from hyperloader.task_model import TaskModel
 
@@ -45,12 +47,12 @@ class Method:
         """Check settings that differ from the defaults."""
         return validate(self.Settings, values, f"settings of method {self.name}")
 
-    def build(self, backbone: T5ForConditionalGeneration, tasks: tuple[str, ...], settings: Settings) -> TaskModel:
+    def build(self, backbone: PreTrainedModel, tasks: Mapping[str, Sequence[str]], settings: Settings) -> TaskModel:
         """Attach this method to a loaded backbone.
 
         Args:
-            backbone: a T5 with its pre-trained weights; the model keeps it and changes its modules.
-            tasks: the names of the tasks that the model will know.
+            backbone: a T5 or a BERT with its pre-trained weights; the model keeps it and changes its modules.
+            tasks: the tasks that the model will know, by name, with the slot types of each.
             settings: an instance of this method's `Settings`.
         """
         raise TypeError(f"method {self.name} has no build()")
@@ -120,8 +122,10 @@ def methods() -> dict[str, Method]:
             name = path.parent.name
             if name in found:
                 raise SettingsError(f"there are two methods named '{name}'", file=path, remedy="rename one of the folders")
-            spec = importlib.util.spec_from_file_location(f"hyperloader_method_{name}", path)
-            module = importlib.util.module_from_spec(spec)
+            # as a package, so that it can import other files of its folder: `from .network import ...`
+            package = f"hyperloader_method_{name}"
+            spec = importlib.util.spec_from_file_location(package, path, submodule_search_locations=[str(path.parent)])
+            sys.modules[package] = module = importlib.util.module_from_spec(spec)
             spec.loader.exec_module(module)
             if not isinstance(getattr(module, "METHOD", None), Method):
                 raise SettingsError("does not define METHOD, an instance of hyperloader.methods.Method", file=path)

@@ -19,10 +19,11 @@ from transformers import T5Config, T5ForConditionalGeneration
 
 from hyperloader.corpora.readers import Sentence
 from hyperloader.encoding import EOS, PAD, Vocabulary
+from hyperloader.formulations.text_to_text import collate
 from hyperloader.sentt import to_sbio
 from hyperloader.settings import PretrainedBackbone, Pretraining, Training
 from hyperloader.task_model import PlainT5
-from hyperloader.training.batches import Batch, Example, collate
+from hyperloader.training.batches import Batch, Example
 from hyperloader.training.checkpoints import Checkpoints
 from hyperloader.training.loop import fit
 from hyperloader.training.sampler import TaskSampler
@@ -138,7 +139,7 @@ def pretrain(
         decoder_start_token_id=PAD,
         **settings.architecture.model_dump(),
     )
-    model = PlainT5(T5ForConditionalGeneration(config), (TASK,))
+    model = PlainT5(T5ForConditionalGeneration(config), {TASK: ()})
     start_aligned(model.backbone)
     keep_unseen_embeddings(model.backbone.shared.weight, sentences, vocabulary)
     budget = settings.pretraining

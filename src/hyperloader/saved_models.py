@@ -6,15 +6,15 @@ from pathlib import Path
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from transformers import T5ForConditionalGeneration
+from transformers import PreTrainedModel
 
-from hyperloader.backbones import load_t5
+from hyperloader.backbones import load_backbone
 from hyperloader.errors import RunError
 from hyperloader.files import read_json, replacing_folder, write_json
 from hyperloader.methods import get_method
 from hyperloader.task_model import TaskModel
 
-WEIGHTS_NAME, CONFIG_NAME, FORMAT_VERSION = "model.safetensors", "config.json", 1
+WEIGHTS_NAME, CONFIG_NAME, FORMAT_VERSION = "model.safetensors", "config.json", 2
 
 
 def save_pretrained(model: TaskModel, folder: str | Path, *, method: str, settings: dict, backbone: str) -> None:
@@ -31,7 +31,7 @@ def save_pretrained(model: TaskModel, folder: str | Path, *, method: str, settin
         "format_version": FORMAT_VERSION,
         "method": method,
         "settings": settings,
-        "tasks": list(model.tasks),
+        "tasks": {name: list(types) for name, types in model.tasks.items()},
         "backbone": backbone,
     }
     with replacing_folder(folder) as temporary:
@@ -39,7 +39,7 @@ def save_pretrained(model: TaskModel, folder: str | Path, *, method: str, settin
         save_file({name: tensor.detach().cpu().contiguous() for name, tensor in model.trainable_state().items()}, temporary / WEIGHTS_NAME)
 
 
-def from_pretrained(folder: str | Path, backbone: T5ForConditionalGeneration | None = None) -> TaskModel:
+def from_pretrained(folder: str | Path, backbone: PreTrainedModel | None = None) -> TaskModel:
     """Build a saved model again.
 
     Args:
@@ -51,12 +51,15 @@ def from_pretrained(folder: str | Path, backbone: T5ForConditionalGeneration | N
     """
     folder = Path(folder)
     config = read_json(folder / CONFIG_NAME, remedy="train the run first")
-    if config.get("format_version", 0) > FORMAT_VERSION:
+    version = config.get("format_version", 0)
+    if version > FORMAT_VERSION:
         raise RunError("written by a newer version of hyperloader", file=folder / CONFIG_NAME, remedy="update hyperloader")
+    if version < FORMAT_VERSION:
+        raise RunError("written by an older version of hyperloader", file=folder / CONFIG_NAME, remedy="train the run again")
     method = get_method(config["method"])
     if backbone is None:
-        backbone = load_t5(config["backbone"])
-    model = method.build(backbone, tuple(config["tasks"]), method.settings(config["settings"]))
+        backbone = load_backbone(config["backbone"])
+    model = method.build(backbone, config["tasks"], method.settings(config["settings"]))
     try:
         state = load_file(folder / WEIGHTS_NAME)
     except (OSError, SafetensorError) as error:

@@ -6,13 +6,13 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from hyperloader.backbones import load_vocabulary
-from hyperloader.corpora.prepared import load_corpus
 from hyperloader.errors import RunError
-from hyperloader.prediction import device, generate
+from hyperloader.formulations import Formulation, formulation_of
+from hyperloader.methods import get_method
+from hyperloader.prediction import device
 from hyperloader.saved_models import from_pretrained
-from hyperloader.sentt import from_sbio
-from hyperloader.settings import RunSettings, read_settings
+from hyperloader.settings import RunSettings, Training, read_settings
+from hyperloader.task_model import TaskModel
 from hyperloader.training.run import MODEL, SETTINGS
 
 
@@ -23,9 +23,8 @@ class Tagger:
     >>> tagger.predict(["play the song little robin redbreast"], task="snips")
     """
 
-    def __init__(self, model, vocabulary, settings: RunSettings):
-        self._model, self._vocabulary, self._settings = model, vocabulary, settings
-        self._known: dict[str, set[str]] = {}
+    def __init__(self, model: TaskModel, formulation: Formulation, training: Training):
+        self._model, self._formulation, self._training = model, formulation, training
 
     @classmethod
     def from_pretrained(cls, run: str | Path) -> Tagger:
@@ -36,12 +35,13 @@ class Tagger:
         """
         run = Path(run)
         settings = read_settings(RunSettings, run / SETTINGS)
-        return cls(from_pretrained(run / MODEL).to(device()), load_vocabulary(settings.backbone), settings)
+        model = from_pretrained(run / MODEL).to(device())
+        return cls(model, formulation_of(get_method(settings.method).backbone, settings.backbone, model.tasks), settings.training)
 
     @property
     def tasks(self) -> tuple[str, ...]:
         """Names of the tasks."""
-        return self._model.tasks
+        return tuple(self._model.tasks)
 
     def predict(self, texts: Sequence[str], task: str | None = None) -> list[list[dict]]:
         """Spans of each text, which is split at white space.
@@ -61,19 +61,10 @@ class Tagger:
             task = self.tasks[0]
         if task not in self.tasks:
             raise RunError("which task?" if task is None else f"unknown task '{task}'", remedy=f"known tasks: {', '.join(self.tasks)}")
-        if task not in self._known:
-            self._known[task] = set(load_corpus(self._settings.data[task], self._settings.percent).train_label_types)
         places = [[(match.group(), match.start(), match.end()) for match in re.finditer(r"\S+", text)] for text in texts]
         words = [[word for word, _, _ in place] for place in places]
-        training = self._settings.training
-        outputs = generate(
-            self._model, self._vocabulary, task, words, source_length=training.source_length, target_length=training.target_length
-        )
-        spans = []
-        for text, place, ids in zip(texts, places, outputs, strict=True):
-            labels, _ = self._vocabulary.read(ids, len(place), self._known[task])
-            spans.append(_spans(text, place, from_sbio(labels)))
-        return spans
+        predictions = self._formulation.predict(self._model, task, words, self._training)
+        return [_spans(text, place, prediction.tags) for text, place, prediction in zip(texts, places, predictions, strict=True)]
 
 
 def _spans(text: str, places: list[tuple[str, int, int]], tags: list[str]) -> list[dict]:

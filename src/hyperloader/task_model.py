@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from transformers import T5ForConditionalGeneration
+from transformers import PreTrainedModel, T5ForConditionalGeneration
 from transformers.models.t5.modeling_t5 import T5LayerNorm
 
 from hyperloader.errors import RunError
@@ -17,38 +18,46 @@ from hyperloader.hypernetwork import Hypernetwork, Sizes
 
 
 class ParameterCounts(NamedTuple):
-    """Numbers of parameters of a model."""
+    """Numbers of parameters of a model.
+
+    Attributes:
+        total: all, tied ones once.
+        trainable: those that an optimiser is given.
+        live: trainable ones that can get a gradient; the rest belongs to places that are never used.
+    """
 
     total: int
     trainable: int
+    live: int
 
 
 class TaskModel(nn.Module):
     """A backbone with whatever a method adds to it.
 
     Attributes:
-        backbone: the T5; frozen but for what the method unfreezes.
-        tasks: names of the known tasks, in order.
+        backbone: the pre-trained model; frozen but for what the method unfreezes.
+        tasks: the known tasks in order, with the slot types of each.
     """
 
-    def __init__(self, backbone: T5ForConditionalGeneration, tasks: tuple[str, ...]):
+    def __init__(self, backbone: PreTrainedModel, tasks: Mapping[str, Sequence[str]]):
         super().__init__()
-        self.backbone, self.tasks = backbone, tuple(tasks)
+        self.backbone = backbone
+        self.tasks = {name: tuple(types) for name, types in tasks.items()}
 
     @abstractmethod
     def adapt(self, task: str) -> None:
         """Make the backbone the one of this task, until the next call."""
 
     def forward(self, task: str, **inputs: Tensor):
-        """T5's forward pass for one task.
+        """The backbone's forward pass for one task.
 
         Args:
             task: one of `tasks`.
-            inputs: `input_ids`, `attention_mask` (batch, source length), `decoder_input_ids` or `labels` (batch,
-                target length), as T5 takes them.
+            inputs: as the backbone takes them: `input_ids`, `attention_mask` (batch, source length), for T5
+                `decoder_input_ids` or `labels` (batch, target length).
 
         Returns:
-            T5's `Seq2SeqLMOutput`; `.logits` is (batch, target length, vocabulary).
+            What the backbone returns; `.logits` is (batch, length, classes), for T5 (batch, target length, vocabulary).
         """
         self._check(task)
         self.adapt(task)
@@ -66,9 +75,14 @@ class TaskModel(nn.Module):
         return {name: parameter for name, parameter in self.named_parameters() if parameter.requires_grad}
 
     def parameter_counts(self) -> ParameterCounts:
-        """Total and trainable parameters; tied ones count once."""
+        """Total, trainable and live parameters."""
         counts = [(parameter.numel(), parameter.requires_grad) for parameter in self.parameters()]
-        return ParameterCounts(sum(n for n, _ in counts), sum(n for n, trainable in counts if trainable))
+        trainable = sum(n for n, trained in counts if trained)
+        return ParameterCounts(sum(n for n, _ in counts), trainable, trainable - self.unused_parameters())
+
+    def unused_parameters(self) -> int:
+        """Number of trainable parameters that no forward pass uses."""
+        return 0
 
     def load_trainable(self, state: dict[str, Tensor], file: str | Path | None = None) -> None:
         """Load trainable parameters.
@@ -108,7 +122,7 @@ class HypernetworkT5(TaskModel):
     Trainable are the hypernetworks with the task embeddings and all of T5's own layer norms (section 3).
     """
 
-    def __init__(self, backbone: T5ForConditionalGeneration, tasks: tuple[str, ...], sizes: Sizes):
+    def __init__(self, backbone: T5ForConditionalGeneration, tasks: Mapping[str, Sequence[str]], sizes: Sizes):
         super().__init__(backbone, tasks)
         backbone.requires_grad_(False)
         for module in backbone.modules():

@@ -98,7 +98,7 @@ def whole_model(full, dtype) -> HypernetworkT5:
     t5 = T5ForConditionalGeneration(
         T5Config(**{key: cfg[key] for key in ("d_model", "d_kv", "d_ff", "num_heads", "num_layers", "num_decoder_layers", "vocab_size")})
     )
-    model = HypernetworkT5(t5, tuple(cfg["tasks"]), sizes_of(cfg))
+    model = HypernetworkT5(t5, dict.fromkeys(cfg["tasks"], ()), sizes_of(cfg))
     state = model.state_dict()
     with torch.no_grad():
         for name, parameter in state.items():

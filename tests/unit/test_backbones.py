@@ -7,7 +7,7 @@ import pytest
 import torch
 from transformers import T5Config, T5ForConditionalGeneration
 
-from hyperloader.backbones import backbone_checksum, load_t5, load_vocabulary, make_backbone, t5_pieces
+from hyperloader.backbones import backbone_checksum, load_backbone, load_vocabulary, make_backbone, t5_pieces
 from hyperloader.corpora.generated import DemoLanguage, auxiliary_sentences, demo_label_names
 from hyperloader.errors import BackboneError, UserError
 from hyperloader.pretraining import batches, with_word_classes
@@ -37,7 +37,7 @@ def test_pretraining_twice_gives_the_same_bytes(tmp_path):
     assert first == second
     assert backbone_checksum(folders[0]) == backbone_checksum(folders[1])
     assert not (folders[0] / "checkpoints").exists()
-    vocabulary, model = load_vocabulary(folders[0]), load_t5(folders[0])
+    vocabulary, model = load_vocabulary(folders[0]), load_backbone(folders[0])
     assert model.config.vocab_size == vocabulary.size
     language = DemoLanguage(42)
     for word in (*language.words(), *demo_label_names(), "O", "I"):
@@ -48,7 +48,7 @@ def test_embeddings_of_labels_to_come_stay_apart(tmp_path):
     tiny = TINY | {"pretraining": {"steps": 40, "batch_size": 4}}
     folder = settings(tmp_path / "t5", tiny)
     make_backbone(folder)
-    vocabulary, embeddings = load_vocabulary(folder), load_t5(folder).shared.weight
+    vocabulary, embeddings = load_vocabulary(folder), load_backbone(folder).shared.weight
     ids = [vocabulary.pieces(label)[0] for label in demo_label_names()]
     cosines = torch.nn.functional.cosine_similarity(embeddings[ids][:, None], embeddings[ids][None], dim=-1)
     assert abs(cosines[~torch.eye(len(ids), dtype=bool)].mean().item()) < 0.05
@@ -62,7 +62,7 @@ def test_a_directory_is_used_in_place(tmp_path):
         make_backbone(folder)
     write_word_vocabulary(["a", "b"], tmp_path / "mine" / "spiece.model")
     make_backbone(folder)
-    assert torch.equal(load_t5(folder).shared.weight, model.shared.weight)
+    assert torch.equal(load_backbone(folder).shared.weight, model.shared.weight)
     assert not (folder / "model").exists()
 
 
@@ -92,13 +92,13 @@ def test_a_vocabulary_that_is_not_t5s_is_refused(tmp_path):
 
 def test_an_unmade_or_damaged_backbone(tmp_path):
     with pytest.raises(UserError, match="hyperloader backbone"):
-        load_t5(tmp_path)
+        load_backbone(tmp_path)
     folder = settings(tmp_path / "t5", TINY)
     make_backbone(folder)
     weights = folder / "model" / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:1000])
     with pytest.raises(BackboneError, match="cannot be loaded"):
-        load_t5(folder)
+        load_backbone(folder)
 
 
 def test_pretraining_batches_hide_words_or_tag(tmp_path):
@@ -111,7 +111,7 @@ def test_pretraining_batches_hide_words_or_tag(tmp_path):
     vocabulary = Vocabulary(tmp_path / "spiece.model")
     sentences = [Sentence(*sentence) for sentence in sentences]
     rewriting = batches(sentences, vocabulary, Pretraining(steps=1, batch_size=8, tagging=0), 3)(0)
-    for source, target in zip(rewriting.input_ids, rewriting.labels, strict=True):
+    for source, target in zip(rewriting.inputs["input_ids"], rewriting.labels, strict=True):
         source, target = [i for i in source.tolist() if i > 1], [i for i in target.tolist() if i > 1]
         assert len(source) < len(target) and set(source) <= set(target)
     tagging = batches(sentences, vocabulary, Pretraining(steps=1, batch_size=8, tagging=1), 3)(0)

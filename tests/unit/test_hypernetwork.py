@@ -10,7 +10,7 @@ from hyperloader.generated_layers import AdaptedLinear, LoRALinear
 from hyperloader.methods import get_method, methods
 from hyperloader.saved_models import from_pretrained, save_pretrained
 
-TASKS = ("atis", "snips", "mtop")
+TASKS = {"atis": ("city",), "snips": (), "mtop": ()}
 T5_BASE = {"d_model": 768, "d_kv": 64, "d_ff": 3072, "num_layers": 12, "num_heads": 12, "vocab_size": 32128}
 # every size different, so that a wrong axis cannot go unnoticed
 TINY = {"d_model": 24, "d_kv": 5, "d_ff": 40, "num_layers": 3, "num_decoder_layers": 2, "num_heads": 4, "vocab_size": 60}
@@ -55,7 +55,7 @@ def test_parameter_counts_at_t5_base(name, settings, trainable, total):
     method = get_method(name)
     with torch.device("meta"):
         backbone = T5ForConditionalGeneration(T5Config(**T5_BASE))
-        model = method.build(backbone, tuple("abcdefg"), method.settings(settings))
+        model = method.build(backbone, dict.fromkeys("abcdefg", ()), method.settings(settings))
     assert model.parameter_counts() == (total, trainable)
 
 

@@ -140,7 +140,7 @@ def test_an_untrained_or_damaged_run(place):
     with pytest.raises(RunError, match="model.safetensors: cannot be read"):
         Tagger.from_pretrained(run)
     config = run / "model" / "config.json"
-    config.write_text(config.read_text().replace('"format_version": 1', '"format_version": 99'))
+    config.write_text(config.read_text().replace('"format_version": 2', '"format_version": 99'))
     with pytest.raises(RunError, match="newer version"):
         Tagger.from_pretrained(run)
 

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hyperloader.training.batches import IGNORED, Example, collate
+from hyperloader.formulations.text_to_text import collate
+from hyperloader.training.batches import IGNORED, Example
 from hyperloader.training.sampler import TaskSampler, task_probabilities
 
 PAPER_SIZES = {"movietrivia": 7034, "movie": 8797, "restaurant": 6894, "atis": 4478, "snips": 13084, "mtod": 30521, "mtop": 15667}
@@ -59,8 +60,8 @@ def test_batches_hold_examples_of_similar_length():
 
 def test_collate_shifts_and_pads():
     batch = collate("atis", [Example([9, 8, 1], [7, 1]), Example([9, 1], [7, 6, 1])])
-    assert batch.input_ids.shape == batch.labels.shape == (2, 8)
-    assert batch.attention_mask.sum(1).tolist() == [3, 2]
+    assert batch.inputs["input_ids"].shape == batch.labels.shape == (2, 8)
+    assert batch.inputs["attention_mask"].sum(1).tolist() == [3, 2]
     assert batch.labels[0, :3].tolist() == [7, 1, IGNORED]
-    assert batch.decoder_input_ids[1, :4].tolist() == [0, 7, 6, 1]
-    assert (batch.decoder_input_ids >= 0).all()
+    assert batch.inputs["decoder_input_ids"][1, :4].tolist() == [0, 7, 6, 1]
+    assert (batch.inputs["decoder_input_ids"] >= 0).all()

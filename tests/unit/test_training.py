@@ -8,9 +8,10 @@ import torch
 from transformers import T5Config, T5ForConditionalGeneration
 
 from hyperloader.errors import RunError
+from hyperloader.formulations.text_to_text import collate
 from hyperloader.methods import get_method
 from hyperloader.settings import Training
-from hyperloader.training.batches import Example, collate
+from hyperloader.training.batches import Example
 from hyperloader.training.checkpoints import Checkpoints
 from hyperloader.training.loop import fit, learning_rate, token_loss
 from hyperloader.training.sampler import TaskSampler
@@ -49,7 +50,8 @@ def model():
         d_model=16, d_kv=4, d_ff=32, num_layers=2, num_heads=2, vocab_size=40, dropout_rate=0.1, decoder_start_token_id=0
     )
     method = get_method("hyperloader")
-    return method.build(T5ForConditionalGeneration(config), TASKS, method.settings({"reduction_factor": 4, "lora_rank": 2}))
+    settings = method.settings({"reduction_factor": 4, "lora_rank": 2})
+    return method.build(T5ForConditionalGeneration(config), dict.fromkeys(TASKS, ()), settings)
 
 
 EXAMPLES = {

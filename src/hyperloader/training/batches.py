@@ -9,8 +9,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hyperloader.encoding import PAD
-
 IGNORED = -100
 # lengths are rounded up, so that few shapes occur
 LENGTH_STEP = 8
@@ -18,7 +16,7 @@ LENGTH_STEP = 8
 
 @dataclass(frozen=True)
 class Example:
-    """One sentence as ids, each sequence ending in `</s>`."""
+    """One sentence as ids: what the model reads, and what it is to answer."""
 
     source: list[int]
     target: list[int]
@@ -26,29 +24,22 @@ class Example:
 
 @dataclass(frozen=True)
 class Batch:
-    """One step's examples of one task; the tensors are (batch, padded length)."""
+    """One step's examples of one task.
+
+    Attributes:
+        task: whose examples these are.
+        inputs: what the model's forward pass takes, by name; (batch, padded length) each.
+        labels: (batch, padded length) of its answer; padding is IGNORED.
+    """
 
     task: str
-    input_ids: Tensor
-    attention_mask: Tensor
-    decoder_input_ids: Tensor
-    labels: Tensor  # padding is IGNORED
-
-    @property
-    def inputs(self) -> dict[str, Tensor]:
-        """What the model takes."""
-        return {
-            "input_ids": self.input_ids,
-            "attention_mask": self.attention_mask,
-            "decoder_input_ids": self.decoder_input_ids,
-        }
+    inputs: dict[str, Tensor]
+    labels: Tensor
 
     def to(self, device: torch.device) -> Batch:
         """The same batch on a device."""
-        return Batch(
-            self.task,
-            *(t.to(device, non_blocking=True) for t in (self.input_ids, self.attention_mask, self.decoder_input_ids, self.labels)),
-        )
+        inputs = {name: tensor.to(device, non_blocking=True) for name, tensor in self.inputs.items()}
+        return Batch(self.task, inputs, self.labels.to(device, non_blocking=True))
 
 
 def pad(sequences: Sequence[Sequence[int]], value: int) -> Tensor:
@@ -58,13 +49,3 @@ def pad(sequences: Sequence[Sequence[int]], value: int) -> Tensor:
     for row, sequence in zip(padded, sequences, strict=True):
         row[: len(sequence)] = sequence
     return torch.from_numpy(padded)
-
-
-def collate(task: str, examples: Sequence[Example]) -> Batch:
-    """Pad examples into a batch; the decoder reads the target shifted right, behind T5's start token `<pad>`."""
-    input_ids = pad([example.source for example in examples], PAD)
-    labels = pad([example.target for example in examples], IGNORED)
-    decoder_input_ids = torch.full_like(labels, PAD)
-    decoder_input_ids[:, 1:] = labels[:, :-1]
-    decoder_input_ids[decoder_input_ids == IGNORED] = PAD
-    return Batch(task, input_ids, (input_ids != PAD).long(), decoder_input_ids, labels)

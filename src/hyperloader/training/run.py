@@ -13,9 +13,10 @@ from pathlib import Path
 import torch
 
 from hyperloader import __version__
-from hyperloader.backbones import backbone_checksum, load_t5, load_vocabulary
+from hyperloader.backbones import backbone_checksum, load_backbone
 from hyperloader.corpora.prepared import load_corpus
 from hyperloader.files import write_json
+from hyperloader.formulations import formulation_of
 from hyperloader.methods import get_method
 from hyperloader.saved_models import save_pretrained
 from hyperloader.settings import RunSettings, read_settings
@@ -42,24 +43,24 @@ def train_run(folder: str | Path) -> None:
     settings = read_settings(RunSettings, folder / SETTINGS)
     method, training = get_method(settings.method), settings.training
     corpora = [load_corpus(path, settings.percent) for path in settings.data.values()]
-    vocabulary = load_vocabulary(settings.backbone)
+    tasks = {corpus.name: corpus.train_label_types for corpus in corpora}
+    formulation = formulation_of(method.backbone, settings.backbone, tasks)
     checksums = {"backbone": backbone_checksum(settings.backbone), "data": {corpus.name: corpus.checksum for corpus in corpora}}
     fingerprint = hashlib.sha256(f"{settings.model_dump_json()} {checksums}".encode()).hexdigest()
 
     # before anything is drawn: the hypernetwork's initial weights are part of the seed's result
     torch.manual_seed(settings.seed)
-    tasks = tuple(corpus.name for corpus in corpora)
-    model = method.build(load_t5(settings.backbone), tasks, method.settings(settings.method_settings))
+    model = method.build(load_backbone(settings.backbone), tasks, method.settings(settings.method_settings))
     counts = model.parameter_counts()
     log.info("%s on %s: %s trainable of %s parameters", method.title, ", ".join(tasks), f"{counts.trainable:,}", f"{counts.total:,}")
     checkpoints = Checkpoints(folder / "checkpoints", fingerprint)
     progress = fit(
         model,
         training,
-        training_batches(corpora, vocabulary, training, settings.seed),
+        training_batches(corpora, formulation, training, settings.seed),
         checkpoints=checkpoints,
         seed=settings.seed,
-        validation=validation_batches(corpora, vocabulary, training, settings.seed),
+        validation=validation_batches(corpora, formulation, training, settings.seed),
     )
     save_pretrained(model, folder / MODEL, method=settings.method, settings=settings.method_settings, backbone=settings.backbone)
     record = {

@@ -1,0 +1,71 @@
+"""How tagging is put to a backbone: T5 writes a text, BERT sorts each word into a class.
+
+A formulation turns sentences into what a model of its kind reads, and what the model answers into one tag per word.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from hyperloader.corpora.readers import Sentence
+from hyperloader.settings import Training
+
+if TYPE_CHECKING:
+    from hyperloader.task_model import TaskModel
+    from hyperloader.training.batches import Batch, Example
+
+
+class Prediction(NamedTuple):
+    """What a model says about one sentence.
+
+    Attributes:
+        tags: BIO, one per word.
+        output: what it wrote, readable; empty where it wrote nothing.
+        malformed: whether the output was not one well-formed label per word.
+    """
+
+    tags: list[str]
+    output: str
+    malformed: bool
+
+
+class Formulation(ABC):
+    """Between sentences and one kind of model."""
+
+    @abstractmethod
+    def encode(self, task: str, sentences: Sequence[Sentence], training: Training) -> list[Example]:
+        """Sentences of a task as ids, cut to the recipe's lengths."""
+
+    @abstractmethod
+    def collate(self, task: str, examples: Sequence[Example]) -> Batch:
+        """Examples of one task, padded."""
+
+    @abstractmethod
+    def predict(self, model: TaskModel, task: str, sentences: Sequence[Sequence[str]], training: Training) -> list[Prediction]:
+        """Tag sentences, given as words, with a model in evaluation mode.
+
+        Raises:
+            FormatError: a sentence is longer than the formulation can take.
+        """
+
+
+def formulation_of(kind: str, backbone: str | Path, tasks: Mapping[str, Sequence[str]]) -> Formulation:
+    """The formulation for a kind of backbone.
+
+    Args:
+        kind: `t5` or `bert`.
+        backbone: its folder, for the vocabulary.
+        tasks: the slot types of each task.
+    """
+    if kind == "t5":
+        from hyperloader.backbones import load_vocabulary
+        from hyperloader.formulations.text_to_text import TextToText
+
+        return TextToText(load_vocabulary(backbone), tasks)
+    from hyperloader.backbones import load_word_pieces
+    from hyperloader.formulations.token_classification import TokenClassification
+
+    return TokenClassification(load_word_pieces(backbone), tasks)
