@@ -44,6 +44,11 @@ def interleave(items: Sequence[str]) -> str:
     return " ".join([sentinel(0), *(part for index, item in enumerate(items, 1) for part in (item, sentinel(index)))])
 
 
+def bio_tags(types: Iterable[str]) -> tuple[str, ...]:
+    """The BIO tags of some slot types: `O`, then `B-x` and `I-x` of each type."""
+    return (OUTSIDE, *(f"{prefix}-{slot_type}" for slot_type in types for prefix in "BI"))
+
+
 def to_sbio(tags: Iterable[str]) -> list[str]:
     """BIO tags to sBIO labels.
 

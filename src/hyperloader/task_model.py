@@ -1,4 +1,4 @@
-"""A T5 that knows several tasks: what all sequence-to-sequence methods share, and the one with hypernetworks."""
+"""A backbone that knows its tasks: what all methods share, and the models that several of them use."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from transformers import PreTrainedModel, T5ForConditionalGeneration
+from transformers import BertModel, PreTrainedModel, T5ForConditionalGeneration
+from transformers.modeling_outputs import TokenClassifierOutput
 from transformers.models.t5.modeling_t5 import T5LayerNorm
 
 from hyperloader.errors import RunError
 from hyperloader.generated_layers import GeneratedStack
 from hyperloader.hypernetwork import Hypernetwork, Sizes
+from hyperloader.sentt import bio_tags
 
 
 class ParameterCounts(NamedTuple):
@@ -114,6 +116,31 @@ class PlainT5(TaskModel):
 
     def adapt(self, task: str) -> None:
         pass
+
+
+class TokenClassifier(TaskModel):
+    """BERT with dropout and a linear layer over BIO tags: one class per token, for a single task.
+
+    Args:
+        backbone: a BERT; what of it is trained, the method decides.
+        tasks: exactly one task with its slot types.
+    """
+
+    def __init__(self, backbone: BertModel, tasks: Mapping[str, Sequence[str]]):
+        super().__init__(backbone, tasks)
+        ((_, types),) = self.tasks.items()
+        self.dropout = nn.Dropout(backbone.config.hidden_dropout_prob)
+        self.classifier = nn.Linear(backbone.config.hidden_size, len(bio_tags(types)))
+        # as BERT initialises its own heads
+        nn.init.normal_(self.classifier.weight, std=backbone.config.initializer_range)
+        nn.init.zeros_(self.classifier.bias)
+
+    def adapt(self, task: str) -> None:
+        pass
+
+    def forward(self, task: str, **inputs: Tensor) -> TokenClassifierOutput:
+        hidden = super().forward(task, **inputs).last_hidden_state
+        return TokenClassifierOutput(logits=self.classifier(self.dropout(hidden)))
 
 
 class HypernetworkT5(TaskModel):
