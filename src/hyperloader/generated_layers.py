@@ -60,18 +60,20 @@ class GeneratedStack:
 
     Args:
         stack: encoder or decoder of a T5; its linear layers are replaced in place.
+        adapters: whether self-attention and feed-forward take adapters.
         lora: whether q and v take LoRA matrices.
     """
 
-    def __init__(self, stack: nn.Module, lora: bool):
+    def __init__(self, stack: nn.Module, *, adapters: bool, lora: bool):
         self.adapters: list[tuple[AdaptedLinear, ...]] = []
         self.loras: list[tuple[LoRALinear, ...]] = []
         for block in stack.block:
             attentions = [block.layer[0].SelfAttention] + ([block.layer[1].EncDecAttention] if stack.is_decoder else [])
-            feed_forward = block.layer[-1].DenseReluDense
-            feed_forward.wo = AdaptedLinear(feed_forward.wo)
-            attentions[0].o = AdaptedLinear(attentions[0].o)
-            self.adapters.append((feed_forward.wo, attentions[0].o))
+            if adapters:
+                feed_forward = block.layer[-1].DenseReluDense
+                feed_forward.wo = AdaptedLinear(feed_forward.wo)
+                attentions[0].o = AdaptedLinear(attentions[0].o)
+                self.adapters.append((feed_forward.wo, attentions[0].o))
             if lora:
                 for attention in attentions:
                     attention.q, attention.v = LoRALinear(attention.q), LoRALinear(attention.v)
@@ -79,7 +81,8 @@ class GeneratedStack:
 
     def install(self, weights: StackWeights) -> None:
         """Put one task's weights into their places."""
-        _install(self.adapters, weights.adapters)
+        if weights.adapters is not None:
+            _install(self.adapters, weights.adapters)
         if weights.lora is not None:
             _install(self.loras, weights.lora)
 

@@ -16,26 +16,48 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 ADAPTER_POSITIONS = ("feed_forward", "self_attention")
 LORA_POSITIONS = ("self_attention.q", "self_attention.v", "cross_attention.q", "cross_attention.v")
+# which positions, by number, have a generator of their own
+ADAPTER_GROUPS = {"shared": ((0, 1),), "per_position": ((0,), (1,))}
+LORA_GROUPS = {
+    "shared": ((0, 1, 2, 3),),
+    "across_stacks": ((0, 1, 2, 3),),
+    "per_projection": ((0, 2), (1, 3)),
+    "per_position": ((0,), (1,), (2,), (3,)),
+}
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """Sizes of the hypernetwork and of what it generates; `lora_rank` 0 generates adapters only (HyperFormer++)."""
+    """Sizes of the hypernetwork and of what it generates.
+
+    Attributes:
+        task_dim: numbers in a task embedding; `layer_dim` and `position_dim` likewise; without positions 0.
+        hidden_dim: hidden width of the projector; None makes it a single linear layer.
+        embedding_dim: numbers in I.
+        bottleneck: of the adapters; 0 generates none (LoRA only).
+        lora_rank: of the LoRA matrices; 0 generates none (HyperFormer++).
+        adapter_generators: one for both positions, or one for each (HyperFormer).
+        lora_generators: one per stack, one for q and one for v, one for each position, or one for both stacks.
+        lora_bias: whether the LoRA generators have a bias.
+    """
 
     task_dim: int
     layer_dim: int
     position_dim: int
-    hidden_dim: int
+    hidden_dim: int | None
     embedding_dim: int
     bottleneck: int
     lora_rank: int
+    adapter_generators: Literal["shared", "per_position"] = "shared"
+    lora_generators: Literal["shared", "across_stacks", "per_projection", "per_position"] = "shared"
+    lora_bias: bool = False
 
 
 class AdapterWeights(NamedTuple):
@@ -59,8 +81,52 @@ class LoRAWeights(NamedTuple):
 class StackWeights(NamedTuple):
     """Everything generated for one stack and one task: axes (layer, position, ...) in the order of the constants above."""
 
-    adapters: AdapterWeights
+    adapters: AdapterWeights | None
     lora: LoRAWeights | None
+
+
+class AdapterGenerator(nn.Module):
+    """From I to the weights of an adapter and its layer norm, each by a linear layer of its own."""
+
+    def __init__(self, embedding_dim: int, bottleneck: int, d_model: int):
+        super().__init__()
+        self.shape = (bottleneck, d_model)
+        self.down_weight = _linear(embedding_dim, bottleneck * d_model)
+        self.down_bias = _linear(embedding_dim, bottleneck)
+        self.up_weight = _linear(embedding_dim, d_model * bottleneck)
+        self.up_bias = _linear(embedding_dim, d_model)
+        self.norm_weight = _linear(embedding_dim, d_model)
+        self.norm_bias = _linear(embedding_dim, d_model)
+
+    def forward(self, embedding: Tensor) -> AdapterWeights:
+        """Weights for I of shape (..., embedding_dim), with its leading axes."""
+        return AdapterWeights(
+            down_weight=self.down_weight(embedding).unflatten(-1, self.shape),
+            down_bias=self.down_bias(embedding),
+            up_weight=self.up_weight(embedding).unflatten(-1, self.shape[::-1]),
+            up_bias=self.up_bias(embedding),
+            norm_weight=self.norm_weight(embedding),
+            norm_bias=self.norm_bias(embedding),
+        )
+
+
+class LoRAGenerator(nn.Module):
+    """From I to the matrices A and B."""
+
+    def __init__(self, embedding_dim: int, rank: int, d_model: int, projection: int, bias: bool):
+        super().__init__()
+        self.a_shape, self.b_shape = (rank, d_model), (projection, rank)
+        self.a = nn.Linear(embedding_dim, rank * d_model, bias=bias)
+        self.b = nn.Linear(embedding_dim, projection * rank, bias=bias)
+        nn.init.kaiming_uniform_(self.a.weight, a=math.sqrt(5))
+        nn.init.zeros_(self.b.weight)
+        if bias:
+            nn.init.zeros_(self.a.bias)
+            nn.init.zeros_(self.b.bias)
+
+    def forward(self, embedding: Tensor) -> LoRAWeights:
+        """Matrices for I of shape (..., embedding_dim), with its leading axes."""
+        return LoRAWeights(a=self.a(embedding).unflatten(-1, self.a_shape), b=self.b(embedding).unflatten(-1, self.b_shape))
 
 
 class StackHypernetwork(nn.Module):
@@ -72,31 +138,32 @@ class StackHypernetwork(nn.Module):
         d_model: width of the hidden states D.
         projection: output width O of the q and v projections.
         cross_attention: whether the stack has cross-attention; without it, nothing is generated for it, although the
-            table of position embeddings keeps its two rows, as in the original.
+            table of position embeddings keeps its two rows, and generators of each position stay, as in the original.
     """
 
     def __init__(self, sizes: Sizes, layers: int, d_model: int, projection: int, cross_attention: bool):
         super().__init__()
-        positions = len(ADAPTER_POSITIONS) + (len(LORA_POSITIONS) if sizes.lora_rank else 0)
-        self.used_positions = positions if cross_attention or not sizes.lora_rank else positions - 2
-        self.sizes, self.d_model, self.projection_dim = sizes, d_model, projection
-        E, b, r = sizes.embedding_dim, sizes.bottleneck, sizes.lora_rank
+        self.adapter_positions = len(ADAPTER_POSITIONS) if sizes.bottleneck else 0
+        lora_positions = len(LORA_POSITIONS) if sizes.lora_rank else 0
+        self.lora_positions = lora_positions if cross_attention else lora_positions // 2
+        self._adapter_groups, self._lora_groups = ADAPTER_GROUPS[sizes.adapter_generators], LORA_GROUPS[sizes.lora_generators]
+        E = sizes.embedding_dim
         self.layer_embeddings = nn.Embedding(layers, sizes.layer_dim)
-        self.position_embeddings = nn.Embedding(positions, sizes.position_dim)
-        self.projector = nn.Sequential(
-            _linear(sizes.task_dim + sizes.layer_dim + sizes.position_dim, sizes.hidden_dim),
-            nn.ReLU(),
-            _linear(sizes.hidden_dim, E),
+        positions = self.adapter_positions + lora_positions
+        self.position_embeddings = nn.Embedding(positions, sizes.position_dim) if sizes.position_dim else None
+        inputs = sizes.task_dim + sizes.layer_dim + sizes.position_dim
+        self.projector = (
+            _linear(inputs, E)
+            if sizes.hidden_dim is None
+            else nn.Sequential(_linear(inputs, sizes.hidden_dim), nn.ReLU(), _linear(sizes.hidden_dim, E))
         )
         self.norm = nn.LayerNorm(E, eps=1e-6)
-        self.down_weight, self.down_bias = _linear(E, b * d_model), _linear(E, b)
-        self.up_weight, self.up_bias = _linear(E, d_model * b), _linear(E, d_model)
-        self.norm_weight, self.norm_bias = _linear(E, d_model), _linear(E, d_model)
-        if r:
-            self.lora_a = nn.Linear(E, r * d_model, bias=False)
-            self.lora_b = nn.Linear(E, projection * r, bias=False)
-            nn.init.kaiming_uniform_(self.lora_a.weight, a=math.sqrt(5))
-            nn.init.zeros_(self.lora_b.weight)
+        if sizes.bottleneck:
+            self.adapter_generators = nn.ModuleList(AdapterGenerator(E, sizes.bottleneck, d_model) for _ in self._adapter_groups)
+        if sizes.lora_rank:
+            self.lora_generators = nn.ModuleList(
+                LoRAGenerator(E, sizes.lora_rank, d_model, projection, sizes.lora_bias) for _ in self._lora_groups
+            )
 
     def embed(self, z: Tensor) -> Tensor:
         """Input embedding I of every layer and used position (eq. 5).
@@ -108,39 +175,32 @@ class StackHypernetwork(nn.Module):
             I_LPE, shape (layers, used positions, embedding_dim).
         """
         layer_LC = self.layer_embeddings.weight
-        position_PC = self.position_embeddings.weight[: self.used_positions]
-        L, P = len(layer_LC), len(position_PC)
-        c_LPC = torch.cat(
-            [
-                z.expand(L, P, -1),
-                layer_LC[:, None].expand(-1, P, -1),
-                position_PC[None].expand(L, -1, -1),
-            ],
-            dim=-1,
-        )
-        return self.norm(self.projector(c_LPC))
+        L, P = len(layer_LC), self.adapter_positions + self.lora_positions
+        parts_LPC = [z.expand(L, P, -1), layer_LC[:, None].expand(-1, P, -1)]
+        if self.position_embeddings is not None:
+            parts_LPC.append(self.position_embeddings.weight[:P].expand(L, -1, -1))
+        return self.norm(self.projector(torch.cat(parts_LPC, dim=-1)))
 
     def forward(self, z: Tensor) -> StackWeights:
         """All weights of this stack for one task; `z` as in `embed`."""
         I_LPE = self.embed(z)
-        n = len(ADAPTER_POSITIONS)
-        adapter_LPE, lora_LPE = I_LPE[:, :n], I_LPE[:, n:]
-        b, D, r = self.sizes.bottleneck, self.d_model, self.sizes.lora_rank
-        adapters = AdapterWeights(
-            down_weight=self.down_weight(adapter_LPE).unflatten(-1, (b, D)),
-            down_bias=self.down_bias(adapter_LPE),
-            up_weight=self.up_weight(adapter_LPE).unflatten(-1, (D, b)),
-            up_bias=self.up_bias(adapter_LPE),
-            norm_weight=self.norm_weight(adapter_LPE),
-            norm_bias=self.norm_bias(adapter_LPE),
+        adapter_LPE, lora_LPE = I_LPE.split([self.adapter_positions, self.lora_positions], dim=1)
+        return StackWeights(
+            adapters=_generate(self.adapter_generators, self._adapter_groups, adapter_LPE) if self.adapter_positions else None,
+            lora=_generate(self.lora_generators, self._lora_groups, lora_LPE) if self.lora_positions else None,
         )
-        if not r:
-            return StackWeights(adapters, None)
-        lora = LoRAWeights(
-            a=self.lora_a(lora_LPE).unflatten(-1, (r, D)),
-            b=self.lora_b(lora_LPE).unflatten(-1, (self.projection_dim, r)),
-        )
-        return StackWeights(adapters, lora)
+
+    def unused_parameters(self) -> int:
+        """Number of parameters that belong to positions which this stack does not have."""
+        if not self.lora_positions or self.lora_positions == len(LORA_POSITIONS):
+            return 0
+        rows = 0 if self.position_embeddings is None else self.position_embeddings.weight[-self.lora_positions :].numel()
+        unused = [
+            generator
+            for generator, group in zip(self.lora_generators, self._lora_groups, strict=True)
+            if min(group) >= self.lora_positions
+        ]
+        return rows + sum(parameter.numel() for generator in unused for parameter in generator.parameters())
 
 
 class Hypernetwork(nn.Module):
@@ -159,11 +219,32 @@ class Hypernetwork(nn.Module):
         shape = {"d_model": config.d_model, "projection": config.num_heads * config.d_kv}
         self.encoder = StackHypernetwork(sizes, config.num_layers, cross_attention=False, **shape)
         self.decoder = StackHypernetwork(sizes, config.num_decoder_layers, cross_attention=True, **shape)
+        if sizes.lora_rank and sizes.lora_generators == "across_stacks":
+            self.encoder.lora_generators = self.decoder.lora_generators
 
     def forward(self, task: str) -> tuple[StackWeights, StackWeights]:
         """Weights of encoder and decoder for one task."""
         z = self.task_embeddings.weight[self.tasks.index(task)]
         return self.encoder(z), self.decoder(z)
+
+    def unused_parameters(self) -> int:
+        """Number of parameters that no forward pass uses: those for a cross-attention in the encoder."""
+        return self.encoder.unused_parameters() + self.decoder.unused_parameters()
+
+
+def _generate(generators: nn.ModuleList, groups: tuple[tuple[int, ...], ...], I_LPE: Tensor):
+    """Let each generator make the weights of its positions, and put them in the order of the positions."""
+    present = I_LPE.shape[1]
+    parts, order = [], []
+    for generator, group in zip(generators, groups, strict=True):
+        own = [position for position in group if position < present]
+        if own:
+            parts.append(generator(I_LPE if len(own) == present else I_LPE[:, own]))
+            order += own
+    if len(parts) == 1:
+        return parts[0]
+    back = [order.index(position) for position in range(present)]
+    return type(parts[0])(*(torch.cat(tensors, dim=1)[:, back] for tensors in zip(*parts, strict=True)))
 
 
 def _linear(inputs: int, outputs: int) -> nn.Linear:

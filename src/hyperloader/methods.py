@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from pydantic import PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveInt
 
 from hyperloader.errors import SettingsError
 from hyperloader.settings import Settings, validate
@@ -67,10 +67,11 @@ class HypernetworkSettings(Settings):
 
     task_dim: PositiveInt = 64
     layer_dim: PositiveInt = 64
-    position_dim: PositiveInt = 64
-    hidden_dim: PositiveInt = 128
+    position_dim: NonNegativeInt = Field(64, description="0: no position embedding")
+    hidden_dim: PositiveInt | None = Field(128, description="null: the projector is a single linear layer")
     embedding_dim: PositiveInt = 64
     reduction_factor: PositiveInt = 32
+    adapter_generators: Literal["shared", "per_position"] = "shared"
 
 
 class HypernetworkMethod(Method):
@@ -82,18 +83,36 @@ class HypernetworkMethod(Method):
         from hyperloader.hypernetwork import Sizes
         from hyperloader.task_model import HypernetworkT5
 
-        d_model = backbone.config.d_model
-        bottleneck, rest = divmod(d_model, settings.reduction_factor)
-        if rest:
-            raise SettingsError(f"reduction_factor {settings.reduction_factor} does not divide the backbone's d_model {d_model}")
-        values = {"lora_rank": 0} | settings.model_dump(exclude={"reduction_factor"})
+        values = {"lora_rank": 0, "adapters": True} | settings.model_dump()
+        bottleneck = divided(backbone.config.d_model, values.pop("reduction_factor"))
+        if not values.pop("adapters"):
+            bottleneck = 0
+            if not values["lora_rank"]:
+                raise SettingsError("with adapters: false and lora_rank: 0 nothing is generated", remedy="set one of the two")
         return HypernetworkT5(backbone, tasks, Sizes(**values, bottleneck=bottleneck))
 
 
-class HyperLoaderSettings(HypernetworkSettings):
-    """The sizes above and the rank of the generated LoRA matrices (section 3.4)."""
+def divided(d_model: int, reduction_factor: int) -> int:
+    """The bottleneck of adapters.
 
-    lora_rank: PositiveInt = 8
+    Raises:
+        SettingsError: the factor does not divide the width.
+    """
+    bottleneck, rest = divmod(d_model, reduction_factor)
+    if rest:
+        raise SettingsError(f"reduction_factor {reduction_factor} does not divide the backbone's d_model {d_model}")
+    return bottleneck
+
+
+class HyperLoaderSettings(HypernetworkSettings):
+    """The sizes above and what is generated for LoRA (section 3.4)."""
+
+    lora_rank: NonNegativeInt = Field(8, description="0: adapters only, which is HyperFormer++")
+    adapters: bool = Field(True, description="false: LoRA only")
+    lora_generators: Literal["shared", "across_stacks", "per_projection", "per_position"] = Field(
+        "shared", description="one per stack, one for both stacks, one for q and one for v, one for each position"
+    )
+    lora_bias: bool = False
 
 
 class HyperLoader(HypernetworkMethod):

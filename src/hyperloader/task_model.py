@@ -38,7 +38,7 @@ class TaskModel(nn.Module):
 
     Attributes:
         backbone: the pre-trained model; frozen but for what the method unfreezes.
-        tasks: the known tasks in order, with the slot types of each.
+        tasks: the known tasks in order, with the slot types of each; empty where the model takes any task.
     """
 
     def __init__(self, backbone: PreTrainedModel, tasks: Mapping[str, Sequence[str]]):
@@ -107,7 +107,7 @@ class TaskModel(nn.Module):
                 parameter.copy_(state[name])
 
     def _check(self, task: str) -> None:
-        if task not in self.tasks:
+        if self.tasks and task not in self.tasks:
             raise RunError(f"this model knows no task '{task}'", remedy=f"its tasks are {', '.join(self.tasks)}")
 
 
@@ -157,8 +157,14 @@ class HypernetworkT5(TaskModel):
                 module.requires_grad_(True)
         # attached after the backbone was loaded: from_pretrained would leave added modules uninitialised
         self.hypernetwork = Hypernetwork(sizes, tasks, backbone.config)
-        self._stacks = [GeneratedStack(stack, lora=sizes.lora_rank > 0) for stack in (backbone.encoder, backbone.decoder)]
+        self._stacks = [
+            GeneratedStack(stack, adapters=sizes.bottleneck > 0, lora=sizes.lora_rank > 0)
+            for stack in (backbone.encoder, backbone.decoder)
+        ]
 
     def adapt(self, task: str) -> None:
         for stack, weights in zip(self._stacks, self.hypernetwork(task), strict=True):
             stack.install(weights)
+
+    def unused_parameters(self) -> int:
+        return self.hypernetwork.unused_parameters()

@@ -49,6 +49,13 @@ def shake(model):
         ("hyperformer_pp", {}, 5_210_992, 228_066_928),
         ("hyperloader", {}, 6_784_368, 229_640_304),  # as run: task embeddings of 64
         ("hyperloader", {"task_dim": 512}, 6_902_192, 229_758_128),  # the paper's text
+        ("hyperloader", {"lora_bias": True}, 6_808_944, 229_664_880),
+        ("hyperloader", {"task_dim": 512, "hidden_dim": None}, 6_803_632, 229_659_568),
+        ("hyperloader", {"lora_generators": "per_projection"}, 8_357_232, 231_213_168),
+        ("hyperloader", {"lora_generators": "per_position"}, 11_502_960, 234_358_896),
+        ("hyperloader", {"lora_generators": "across_stacks"}, 5_997_936, 228_853_872),
+        ("hyperloader", {"lora_rank": 0}, 5_210_992, 228_066_928),
+        ("hyperformer", {}, 10_289_312, 233_145_248),
     ],
 )
 def test_parameter_counts_at_t5_base(name, settings, trainable, total):
@@ -56,10 +63,10 @@ def test_parameter_counts_at_t5_base(name, settings, trainable, total):
     with torch.device("meta"):
         backbone = T5ForConditionalGeneration(T5Config(**T5_BASE))
         model = method.build(backbone, dict.fromkeys("abcdefg", ()), method.settings(settings))
-    assert model.parameter_counts() == (total, trainable)
+    assert model.parameter_counts()[:2] == (total, trainable)
 
 
-@pytest.mark.parametrize("name", ["hyperformer_pp", "hyperloader"])
+@pytest.mark.parametrize("name", ["hyperformer_pp", "hyperloader", "hyperformer"])
 def test_only_the_hypernetwork_and_the_layer_norms_are_trained(name):
     model = tiny(name)
     trained = set(model.trainable_state())
@@ -122,17 +129,70 @@ def test_a_zero_lora_leaves_hyperloader_equal_to_its_adapters():
     torch.testing.assert_close(loader(task="mtop", **inputs()).logits, former(task="mtop", **inputs()).logits)
 
 
-def test_every_used_weight_gets_a_gradient():
-    model = shake(tiny())
+VARIANTS = {
+    "as run": {},
+    "one projector layer": {"hidden_dim": None},
+    "adapters only": {"lora_rank": 0},
+    "LoRA only": {"adapters": False},
+    "LoRA bias": {"lora_bias": True},
+    "q and v apart": {"lora_generators": "per_projection"},
+    "all apart": {"lora_generators": "per_position", "adapter_generators": "per_position"},
+    "one for both stacks": {"lora_generators": "across_stacks"},
+    "no positions": {"position_dim": 0},
+}
+
+
+@pytest.mark.parametrize("settings", VARIANTS.values(), ids=VARIANTS)
+def test_every_live_weight_gets_a_gradient_and_no_other(settings):
+    model = shake(tiny(**settings))
     model(task="atis", **inputs()).logits.square().sum().backward()
-    for name, parameter in model.trainable_state().items():
-        assert parameter.grad is not None and parameter.grad.any(), name
-    unused = model.hypernetwork.encoder.position_embeddings.weight.grad[4:]
-    assert not unused.any()
     assert all(p.grad is None for p in model.parameters() if not p.requires_grad)
+    trained = model.trainable_state()
+    without = sum(p.numel() for p in trained.values() if p.grad is None)
+    # of an embedding table, rows that are not looked up get zeros: those of the two other tasks are live all the same
+    without += sum(int((p.grad == 0).all(-1).sum()) * p.shape[1] for n, p in trained.items() if "position_embeddings" in n)
+    counts = model.parameter_counts()
+    assert without == counts.trainable - counts.live
+    for name, parameter in trained.items():
+        assert parameter.grad is None or parameter.grad.any(), name
 
 
-@pytest.mark.parametrize("name", ["hyperformer_pp", "hyperloader"])
+@pytest.mark.parametrize("settings", VARIANTS.values(), ids=VARIANTS)
+def test_each_position_has_the_weights_of_its_generator(settings):
+    model = shake(tiny(**settings))
+    z = model.hypernetwork.task_embeddings.weight[1]
+    groups = {"shared": [0, 0, 0, 0], "across_stacks": [0, 0, 0, 0], "per_projection": [0, 1, 0, 1], "per_position": [0, 1, 2, 3]}
+    for network, positions in ((model.hypernetwork.encoder, 2), (model.hypernetwork.decoder, 4)):
+        weights, embedding = network(z), network.embed(z)
+        if weights.adapters is not None:
+            for position in range(2):
+                generator = network.adapter_generators[groups[settings.get("adapter_generators", "shared")][position]]
+                for layer in range(len(embedding)):
+                    expected = generator.up_weight(embedding[layer, position]).view(24, 3)
+                    torch.testing.assert_close(weights.adapters.up_weight[layer, position], expected)
+        if weights.lora is not None:
+            assert weights.lora.a.shape[1] == positions
+            first = 0 if weights.adapters is None else 2
+            for position in range(positions):
+                generator = network.lora_generators[groups[settings.get("lora_generators", "shared")][position]]
+                for layer in range(len(embedding)):
+                    own = embedding[layer, first + position]
+                    torch.testing.assert_close(weights.lora.a[layer, position], generator.a(own).view(2, 24))
+                    torch.testing.assert_close(weights.lora.b[layer, position], generator.b(own).view(20, 2))
+
+
+def test_adapters_only_is_hyperformer_pp():
+    loader, former = shake(tiny("hyperloader", lora_rank=0)), shake(tiny("hyperformer_pp"))
+    assert list(loader.trainable_state()) == list(former.trainable_state())
+    assert torch.equal(loader(task="mtop", **inputs()).logits, former(task="mtop", **inputs()).logits)
+
+
+def test_generating_nothing_is_refused():
+    with pytest.raises(SettingsError, match="nothing is generated"):
+        tiny(adapters=False, lora_rank=0)
+
+
+@pytest.mark.parametrize("name", ["hyperformer_pp", "hyperloader", "hyperformer"])
 def test_saving_and_loading_changes_no_logit(tmp_path, name):
     model = shake(tiny(name))
     settings = TINY_SETTINGS | ({"lora_rank": 2} if name == "hyperloader" else {})
