@@ -16,7 +16,7 @@ from hyperloader.files import read_json, replacing_folder, sha256, write_json
 from hyperloader.settings import BackboneSettings, DirectoryBackbone, HubBackbone, PretrainedBackbone, read_settings
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel
+    from transformers import PretrainedConfig, PreTrainedModel
 
     from hyperloader.corpora.readers import Sentence
     from hyperloader.encoding import Vocabulary
@@ -83,6 +83,14 @@ def load_backbone(folder: str | Path) -> PreTrainedModel:
         return model.from_pretrained(path, local_files_only=True, use_safetensors=True, dtype=torch.float32)
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise BackboneError(f"cannot be loaded ({str(error).splitlines()[0]})", file=path) from None
+
+
+def load_config(folder: str | Path) -> PretrainedConfig:
+    """The configuration of a backbone folder's model."""
+    import transformers
+
+    config = transformers.T5Config if _manifest(folder)["kind"] == "t5" else transformers.BertConfig
+    return config.from_pretrained(_model_path(folder), local_files_only=True)
 
 
 def load_vocabulary(folder: str | Path) -> Vocabulary:

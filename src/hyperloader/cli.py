@@ -82,6 +82,25 @@ def table(
     write_table(number, scores or [], published, output)
 
 
+@app.command()
+def params(
+    scale: Annotated[str, typer.Option(help="demo, mini or paper.")] = "paper",
+    config: Annotated[Path, typer.Option(help="What to reproduce.")] = Path("config/config.yaml"),
+    change: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A key of it that differs.")] = None,
+    published: Annotated[Path, typer.Option(help="CSV of the paper's brackets.")] = Path("workflow/published/methods.csv"),
+    output: Annotated[Path | None, typer.Option(help="CSV to write, with Markdown beside it; otherwise print the table.")] = None,
+) -> None:
+    """Count the parameters of every method, beside the paper's brackets; no weights are needed."""
+    from hyperloader.parameters import as_markdown, count, write_parameters
+    from hyperloader.plan import Plan
+
+    rows = list(count(Plan.read(config, change or []), scale, published))
+    if output is None:
+        typer.echo(as_markdown(rows), nl=False)
+    else:
+        write_parameters(rows, output)
+
+
 def main() -> None:
     """Run the command line; what a user caused is one line on stderr and exit status 2."""
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")

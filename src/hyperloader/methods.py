@@ -32,14 +32,14 @@ class Method:
     Attributes:
         name: the name of its folder, used in settings and paths.
         title: its name in the paper's tables, the key into `workflow/published/`.
-        backbone: the kind of backbone that it sits on.
+        backbone: the kind of backbone that it sits on, if any.
         multitask: one run for all corpora, or one run for each.
         Settings: its hyper-parameters with the published values as defaults.
     """
 
     name: str
     title: str
-    backbone: Literal["t5", "bert"] = "t5"
+    backbone: Literal["t5", "bert"] | None = "t5"
     multitask: bool = True
     Settings: ClassVar[type[Settings]] = Settings
 

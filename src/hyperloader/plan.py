@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 from hyperloader.corpora.registry import CORPORA, get_corpus
 from hyperloader.errors import SettingsError
 from hyperloader.methods import get_method
-from hyperloader.settings import BackboneSettings, Config, PretrainedBackbone, Recipe, RunSettings, Scale, read_yaml, validate
+from hyperloader.settings import BackboneSettings, Config, PretrainedBackbone, Recipe, RunSettings, Scale, Settings, read_yaml, validate
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,28 @@ class Plan:
         """Check a configuration read from `config.yaml` (with whatever was overridden) and plan it."""
         return cls(validate(Config, values, Path(folder) / "config.yaml"), folder)
 
+    @classmethod
+    def read(cls, path: str | Path, changes: Sequence[str] = ()) -> Plan:
+        """Plan a configuration file.
+
+        Args:
+            path: of `config.yaml`, in the folder of `scales/` and `recipes/`.
+            changes: `key=value`, the value in YAML, as for Snakemake's `--config`.
+
+        Raises:
+            SettingsError: the file or a change is not valid.
+        """
+        import yaml
+
+        path = Path(path)
+        values = read_yaml(Config, path).model_dump()
+        for change in changes:
+            key, equals, value = change.partition("=")
+            if not equals:
+                raise SettingsError(f"'{change}' is not KEY=VALUE")
+            values[key] = yaml.safe_load(value)
+        return cls.of(values, path.parent)
+
     def scales(self) -> list[str]:
         """Names of the known scales."""
         return sorted(path.stem for path in (self.folder / "scales").glob("*.yaml"))
@@ -89,23 +112,31 @@ class Plan:
         ]
 
     def run_settings(self, run: Run, results: str = "results") -> RunSettings:
-        """All that decides a run; method settings are merged: defaults < recipe < scale < config."""
+        """All that decides a run.
+
+        What decides the training is merged: recipe < scale, each with its changes for single-task methods.
+        """
         scale, method = self.scale(run.scale), get_method(run.method)
-        merged = {}
-        for layer in (self.recipe.methods, scale.methods, self.config.settings):
-            merged |= layer.get(run.method, {})
-        budget = scale.training.model_dump(exclude_none=True)
+        budgets = [scale.training] if method.multitask else [self.recipe.single_task, scale.training, scale.single_task]
+        changes = {key: value for budget in budgets for key, value in budget.model_dump(exclude_none=True).items()}
         return RunSettings(
             scale=run.scale,
             recipe=run.recipe,
             method=run.method,
-            method_settings=method.settings(merged).model_dump(),
+            method_settings=self.method_settings(run.method, run.scale).model_dump(),
             data={name: f"{results}/{run.scale}/data/{name}" for name in run.corpora},
             percent=run.percent,
             seed=run.seed,
-            backbone=f"{results}/{run.scale}/backbones/{method.backbone}",
-            training=self.recipe.training.model_copy(update=budget),
+            backbone=None if method.backbone is None else f"{results}/{run.scale}/backbones/{method.backbone}",
+            training=self.recipe.training.model_copy(update=changes),
         )
+
+    def method_settings(self, name: str, scale: str) -> Settings:
+        """The settings of a method at a scale, merged: defaults < recipe < scale < config."""
+        merged = {}
+        for layer in (self.recipe.methods, self.scale(scale).methods, self.config.settings):
+            merged |= layer.get(name, {})
+        return get_method(name).settings(merged)
 
     def backbone_settings(self, scale: str, kind: str, results: str = "results") -> BackboneSettings:
         """All that decides a backbone.

@@ -5,16 +5,17 @@ from __future__ import annotations
 import json
 import logging
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Protocol
 
-import torch
-
+from hyperloader.controls import Control, load_learned
 from hyperloader.corpora.prepared import load_corpus
+from hyperloader.corpora.readers import Sentence
 from hyperloader.errors import RunError
 from hyperloader.files import replacing, sha256, write_json
-from hyperloader.formulations import formulation_of
+from hyperloader.formulations import Prediction
 from hyperloader.methods import get_method
-from hyperloader.saved_models import from_pretrained
 from hyperloader.settings import RunSettings, read_settings
 from hyperloader.training.run import MODEL, SETTINGS
 
@@ -23,26 +24,72 @@ log = logging.getLogger(__name__)
 MANIFEST = "predictions.json"
 
 
-def device() -> torch.device:
-    """The first GPU, or the CPU."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+class Predictor(Protocol):
+    """A trained run that tags sentences."""
+
+    tasks: tuple[str, ...]
+
+    def predict(self, task: str, sentences: Sequence[Sentence]) -> list[Prediction]:
+        """Tag sentences of one of the tasks."""
 
 
-def predict_run(folder: str | Path) -> None:
+class NetworkPredictor:
+    """A trained network, on the first GPU or the CPU."""
+
+    def __init__(self, folder: Path, settings: RunSettings):
+        # seconds of imports, which a control does without
+        import torch
+
+        from hyperloader.formulations import formulation_of
+        from hyperloader.saved_models import from_pretrained
+
+        self._model = from_pretrained(folder).to(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+        self._formulation = formulation_of(get_method(settings.method).backbone, settings.backbone, self._model.tasks)
+        self._training = settings.training
+        self.tasks = tuple(self._model.tasks)
+
+    def predict(self, task: str, sentences: Sequence[Sentence]) -> list[Prediction]:
+        return self._formulation.predict(self._model, task, [sentence.tokens for sentence in sentences], self._training)
+
+
+class ControlPredictor:
+    """A control and what it learned."""
+
+    def __init__(self, folder: Path, settings: RunSettings):
+        control, learned = get_method(settings.method), load_learned(folder)
+        self._tag = {task: control.tagger(own, settings.backbone) for task, own in learned.items()}
+        self.tasks = tuple(learned)
+
+    def predict(self, task: str, sentences: Sequence[Sentence]) -> list[Prediction]:
+        return [self._tag[task](sentence) for sentence in sentences]
+
+
+def load_predictor(run: str | Path) -> Predictor:
+    """Load a trained run.
+
+    Raises:
+        UserError: the run is missing, untrained or damaged.
+    """
+    run = Path(run)
+    settings = read_settings(RunSettings, run / SETTINGS)
+    if not (run / MODEL).is_dir():
+        raise RunError("the run has no model", file=run, remedy=f"train it: hyperloader train {run}")
+    kind = ControlPredictor if isinstance(get_method(settings.method), Control) else NetworkPredictor
+    return kind(run / MODEL, settings)
+
+
+def predict_run(run: str | Path) -> None:
     """Predict the test sets of a run; writes `predictions/<corpus>.jsonl`, then `predictions.json`."""
-    folder = Path(folder)
-    settings = read_settings(RunSettings, folder / SETTINGS)
-    if not (folder / MODEL).is_dir():
-        raise RunError("the run has no model", file=folder, remedy=f"train it: hyperloader train {folder}")
-    model = from_pretrained(folder / MODEL).to(device())
-    formulation = formulation_of(get_method(settings.method).backbone, settings.backbone, model.tasks)
+    run = Path(run)
+    settings = read_settings(RunSettings, run / SETTINGS)
+    predictor = load_predictor(run)
     files = {}
     for name, path in settings.data.items():
         test = load_corpus(path).test
         started = time.perf_counter()
-        predictions = formulation.predict(model, name, [sentence.tokens for sentence in test], settings.training)
+        predictions = predictor.predict(name, test)
         seconds = time.perf_counter() - started
-        target = folder / "predictions" / f"{name}.jsonl"
+        target = run / "predictions" / f"{name}.jsonl"
         with replacing(target) as temporary, open(temporary, "w", encoding="utf-8", newline="\n") as file:
             for sentence, prediction in zip(test, predictions, strict=True):
                 line = {
@@ -60,4 +107,4 @@ def predict_run(folder: str | Path) -> None:
             "seconds": round(seconds, 1),
         }
         log.info("%s: %d sentences in %.1f s", name, len(predictions), seconds)
-    write_json(folder / MANIFEST, {"decoding": "free", "corpora": files})
+    write_json(run / MANIFEST, {"decoding": "free", "corpora": files})

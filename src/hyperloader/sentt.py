@@ -49,6 +49,22 @@ def bio_tags(types: Iterable[str]) -> tuple[str, ...]:
     return (OUTSIDE, *(f"{prefix}-{slot_type}" for slot_type in types for prefix in "BI"))
 
 
+def spans(tags: Sequence[str]) -> list[tuple[str, int, int]]:
+    """The spans of BIO tags, as the CoNLL scorer reads them: an `I-x` that continues no span of type x opens one.
+
+    Returns:
+        Slot type, first word, and the word after the last, of each span in order.
+    """
+    found: list[tuple[str, int, int]] = []
+    for place, label in enumerate(to_sbio(tags)):
+        if label == INSIDE:
+            slot_type, start, _ = found.pop()
+            found.append((slot_type, start, place + 1))
+        elif label != OUTSIDE:
+            found.append((label, place, place + 1))
+    return found
+
+
 def to_sbio(tags: Iterable[str]) -> list[str]:
     """BIO tags to sBIO labels.
 

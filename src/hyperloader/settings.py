@@ -96,15 +96,8 @@ class Training(Settings):
     target_length: PositiveInt = Field(description="longest target in sub-word tokens; longer ones are cut")
 
 
-class Recipe(Settings):
-    """A published or chosen way to train: `config/recipes/<name>.yaml`."""
-
-    training: Training
-    methods: MethodSettings = {}
-
-
 class Budget(Settings):
-    """What a scale changes in a recipe's training: the amount of work, and the step size that fits the backbone."""
+    """What differs in a training: the amount of work, and the step size that fits the backbone or the method."""
 
     steps: PositiveInt | None = None
     batch_size: PositiveInt | None = None
@@ -116,12 +109,21 @@ class Budget(Settings):
     source_length: PositiveInt | None = None
 
 
+class Recipe(Settings):
+    """A published or chosen way to train: `config/recipes/<name>.yaml`."""
+
+    training: Training
+    single_task: Budget = Field(Budget(), description="what differs for methods with one run per corpus")
+    methods: MethodSettings = {}
+
+
 class Scale(Settings):
     """How large: which corpora, which backbones, how many steps: `config/scales/<name>.yaml`."""
 
     corpora: Literal["real", "generated"]
     backbones: dict[Literal["t5", "bert"], Backbone]
     training: Budget = Budget()
+    single_task: Budget = Field(Budget(), description="what differs for methods with one run per corpus")
     methods: MethodSettings = {}
 
 
@@ -148,7 +150,7 @@ class RunSettings(Settings):
     data: dict[str, str] = Field(description="corpus name -> folder of the prepared corpus, in task order")
     percent: Percent
     seed: int
-    backbone: str = Field(description="folder of the backbone")
+    backbone: str | None = Field(description="folder of the backbone, for a method that has one")
     training: Training
 
 

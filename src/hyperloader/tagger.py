@@ -6,14 +6,10 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from hyperloader.corpora.readers import Sentence
 from hyperloader.errors import RunError
-from hyperloader.formulations import Formulation, formulation_of
-from hyperloader.methods import get_method
-from hyperloader.prediction import device
-from hyperloader.saved_models import from_pretrained
-from hyperloader.settings import RunSettings, Training, read_settings
-from hyperloader.task_model import TaskModel
-from hyperloader.training.run import MODEL, SETTINGS
+from hyperloader.prediction import Predictor, load_predictor
+from hyperloader.sentt import spans
 
 
 class Tagger:
@@ -23,8 +19,8 @@ class Tagger:
     >>> tagger.predict(["play the song little robin redbreast"], task="snips")
     """
 
-    def __init__(self, model: TaskModel, formulation: Formulation, training: Training):
-        self._model, self._formulation, self._training = model, formulation, training
+    def __init__(self, predictor: Predictor):
+        self._predictor = predictor
 
     @classmethod
     def from_pretrained(cls, run: str | Path) -> Tagger:
@@ -33,15 +29,12 @@ class Tagger:
         Raises:
             UserError: the run is missing, untrained or damaged.
         """
-        run = Path(run)
-        settings = read_settings(RunSettings, run / SETTINGS)
-        model = from_pretrained(run / MODEL).to(device())
-        return cls(model, formulation_of(get_method(settings.method).backbone, settings.backbone, model.tasks), settings.training)
+        return cls(load_predictor(run))
 
     @property
     def tasks(self) -> tuple[str, ...]:
         """Names of the tasks."""
-        return tuple(self._model.tasks)
+        return self._predictor.tasks
 
     def predict(self, texts: Sequence[str], task: str | None = None) -> list[list[dict]]:
         """Spans of each text, which is split at white space.
@@ -62,17 +55,14 @@ class Tagger:
         if task not in self.tasks:
             raise RunError("which task?" if task is None else f"unknown task '{task}'", remedy=f"known tasks: {', '.join(self.tasks)}")
         places = [[(match.group(), match.start(), match.end()) for match in re.finditer(r"\S+", text)] for text in texts]
-        words = [[word for word, _, _ in place] for place in places]
-        predictions = self._formulation.predict(self._model, task, words, self._training)
+        sentences = [Sentence(tuple(word for word, _, _ in place), ()) for place in places]
+        predictions = self._predictor.predict(task, sentences)
         return [_spans(text, place, prediction.tags) for text, place, prediction in zip(texts, places, predictions, strict=True)]
 
 
 def _spans(text: str, places: list[tuple[str, int, int]], tags: list[str]) -> list[dict]:
-    spans: list[dict] = []
-    for (_, start, end), tag in zip(places, tags, strict=True):
-        if tag.startswith("B-"):
-            spans.append({"entity_group": tag[2:], "word": text[start:end], "start": start, "end": end})
-        elif tag.startswith("I-"):
-            spans[-1]["end"] = end
-            spans[-1]["word"] = text[spans[-1]["start"] : end]
-    return spans
+    found = []
+    for slot_type, first, end in spans(tags):
+        start, stop = places[first][1], places[end - 1][2]
+        found.append({"entity_group": slot_type, "word": text[start:stop], "start": start, "end": stop})
+    return found

@@ -132,7 +132,7 @@ def test_an_untrained_or_damaged_run(place):
     run = run_in(place, "untrained")
     with pytest.raises(RunError, match="hyperloader train"):
         predict_run(run)
-    with pytest.raises(UserError, match="no such file.*train the run first"):
+    with pytest.raises(UserError, match="has no model.*hyperloader train"):
         Tagger.from_pretrained(run)
     train_run(run)
     weights = run / "model" / "model.safetensors"

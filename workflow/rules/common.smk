@@ -1,11 +1,12 @@
 # What the rules share: the plan of all runs, and which module each stage's result depends on.
+import json
 import os
 import sys
 from functools import cache, wraps
 
 from hyperloader.corpora.registry import get_corpus
 from hyperloader.errors import SettingsError, UserError
-from hyperloader.methods import method_folders
+from hyperloader.methods import method_folders, methods
 from hyperloader.plan import Plan
 
 # the fractions of the training data, in percent, in each of the paper's tables of results
@@ -15,7 +16,7 @@ FRACTIONS = {"3": [100], "4": [10, 20]}
 READERS = [f"corpora/readers/{name}" for name in ("__init__", "bio", "conllu", "mtop", "parallel_lines", "sentence")]
 TEXT = ["sentt", "encoding", "training/batches", "formulations/__init__", "formulations/text_to_text"]
 LOOP = ["training/loop", "training/sampler", "training/checkpoints", "task_model"]
-MODEL = ["methods", "hypernetwork", "generated_layers", "task_model", "saved_models"]
+MODEL = ["methods", "controls", "hypernetwork", "generated_layers", "task_model", "saved_models"]
 DEMO = ["corpora/generated", "corpora/demo_language"]
 CODE = {
     "generate": [*DEMO, "corpora/writers"],
@@ -24,10 +25,11 @@ CODE = {
     "hub": ["backbones"],
     "directory": ["backbones"],
     "pretrained": ["backbones", "vocabularies", "word_classes", "pretraining", *DEMO, *LOOP, *TEXT],
-    "train": [*MODEL, *LOOP, *TEXT, "training/data", "training/run"],
+    "train": [*MODEL, *LOOP, *TEXT, "training/data", "training/network", "training/run"],
     "predict": [*MODEL, *TEXT, "prediction"],
     "score": ["scoring"],
     "table": ["tables"],
+    "parameters": [*MODEL, "parameters"],
 }
 
 
@@ -74,6 +76,11 @@ def method_code(method):
     return [os.path.relpath(file) for file in files]
 
 
+def all_methods_code():
+    """The source files of all methods' folders."""
+    return [file for method in methods() for file in method_code(method)]
+
+
 @cache
 def runs(scale):
     """The runs of a scale by their folder."""
@@ -111,6 +118,21 @@ def data_manifests(scale, corpora):
     """The prepared corpora of a scale."""
     PLAN.scale(scale)  # refuses an unknown one
     return [f"results/{scale}/data/{corpus}/manifest.json" for corpus in corpora]
+
+
+@one_line
+def pretrained_backbones(scale):
+    """The backbones of a scale that are pre-trained here."""
+    return [
+        f"results/{scale}/backbones/{kind}/manifest.json"
+        for kind, backbone in PLAN.scale(scale).backbones.items()
+        if backbone.source == "pretrained"
+    ]
+
+
+def backbone_manifest(folder):
+    """The backbone of a run, if it has one."""
+    return f"{folder}/manifest.json" if folder else []
 
 
 @one_line

@@ -21,7 +21,7 @@ rule train:
     input:
         settings=f"{RUN}/settings.json",
         data=lambda wildcards: data_manifests(wildcards.scale, run_settings(wildcards).data),
-        backbone=lambda wildcards: f"{run_settings(wildcards).backbone}/manifest.json",
+        backbone=lambda wildcards: backbone_manifest(run_settings(wildcards).backbone),
         code=lambda wildcards: code("train") + method_code(wildcards.method),
     output:
         f"{RUN}/run.json",

@@ -20,6 +20,29 @@ rule table:
         " --published {input.published:q} --output {output.csv:q}"
 
 
+rule parameters:
+    input:
+        # the sizes of what is pre-trained here are known when it is there; those of the hub's models are in the scale's file
+        backbones=lambda wildcards: pretrained_backbones(wildcards.scale),
+        published="workflow/published/methods.csv",
+        code=code("parameters") + all_methods_code(),
+    output:
+        csv="results/{scale}/parameters.csv",
+        markdown="results/{scale}/parameters.md",
+    log:
+        "results/{scale}/logs/parameters.log",
+    benchmark:
+        "results/{scale}/benchmarks/parameters.tsv"
+    conda:
+        "../../environment.yml"
+    params:
+        changes=[f"--set={key}={json.dumps(getattr(PLAN.config, key))}" for key in ("corpora", "recipe", "settings")],
+        scale=lambda wildcards: PLAN.scale(wildcards.scale).model_dump_json(include={"backbones", "methods"}),
+    shell:
+        "workflow/scripts/logged.sh {log:q} hyperloader params --scale {wildcards.scale:q} {params.changes:q}"
+        " --published {input.published:q} --output {output.csv:q}"
+
+
 rule paper_table:
     input:
         csv="results/paper/table{number}.csv",

@@ -3,32 +3,25 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 import platform
 import resource
+import shutil
 import subprocess
+import sys
 from importlib.metadata import version
 from pathlib import Path
 
-import torch
-
 from hyperloader import __version__
-from hyperloader.backbones import backbone_checksum, load_backbone
+from hyperloader.backbones import backbone_checksum
+from hyperloader.controls import Control, save_learned
 from hyperloader.corpora.prepared import load_corpus
 from hyperloader.files import write_json
-from hyperloader.formulations import formulation_of
 from hyperloader.methods import get_method
-from hyperloader.saved_models import save_pretrained
 from hyperloader.settings import RunSettings, read_settings
-from hyperloader.training.checkpoints import Checkpoints
-from hyperloader.training.data import training_batches, validation_batches
-from hyperloader.training.loop import fit
 
-log = logging.getLogger(__name__)
-
-SETTINGS, RECORD, MODEL = "settings.json", "run.json", "model"
+SETTINGS, RECORD, MODEL, CHECKPOINTS = "settings.json", "run.json", "model", "checkpoints"
 FORMAT_VERSION = 1
-RECORDED_PACKAGES = ("torch", "transformers", "accelerate", "datasets", "sentencepiece", "numpy")
+RECORDED_PACKAGES = ("torch", "transformers", "adapters", "accelerate", "datasets", "sentencepiece", "numpy")
 
 
 def train_run(folder: str | Path) -> None:
@@ -41,51 +34,38 @@ def train_run(folder: str | Path) -> None:
     """
     folder = Path(folder)
     settings = read_settings(RunSettings, folder / SETTINGS)
-    method, training = get_method(settings.method), settings.training
+    method = get_method(settings.method)
     corpora = [load_corpus(path, settings.percent) for path in settings.data.values()]
-    tasks = {corpus.name: corpus.train_label_types for corpus in corpora}
-    formulation = formulation_of(method.backbone, settings.backbone, tasks)
-    checksums = {"backbone": backbone_checksum(settings.backbone), "data": {corpus.name: corpus.checksum for corpus in corpora}}
-    fingerprint = hashlib.sha256(f"{settings.model_dump_json()} {checksums}".encode()).hexdigest()
+    backbone = None if settings.backbone is None else backbone_checksum(settings.backbone)
+    checksums = {"backbone": backbone, "data": {corpus.name: corpus.checksum for corpus in corpora}}
+    if isinstance(method, Control):
+        save_learned(folder / MODEL, {corpus.name: method.learn(corpus) for corpus in corpora})
+        outcome = {"parameters": {"total": 0, "trainable": 0, "live": 0}, "steps": 0, "curve": []}
+    else:
+        # seconds of imports, which a control does without
+        from hyperloader.training.network import train_network
 
-    # before anything is drawn: the hypernetwork's initial weights are part of the seed's result
-    torch.manual_seed(settings.seed)
-    model = method.build(load_backbone(settings.backbone), tasks, method.settings(settings.method_settings))
-    counts = model.parameter_counts()
-    log.info("%s on %s: %s trainable of %s parameters", method.title, ", ".join(tasks), f"{counts.trainable:,}", f"{counts.total:,}")
-    checkpoints = Checkpoints(folder / "checkpoints", fingerprint)
-    progress = fit(
-        model,
-        training,
-        training_batches(corpora, formulation, training, settings.seed),
-        checkpoints=checkpoints,
-        seed=settings.seed,
-        validation=validation_batches(corpora, formulation, training, settings.seed),
-    )
-    save_pretrained(model, folder / MODEL, method=settings.method, settings=settings.method_settings, backbone=settings.backbone)
+        fingerprint = hashlib.sha256(f"{settings.model_dump_json()} {checksums}".encode()).hexdigest()
+        outcome = train_network(method, settings, corpora, folder / MODEL, folder / CHECKPOINTS, fingerprint)
     record = {
         "format_version": FORMAT_VERSION,
         "status": "trained",
         "settings": settings.model_dump(),
-        "parameters": counts._asdict(),
-        "steps": progress.step,
-        "best_step": progress.best_step,
-        "curve": progress.curve,
-        "seconds": round(progress.seconds, 1),
+        **outcome,
         "peak_memory_bytes": _peak_memory(),
-        "threads": torch.get_num_threads(),
         "checksums": checksums,
         "packages": {"hyperloader": __version__} | {name: version(name) for name in RECORDED_PACKAGES},
         "python": platform.python_version(),
         "commit": _commit(),
     }
     write_json(folder / RECORD, record)
-    checkpoints.discard()
+    shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
 
 
 def _peak_memory() -> dict[str, int]:
     peak = {"cpu": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}
-    if torch.cuda.is_available():
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
         peak["gpu"] = torch.cuda.max_memory_allocated()
     return peak
 

@@ -1,0 +1,17 @@
+"""Every word is outside: the lower bound, and the score of a model that learned nothing but the format."""
+
+from hyperloader.controls import Control
+
+
+class AllOutside(Control):
+    """Tags every word `O`."""
+
+    title = "All O"
+
+    def tagger(self, learned, backbone):
+        from hyperloader.formulations import Prediction
+
+        return lambda sentence: Prediction(["O"] * len(sentence.tokens), "", False)
+
+
+METHOD = AllOutside()

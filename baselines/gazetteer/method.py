@@ -1,0 +1,46 @@
+"""A list of the training spans: how far memory alone gets."""
+
+from collections import Counter, defaultdict
+
+from hyperloader.controls import Control
+from hyperloader.sentt import spans
+
+
+class Gazetteer(Control):
+    """Tags the longest phrases that were spans in training, from left to right, each with its most frequent slot type."""
+
+    title = "Gazetteer"
+
+    def learn(self, corpus):
+        counts = defaultdict(Counter)
+        for sentence in corpus.train:
+            for slot_type, start, end in spans(sentence.tags):
+                counts[sentence.tokens[start:end]][slot_type] += 1
+        # of equally frequent types the first by name
+        majority = {phrase: min(types, key=lambda name: (-types[name], name)) for phrase, types in counts.items()}
+        return [[list(phrase), slot_type] for phrase, slot_type in sorted(majority.items())]
+
+    def tagger(self, learned, backbone):
+        from hyperloader.formulations import Prediction
+
+        known = {tuple(phrase): slot_type for phrase, slot_type in learned}
+        longest = max(map(len, known), default=0)
+
+        def tag(sentence):
+            tags, place = [], 0
+            while place < len(sentence.tokens):
+                for length in range(min(longest, len(sentence.tokens) - place), 0, -1):
+                    slot_type = known.get(tuple(sentence.tokens[place : place + length]))
+                    if slot_type is not None:
+                        tags += [f"B-{slot_type}", *[f"I-{slot_type}"] * (length - 1)]
+                        place += length
+                        break
+                else:
+                    tags.append("O")
+                    place += 1
+            return Prediction(tags, "", False)
+
+        return tag
+
+
+METHOD = Gazetteer()

@@ -1,0 +1,65 @@
+"""The training of a network: backbone, method and corpora to saved weights."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from hyperloader.backbones import load_backbone
+from hyperloader.corpora.prepared import PreparedCorpus
+from hyperloader.formulations import formulation_of
+from hyperloader.methods import Method
+from hyperloader.saved_models import save_pretrained
+from hyperloader.settings import RunSettings
+from hyperloader.training.checkpoints import Checkpoints
+from hyperloader.training.data import training_batches, validation_batches
+from hyperloader.training.loop import fit
+
+log = logging.getLogger(__name__)
+
+
+def train_network(
+    method: Method, settings: RunSettings, corpora: Sequence[PreparedCorpus], folder: Path, checkpoints: Path, fingerprint: str
+) -> dict:
+    """Train a method's network and save it.
+
+    Args:
+        method: the method of `settings`.
+        settings: all that decides the run.
+        corpora: at the run's fraction.
+        folder: where the trained model goes.
+        checkpoints: where to go on from, and where to leave checkpoints.
+        fingerprint: identifies settings and data; checkpoints of another one are discarded.
+
+    Returns:
+        What came of it, for `run.json`.
+    """
+    training = settings.training
+    tasks = {corpus.name: corpus.train_label_types for corpus in corpora}
+    formulation = formulation_of(method.backbone, settings.backbone, tasks)
+    backbone = load_backbone(settings.backbone)
+    # before anything is drawn: the initial weights are part of the seed's result
+    torch.manual_seed(settings.seed)
+    model = method.build(backbone, tasks, method.settings(settings.method_settings))
+    counts = model.parameter_counts()
+    log.info("%s on %s: %s trainable of %s parameters", method.title, ", ".join(tasks), f"{counts.trainable:,}", f"{counts.total:,}")
+    progress = fit(
+        model,
+        training,
+        training_batches(corpora, formulation, training, settings.seed),
+        checkpoints=Checkpoints(checkpoints, fingerprint),
+        seed=settings.seed,
+        validation=validation_batches(corpora, formulation, training, settings.seed),
+    )
+    save_pretrained(model, folder, method=settings.method, settings=settings.method_settings, backbone=settings.backbone)
+    return {
+        "parameters": counts._asdict(),
+        "steps": progress.step,
+        "best_step": progress.best_step,
+        "curve": progress.curve,
+        "seconds": round(progress.seconds, 1),
+        "threads": torch.get_num_threads(),
+    }

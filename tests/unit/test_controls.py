@@ -1,0 +1,144 @@
+"""The controls between which trained methods should lie, through the same stages as those."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from hyperloader.backbones import PIECES, t5_pieces
+from hyperloader.controls import load_learned
+from hyperloader.corpora.generated import generate
+from hyperloader.corpora.prepare import prepare
+from hyperloader.corpora.prepared import PreparedCorpus
+from hyperloader.corpora.readers import Sentence
+from hyperloader.corpora.registry import CORPORA
+from hyperloader.errors import RunError
+from hyperloader.files import sha256, write_json
+from hyperloader.methods import get_method
+from hyperloader.prediction import predict_run
+from hyperloader.scoring import score_run, score_tags
+from hyperloader.settings import Recipe, read_yaml
+from hyperloader.tagger import Tagger
+from hyperloader.training.run import train_run
+from hyperloader.vocabularies import write_word_vocabulary
+
+RECIPE = read_yaml(Recipe, Path(__file__).parents[2] / "config/recipes/matched.yaml")
+
+
+def scores(folder, method, data, backbone=None, percent=100):
+    folder.mkdir(parents=True)
+    settings = {
+        "scale": "test",
+        "recipe": "test",
+        "method": method,
+        "method_settings": {},
+        "data": {name: str(path) for name, path in data.items()},
+        "percent": percent,
+        "seed": 1,
+        "backbone": None if backbone is None else str(backbone),
+        "training": RECIPE.training.model_dump(),
+    }
+    (folder / "settings.json").write_text(json.dumps(settings))
+    train_run(folder)
+    predict_run(folder)
+    score_run(folder)
+    return {name: score["f1"] for name, score in json.loads((folder / "scores.json").read_text())["corpora"].items()}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """All generated corpora, prepared."""
+    folder = tmp_path_factory.mktemp("data")
+    for name in CORPORA:
+        generate(name, folder / "raw")
+        prepare(name, folder / "raw", folder / name)
+    return {name: folder / name for name in CORPORA}
+
+
+def vocabulary_of(folder, pieces):
+    """A backbone folder that holds nothing but a vocabulary."""
+    manifest = {"kind": "t5", "source": "directory", "path": str(pieces), "sha256": {PIECES: sha256(pieces / PIECES)}}
+    write_json(folder / "manifest.json", manifest)
+    return folder
+
+
+def test_the_gold_comes_back_whole(data, tmp_path):
+    tags = {name: json.loads((path / "manifest.json").read_text())["tags"] for name, path in data.items()}
+    pieces = tmp_path / "pieces"
+    pieces.mkdir()
+    write_word_vocabulary(["O", "I", *sorted({tag[2:] for own in tags.values() for tag in own if tag != "O"})], pieces / PIECES)
+    result = scores(tmp_path / "run", "gold_oracle", data, vocabulary_of(tmp_path / "t5", pieces))
+    assert result == dict.fromkeys(CORPORA, 1.0)
+
+
+def test_the_gold_of_the_real_corpora_comes_back_whole(mirror, tmp_path):
+    from hyperloader.corpora.download import fetch
+    from hyperloader.corpora.registry import get_corpus
+
+    data = {}
+    for name in CORPORA:
+        fetch(get_corpus(name), tmp_path / "raw", mirror)
+        prepare(name, tmp_path / "raw", tmp_path / name)
+        data[name] = tmp_path / name
+    result = scores(tmp_path / "run", "gold_oracle", data, vocabulary_of(tmp_path / "t5", t5_pieces(str(mirror)).parent))
+    assert result == dict.fromkeys(CORPORA, 1.0)
+    # what comes back of an `I-x` that continues nothing is the same span by another tag
+    changed = [
+        line
+        for name in CORPORA
+        for line in map(json.loads, (tmp_path / "run" / "predictions" / f"{name}.jsonl").read_text("utf-8").splitlines())
+        if line["gold"] != line["prediction"]
+    ]
+    assert len(changed) == 2
+    for line in changed:
+        differing = [(gold, own) for gold, own in zip(line["gold"], line["prediction"], strict=True) if gold != own]
+        assert all(gold[0] == "I" and own == f"B{gold[1:]}" for gold, own in differing)
+        assert score_tags([line["gold"]], [line["prediction"]]).f1 == 1.0
+
+
+def test_all_outside_scores_nothing_and_memory_something(data, tmp_path):
+    assert scores(tmp_path / "outside", "all_outside", data) == dict.fromkeys(CORPORA, 0.0)
+    little, all_of_it = (scores(tmp_path / f"{percent}", "gazetteer", data, percent=percent) for percent in (10, 100))
+    assert all(0 < little[name] <= all_of_it[name] <= 1 for name in CORPORA)
+    assert sum(little.values()) < sum(all_of_it.values())
+
+
+def test_the_gazetteer_takes_the_longest_phrase_and_its_most_frequent_type():
+    train = [
+        Sentence(("fly", "to", "new", "york"), ("O", "O", "B-city", "I-city")),
+        Sentence(("new", "york", "times"), ("B-paper", "I-paper", "I-paper")),
+        Sentence(("new", "york"), ("B-state", "I-state")),
+        Sentence(("new", "york"), ("B-city", "I-city")),
+        Sentence(("times",), ("B-b",)),
+        Sentence(("times",), ("B-a",)),
+        Sentence(("lost",), ("I-orphan",)),
+    ]
+    gazetteer = get_method("gazetteer")
+    corpus = PreparedCorpus("atis", "ATIS", (), train, [], [], (), "", 100)
+    tag = gazetteer.tagger(json.loads(json.dumps(gazetteer.learn(corpus))), None)
+
+    def tags(text):
+        return tag(Sentence(tuple(text.split()), ())).tags
+
+    assert tags("the new york times") == ["O", "B-paper", "I-paper", "I-paper"]
+    assert tags("new york new york") == ["B-city", "I-city", "B-city", "I-city"]
+    assert tags("times new") == ["B-a", "O"]
+    assert tags("lost") == ["B-orphan"]
+    assert tags("") == []
+
+
+def test_a_control_tags_text_too(data, tmp_path):
+    scores(tmp_path / "run", "gazetteer", {"snips": data["snips"]})
+    ((phrase, slot_type), *_) = load_learned(tmp_path / "run" / "model")["snips"]
+    (spans,) = Tagger.from_pretrained(tmp_path / "run").predict([f"  {' '.join(phrase)} xx"])
+    assert [(span["word"], span["entity_group"]) for span in spans] == [(" ".join(phrase), slot_type)]
+
+
+def test_the_oracle_knows_nothing_without_gold(data, tmp_path):
+    pieces = tmp_path / "pieces"
+    pieces.mkdir()
+    write_word_vocabulary(["O", "I"], pieces / PIECES)
+    run = tmp_path / "run"
+    scores(run, "gold_oracle", {"atis": data["atis"]}, vocabulary_of(tmp_path / "t5", pieces))
+    with pytest.raises(RunError, match="needs the gold labels"):
+        Tagger.from_pretrained(run).predict(["a b"])
