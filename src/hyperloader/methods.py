@@ -145,7 +145,10 @@ def methods() -> dict[str, Method]:
             package = f"hyperloader_method_{name}"
             spec = importlib.util.spec_from_file_location(package, path, submodule_search_locations=[str(path.parent)])
             sys.modules[package] = module = importlib.util.module_from_spec(spec)
-            spec.loader.exec_module(module)
+            try:
+                spec.loader.exec_module(module)
+            except (ImportError, SyntaxError) as error:
+                raise SettingsError(f"cannot be imported ({error})", file=path) from error
             if not isinstance(getattr(module, "METHOD", None), Method):
                 raise SettingsError("does not define METHOD, an instance of hyperloader.methods.Method", file=path)
             module.METHOD.name = name
