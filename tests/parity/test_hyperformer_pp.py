@@ -10,7 +10,7 @@ from transformers import T5Config, T5ForConditionalGeneration
 from hyperloader.generated_layers import adapter
 from hyperloader.hypernetwork import AdapterWeights, Sizes, StackHypernetwork
 from hyperloader.task_model import HypernetworkT5
-from hyperloader.training.loop import token_loss
+from hyperloader.training.optimisation import token_loss
 
 STACK_NAMES = {
     "layer_embeddings.weight": "layer_id_embeddings.weight",

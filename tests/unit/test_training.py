@@ -13,7 +13,8 @@ from hyperloader.methods import get_method
 from hyperloader.settings import Training
 from hyperloader.training.batches import Example
 from hyperloader.training.checkpoints import Checkpoints
-from hyperloader.training.loop import fit, learning_rate, token_loss
+from hyperloader.training.loop import fit
+from hyperloader.training.optimisation import learning_rate, token_loss
 from hyperloader.training.sampler import TaskSampler
 
 TASKS = ("copy", "constant")

@@ -15,7 +15,7 @@ FRACTIONS = {"3": [100], "4": [10, 20]}
 # the modules that decide the result of each stage: an edit there makes the result again
 READERS = [f"corpora/readers/{name}" for name in ("__init__", "bio", "conllu", "mtop", "parallel_lines", "sentence")]
 TEXT = ["sentt", "encoding", "training/batches", "formulations/__init__", "formulations/text_to_text"]
-LOOP = ["training/loop", "training/sampler", "training/checkpoints", "task_model"]
+LOOP = ["training/loop", "training/optimisation", "training/sampler", "training/checkpoints", "task_model"]
 MODEL = ["methods", "controls", "hypernetwork", "generated_layers", "task_model", "saved_models"]
 DEMO = ["corpora/generated", "corpora/demo_language"]
 CODE = {

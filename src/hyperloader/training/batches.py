@@ -41,6 +41,12 @@ class Batch:
         inputs = {name: tensor.to(device, non_blocking=True) for name, tensor in self.inputs.items()}
         return Batch(self.task, inputs, self.labels.to(device, non_blocking=True))
 
+    def part(self, number: int, parts: int) -> Batch:
+        """Every `parts`-th sentence, from `number` on."""
+        if parts == 1:
+            return self
+        return Batch(self.task, {name: tensor[number::parts] for name, tensor in self.inputs.items()}, self.labels[number::parts])
+
 
 def pad(sequences: Sequence[Sequence[int]], value: int) -> Tensor:
     """Sequences of ids as one (batch, length) tensor, filled up on the right."""

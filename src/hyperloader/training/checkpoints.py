@@ -29,6 +29,7 @@ class Progress:
         curve: one record per evaluation: step, mean training loss since the one before, validation loss.
         best_step: the step whose weights are kept so far.
         seconds: time spent in training, over all interruptions.
+        first_loss: mean training loss of the first steps.
     """
 
     step: int = 0
@@ -36,6 +37,7 @@ class Progress:
     best_step: int | None = None
     best_loss: float | None = None
     seconds: float = 0.0
+    first_loss: float | None = None
 
 
 class Checkpoints:

@@ -29,9 +29,9 @@ class Bar:
 
 
 @contextmanager
-def progress_bar(steps: int, done: int) -> Iterator[Bar]:
+def progress_bar(steps: int, done: int, shown: bool = True) -> Iterator[Bar]:
     """A bar on stderr."""
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+    with Progress(*columns, console=console, disable=not (shown and console.is_terminal)) as progress:
         yield Bar(progress, progress.add_task("training", total=steps, completed=done))

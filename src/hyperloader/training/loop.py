@@ -1,4 +1,4 @@
-"""The training loop: one for all methods and for the pre-training of small backbones."""
+"""The training loop: one for all methods and for the pre-training of small backbones, in one process or several."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ import logging
 import math
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
+from pathlib import Path
 
 import torch
 from accelerate import Accelerator
+from accelerate.utils import DistributedDataParallelKwargs
 from torch import Tensor
-from torch.nn import functional as F
 
 from hyperloader.errors import RunError
 from hyperloader.settings import Training
@@ -19,49 +21,14 @@ from hyperloader.task_model import TaskModel
 from hyperloader.training.batches import IGNORED, Batch
 from hyperloader.training.checkpoints import Checkpoints, Progress
 from hyperloader.training.display import progress_bar
+from hyperloader.training.optimisation import learning_rate, token_loss
 
 log = logging.getLogger(__name__)
 
-
-def token_loss(logits: Tensor, labels: Tensor, *, label_smoothing: float = 0.0, reduction: str = "mean") -> Tensor:
-    """Cross-entropy over the target tokens of a batch (eq. 1).
-
-    Args:
-        logits: (batch, length, vocabulary).
-        labels: (batch, length), padding -100.
-        label_smoothing: e in (1 - e) * nll + e / V * sum over the vocabulary of -log p.
-        reduction: mean or sum over the target tokens.
-    """
-    wide = torch.promote_types(logits.dtype, torch.float32)
-    return F.cross_entropy(
-        logits.flatten(0, 1).to(wide), labels.flatten(), ignore_index=IGNORED, label_smoothing=label_smoothing, reduction=reduction
-    )
-
-
-def learning_rate(training: Training, step: int) -> float:
-    """Learning rate of the 0-based step, after a linear warm-up by the recipe's schedule."""
-    if step < training.warmup_steps:
-        return training.learning_rate * (step + 1) / training.warmup_steps
-    decay_steps = {"constant": 0, "linear": training.steps - training.warmup_steps, "trapezoidal": training.steps // 5}[training.schedule]
-    if training.steps - step >= decay_steps:
-        return training.learning_rate
-    return training.learning_rate * (training.steps - step) / decay_steps
-
-
-def validation_loss(model: TaskModel, batches: dict[str, list[Batch]], device: torch.device) -> float:
-    """Mean loss per target token of each task, averaged over the tasks."""
-    model.eval()
-    means = []
-    with torch.no_grad():
-        for own in batches.values():
-            total, tokens = 0.0, 0
-            for batch in own:
-                batch = batch.to(device)
-                total += token_loss(model(task=batch.task, **batch.inputs).logits, batch.labels, reduction="sum").item()
-                tokens += int((batch.labels != IGNORED).sum())
-            means.append(total / tokens)
-    model.train()
-    return sum(means) / len(means)
+# steps between two looks at the loss: each makes the host wait for the device
+CHECK_STEPS = 50
+# a loss this many times that of the first steps is not coming back
+DIVERGED = 1.5
 
 
 def fit(
@@ -72,8 +39,11 @@ def fit(
     checkpoints: Checkpoints,
     seed: int,
     validation: dict[str, list[Batch]] | None = None,
+    tracking: Path | None = None,
 ) -> Progress:
     """Train a model in place; on return it holds the selected weights.
+
+    Under `accelerate launch` every process gets its share of each batch, and the first one writes.
 
     Args:
         model: its parameters with `requires_grad` are trained.
@@ -82,14 +52,26 @@ def fit(
         checkpoints: where to go on from, and where to leave checkpoints.
         seed: decides dropout together with the step.
         validation: batches per task; needed to select the best weights.
+        tracking: a folder for TensorBoard's files.
 
     Raises:
-        RunError: the loss is not a number.
+        RunError: the loss is not a number or grows, or a batch cannot be shared out evenly.
     """
-    accelerator = Accelerator()
+    accelerator = _accelerator(model, tracking)
+    parts = accelerator.num_processes * training.gradient_accumulation_steps
+    if training.batch_size % parts:
+        raise RunError(
+            f"batches of {training.batch_size} cannot be shared out evenly",
+            remedy=f"{accelerator.num_processes} processes x {training.gradient_accumulation_steps} accumulation steps must divide them",
+        )
     weights = model.trainable_state()
-    optimizer = torch.optim.AdamW(weights.values(), lr=training.learning_rate, weight_decay=training.weight_decay)
+    if training.precision == "bf16":
+        # trained weights stay in float32, where small updates are not lost
+        for parameter in model.parameters():
+            if not parameter.requires_grad:
+                parameter.data = parameter.data.to(torch.bfloat16)
     model.to(accelerator.device)
+    optimizer = torch.optim.AdamW(weights.values(), lr=training.learning_rate, weight_decay=training.weight_decay, fused=True)
     progress = checkpoints.restore_last(weights, optimizer) or Progress()
     if progress.step:
         log.info("going on from step %d", progress.step)
@@ -97,47 +79,127 @@ def fit(
     prepared.train()
     losses: list[Tensor] = []
     started, before = time.perf_counter(), progress.seconds
-    with progress_bar(training.steps, progress.step) as bar:
-        for step in range(progress.step, training.steps):
-            torch.manual_seed(_mix(seed, step))
+    stopped = _out_of_patience(training, progress)
+    with progress_bar(training.steps, progress.step, shown=accelerator.is_main_process) as bar:
+        for step in range(progress.step, 0 if stopped else training.steps):
+            torch.manual_seed(_mix(seed, step, accelerator.process_index))
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(training, step)
-            batch = batch_of(step).to(accelerator.device)
-            logits = prepared(task=batch.task, **batch.inputs).logits
-            loss = token_loss(logits, batch.labels, label_smoothing=training.label_smoothing, reduction=training.loss_reduction)
-            accelerator.backward(loss)
+            # kept on the device: reading each loss would make the host wait for every step
+            losses.append(_backward(accelerator, prepared, batch_of(step), training))
             if training.max_grad_norm is not None:
                 accelerator.clip_grad_norm_(weights.values(), training.max_grad_norm)
             optimizer.step()
             optimizer.zero_grad()
-            # kept on the device: reading each loss would make the host wait for every step
-            losses.append(loss.detach())
-            bar.advance(losses, len(batch.labels))
-            if (step + 1) % training.evaluate_every and step + 1 < training.steps:
+            bar.advance(losses, training.batch_size)
+            last = step + 1 == training.steps
+            evaluated = last or (step + 1) % training.evaluate_every == 0
+            if evaluated or (step + 1) % CHECK_STEPS == 0:
+                _check(accelerator, losses[-CHECK_STEPS:], step + 1, progress)
+            if not evaluated:
                 continue
-            mean = torch.stack(losses).mean().item()
+            record = {"step": step + 1, "loss": _mean(accelerator, losses), "validation_loss": None}
             losses.clear()
-            if not math.isfinite(mean):
-                raise RunError(f"the loss became {mean} by step {step + 1}", remedy="lower the learning rate or clip gradients")
-            record = {"step": step + 1, "loss": mean, "validation_loss": None}
             if validation is not None:
-                record["validation_loss"] = validation_loss(model, validation, accelerator.device)
+                record["validation_loss"] = validation_loss(model, validation, accelerator, training)
             progress.step = step + 1
             progress.curve.append(record)
             progress.seconds = before + time.perf_counter() - started
             criterion = record["validation_loss"] if training.selection == "best" else -progress.step
             if progress.best_loss is None or criterion < progress.best_loss:
                 progress.best_loss, progress.best_step = criterion, progress.step
-                if training.selection == "best":
+                if training.selection == "best" and accelerator.is_main_process:
                     checkpoints.save_best(weights, progress)
-            checkpoints.save_last(weights, optimizer, progress)
+            if accelerator.is_main_process:
+                checkpoints.save_last(weights, optimizer, progress)
+            accelerator.wait_for_everyone()
+            accelerator.log({name: value for name, value in record.items() if value is not None}, step=step + 1)
             shown = "" if validation is None else f", validation loss {record['validation_loss']:.4f}"
-            log.info("step %d of %d: loss %.4f%s, %.1f s", step + 1, training.steps, mean, shown, progress.seconds)
+            log.info("step %d of %d: loss %.4f%s, %.1f s", step + 1, training.steps, record["loss"], shown, progress.seconds)
+            if _out_of_patience(training, progress):
+                log.info("no better validation loss for %d evaluations", training.patience)
+                break
+    accelerator.end_training()
     if training.selection == "best":
         checkpoints.restore_best(weights)
     model.eval()
     return progress
 
 
-def _mix(seed: int, step: int) -> int:
-    return int.from_bytes(hashlib.blake2b(f"{seed}/{step}".encode(), digest_size=7).digest())
+def validation_loss(model: TaskModel, batches: dict[str, list[Batch]], accelerator: Accelerator, training: Training) -> float:
+    """Mean loss per target token of each task, averaged over the tasks; processes share the batches."""
+    model.eval()
+    means = []
+    with torch.no_grad(), _autocast(accelerator, training):
+        for own in batches.values():
+            sums = torch.zeros(2, dtype=torch.float64, device=accelerator.device)
+            for batch in own[accelerator.process_index :: accelerator.num_processes]:
+                batch = batch.to(accelerator.device)
+                sums[0] += token_loss(model(task=batch.task, **batch.inputs).logits, batch.labels, reduction="sum")
+                sums[1] += (batch.labels != IGNORED).sum()
+            means.append(accelerator.reduce(sums, "sum"))
+    model.train()
+    total, tokens = torch.stack(means).T
+    return (total / tokens).mean().item()
+
+
+def _accelerator(model: TaskModel, tracking: Path | None) -> Accelerator:
+    # parameters that no forward pass uses would be waited for
+    unused = DistributedDataParallelKwargs(find_unused_parameters=model.unused_parameters() > 0)
+    if tracking is None:
+        return Accelerator(kwargs_handlers=[unused])
+    try:
+        accelerator = Accelerator(kwargs_handlers=[unused], log_with="tensorboard", project_dir=tracking)
+        accelerator.init_trackers("training")
+    except (ImportError, ValueError) as error:
+        raise RunError(f"TensorBoard cannot be used ({error})", remedy="pip install tensorboard") from None
+    return accelerator
+
+
+def _autocast(accelerator: Accelerator, training: Training):
+    return torch.autocast(accelerator.device.type, torch.bfloat16) if training.precision == "bf16" else nullcontext()
+
+
+def _backward(accelerator: Accelerator, model: torch.nn.Module, batch: Batch, training: Training) -> Tensor:
+    """Add one batch's gradients, part by part; returns this process' share of the loss."""
+    accumulation, processes = training.gradient_accumulation_steps, accelerator.num_processes
+    # of the whole batch, so that the parts' losses add up to it; gradients are averaged over the processes
+    scale = processes / (int((batch.labels != IGNORED).sum()) if training.loss_reduction == "mean" else 1)
+    total = torch.zeros((), device=accelerator.device)
+    for number in range(accumulation):
+        part = batch.part(accelerator.process_index + processes * number, processes * accumulation).to(accelerator.device)
+        with accelerator.no_sync(model) if number + 1 < accumulation else nullcontext():
+            with _autocast(accelerator, training):
+                logits = model(task=part.task, **part.inputs).logits
+            loss = scale * token_loss(logits, part.labels, label_smoothing=training.label_smoothing, reduction="sum")
+            accelerator.backward(loss)
+        total += loss.detach()
+    return total
+
+
+def _mean(accelerator: Accelerator, losses: list[Tensor]) -> float:
+    return accelerator.reduce(torch.stack(losses).mean(), "mean").item()
+
+
+def _check(accelerator: Accelerator, losses: list[Tensor], step: int, progress: Progress) -> None:
+    """Stop at a loss that is no number, or is larger than at the start."""
+    mean = _mean(accelerator, losses)
+    remedy = "lower the learning rate, lengthen the warm-up or clip gradients"
+    if not math.isfinite(mean):
+        raise RunError(f"the loss became {mean} by step {step}", remedy=remedy)
+    if progress.first_loss is None:
+        progress.first_loss = mean
+    if mean > DIVERGED * progress.first_loss:
+        raise RunError(f"the loss grew from {progress.first_loss:.4g} to {mean:.4g} by step {step}", remedy=remedy)
+
+
+def _out_of_patience(training: Training, progress: Progress) -> bool:
+    if training.patience is None or progress.best_step is None:
+        return False
+    since = [record for record in progress.curve if record["step"] > progress.best_step]
+    return len(since) >= training.patience
+
+
+def _mix(seed: int, step: int, process: int) -> int:
+    name = f"{seed}/{step}" + (f"/{process}" if process else "")
+    return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=7).digest())
