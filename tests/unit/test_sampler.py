@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hyperloader.formulations.text_to_text import collate
-from hyperloader.training.batches import IGNORED, Example
-from hyperloader.training.sampler import TaskSampler, task_probabilities
+from hyperloader.training.batches import IGNORED, LENGTH_STEP, Example
+from hyperloader.training.sampler import BLOCK_STEPS, TaskSampler, task_probabilities
 
 PAPER_SIZES = {"movietrivia": 7034, "movie": 8797, "restaurant": 6894, "atis": 4478, "snips": 13084, "mtod": 30521, "mtop": 15667}
 PUBLISHED = {"movietrivia": 0.1373, "movie": 0.1404, "restaurant": 0.1371, "atis": 0.1313, "snips": 0.1461, "mtod": 0.1590, "mtop": 0.1488}
@@ -43,6 +43,29 @@ def test_sorting_by_length_leaves_every_example_its_chance():
     assert ((counts - expected) ** 2 / expected).sum() < 94.6
 
 
+@given(st.lists(st.integers(1, 40), min_size=1, max_size=30), st.integers(1, 9), st.integers(0, 99))
+def test_by_epochs_no_example_comes_twice_before_all_came_once(lengths, batch_size, seed):
+    sampler = TaskSampler([lengths, [1] * 5], batch_size, 10, seed, "epochs")
+    for block in (0, 1, 2):
+        seen = np.zeros((2, len(lengths)), dtype=int)
+        for start, counts in ((0, seen[0]), (BLOCK_STEPS * block, seen[1])):
+            for step in range(start, start + BLOCK_STEPS * (1 if start else block)):
+                task, examples = sampler(step)
+                if task == 0:
+                    counts += np.bincount(examples, minlength=len(lengths))
+        # whole blocks are whole passes but for their two ends
+        assert np.ptp(seen[0]) <= 1 and np.ptp(seen[1]) <= 2
+    fresh = TaskSampler([lengths, [1] * 5], batch_size, 10, seed, "epochs")
+    assert all(np.array_equal(fresh(step)[1], sampler(step)[1]) for step in (1500, 3))
+
+
+def test_without_bucketing_the_same_examples_come_in_another_order():
+    lengths = np.random.default_rng(0).integers(5, 60, size=500)
+    sorted_, plain = (TaskSampler([lengths], 8, 10, seed=0, bucketing=bucketing) for bucketing in (True, False))
+    block = [np.sort(np.concatenate([sampler(step)[1] for step in range(BLOCK_STEPS)])) for sampler in (sorted_, plain)]
+    assert np.array_equal(*block)
+
+
 def test_tasks_come_by_their_probabilities():
     lengths = [[1] * 10, [1] * 1000]
     sampler = TaskSampler(lengths, 2, 10, seed=3)
@@ -58,10 +81,18 @@ def test_batches_hold_examples_of_similar_length():
     assert 1 - sum(batch.sum() for batch in batches) / padded < 0.1
 
 
+def test_batches_are_alike_in_source_and_in_target():
+    lengths = np.random.default_rng(0).integers(5, 60, size=(2_000, 2))
+    sampler = TaskSampler([lengths], 32, 10, seed=0)
+    batches = [lengths[sampler(step)[1]] for step in range(512)]
+    padded = sum(batch.max(0).sum() * len(batch) for batch in batches)
+    assert 1 - sum(batch.sum() for batch in batches) / padded < 0.1
+
+
 def test_collate_shifts_and_pads():
     batch = collate("atis", [Example([9, 8, 1], [7, 1]), Example([9, 1], [7, 6, 1])])
-    assert batch.inputs["input_ids"].shape == batch.labels.shape == (2, 8)
+    assert batch.inputs["input_ids"].shape == batch.labels.shape == (2, -(-3 // LENGTH_STEP) * LENGTH_STEP)
     assert batch.inputs["attention_mask"].sum(1).tolist() == [3, 2]
     assert batch.labels[0, :3].tolist() == [7, 1, IGNORED]
-    assert batch.inputs["decoder_input_ids"][1, :4].tolist() == [0, 7, 6, 1]
+    assert batch.inputs["decoder_input_ids"][1, :3].tolist() == [0, 7, 6]
     assert (batch.inputs["decoder_input_ids"] >= 0).all()
