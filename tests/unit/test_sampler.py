@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hyperloader.formulations.text_to_text import collate
@@ -43,6 +43,7 @@ def test_sorting_by_length_leaves_every_example_its_chance():
     assert ((counts - expected) ** 2 / expected).sum() < 94.6
 
 
+@settings(deadline=None, max_examples=20)
 @given(st.lists(st.integers(1, 40), min_size=1, max_size=30), st.integers(1, 9), st.integers(0, 99))
 def test_by_epochs_no_example_comes_twice_before_all_came_once(lengths, batch_size, seed):
     sampler = TaskSampler([lengths, [1] * 5], batch_size, 10, seed, "epochs")
