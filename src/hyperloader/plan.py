@@ -47,7 +47,8 @@ class Plan:
         self.config, self.folder = config, Path(folder)
         for name in config.corpora:
             get_corpus(name)
-        for name in (*config.methods, *config.settings):
+        self.recipe: Recipe = read_yaml(Recipe, self.folder / "recipes" / f"{config.recipe}.yaml")
+        for name in (*config.methods, *config.settings, *self.recipe.methods, *self.recipe.training_of):
             get_method(name)
         for key in ("corpora", "methods", "fractions", "seeds"):
             values = getattr(config, key)
@@ -55,7 +56,6 @@ class Plan:
                 raise SettingsError(f"'{key}' names something twice: {values}")
         # the registry's order is the paper's, so that the order in a config changes no result
         self.corpora = tuple(name for name in CORPORA if name in config.corpora)
-        self.recipe: Recipe = read_yaml(Recipe, self.folder / "recipes" / f"{config.recipe}.yaml")
 
     @classmethod
     def of(cls, values: dict, folder: str | Path = "config") -> Plan:
@@ -114,11 +114,16 @@ class Plan:
     def run_settings(self, run: Run, results: str = "results") -> RunSettings:
         """All that decides a run.
 
-        What decides the training is merged: recipe < scale, each with its changes for single-task methods.
+        What decides the training is merged: recipe < its changes for single-task methods < its changes for this method < scale < the
+        scale's changes for single-task methods.
         """
         scale, method = self.scale(run.scale), get_method(run.method)
-        budgets = [scale.training] if method.multitask else [self.recipe.single_task, scale.training, scale.single_task]
-        changes = {key: value for budget in budgets for key, value in budget.model_dump(exclude_none=True).items()}
+        layers: list[Settings] = [scale.training]
+        if run.method in self.recipe.training_of:
+            layers.insert(0, self.recipe.training_of[run.method])
+        if not method.multitask:
+            layers = [self.recipe.single_task, *layers, scale.single_task]
+        changes = {key: value for layer in layers for key, value in layer.model_dump(exclude_unset=True).items()}
         return RunSettings(
             scale=run.scale,
             recipe=run.recipe,

@@ -9,7 +9,18 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+    create_model,
+    field_validator,
+)
 
 from hyperloader.errors import SettingsError
 
@@ -74,6 +85,12 @@ class PretrainedBackbone(Settings):
 Backbone = Annotated[HubBackbone | DirectoryBackbone | PretrainedBackbone, Field(discriminator="source")]
 
 
+def _refuse_fp16(value: Any) -> Any:
+    if value == "fp16":
+        raise ValueError("T5's activations overflow in fp16; use bf16, which has the range of fp32")
+    return value
+
+
 class Training(Settings):
     """How a run is optimised."""
 
@@ -101,6 +118,18 @@ class Training(Settings):
     target_length: PositiveInt = Field(description="longest target in sub-word tokens; longer ones are cut")
 
 
+    _no_fp16 = field_validator("precision", mode="before")(_refuse_fp16)
+
+
+TrainingChanges = create_model(
+    "TrainingChanges",
+    __base__=Settings,
+    __validators__={"_no_fp16": field_validator("precision", mode="before")(_refuse_fp16)},
+    __doc__="Any settings of a training that differ.",
+    **{name: (field.annotation, Field(None, description=field.description)) for name, field in Training.model_fields.items()},
+)
+
+
 class Budget(Settings):
     """What differs in a training: the amount of work, and the step size that fits the backbone or the method."""
 
@@ -119,6 +148,7 @@ class Recipe(Settings):
 
     training: Training
     single_task: Budget = Field(Budget(), description="what differs for methods with one run per corpus")
+    training_of: dict[str, TrainingChanges] = Field({}, description="per method: what differs in its training")
     methods: MethodSettings = {}
 
 

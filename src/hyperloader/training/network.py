@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,12 +14,21 @@ from hyperloader.corpora.prepared import PreparedCorpus
 from hyperloader.formulations import formulation_of
 from hyperloader.methods import Method
 from hyperloader.saved_models import save_pretrained
-from hyperloader.settings import RunSettings
+from hyperloader.settings import RunSettings, Training
 from hyperloader.training.checkpoints import Checkpoints
 from hyperloader.training.data import training_batches, validation_batches
 from hyperloader.training.loop import fit
 
 log = logging.getLogger(__name__)
+
+
+def within_epochs(training: Training, sentences: int) -> Training:
+    """The training with its budget in steps, where it is given in passes over the sentences; then there is a checkpoint after each."""
+    if training.epochs is None:
+        return training
+    per_epoch = math.ceil(sentences / training.batch_size)
+    steps = min(training.steps, training.epochs * per_epoch)
+    return training.model_copy(update={"steps": steps, "evaluate_every": min(per_epoch, steps)})
 
 
 def train_network(
@@ -37,7 +47,7 @@ def train_network(
     Returns:
         What came of it, for `run.json`.
     """
-    training = settings.training
+    training = within_epochs(settings.training, sum(len(corpus.train) for corpus in corpora))
     tasks = {corpus.name: corpus.train_label_types for corpus in corpora}
     formulation = formulation_of(method.backbone, settings.backbone, tasks)
     backbone = load_backbone(settings.backbone)
