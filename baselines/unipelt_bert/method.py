@@ -1,0 +1,39 @@
+"""UniPELT on BERT (Mao et al. 2022), the column "UniPELT-BERT" of the paper's tables: prefix, adapters and LoRA behind gates."""
+
+from pydantic import Field, PositiveInt
+
+from hyperloader.methods import Method, divided
+from hyperloader.settings import Settings
+
+
+class UniPELTBertSettings(Settings):
+    """Sizes of the three submodules; the defaults are those of the original repository."""
+
+    prefix_length: PositiveInt = 10
+    prefix_hidden: PositiveInt = Field(512, description="width of the network that generates the prefix, without effect on a flat one")
+    flat_prefix: bool = Field(False, description="the prefix's keys and values are parameters themselves")
+    reduction_factor: PositiveInt = 16
+    lora_rank: PositiveInt = 8
+    lora_alpha: PositiveInt = Field(8, description="the scaling is alpha / rank; without effect with gates, which take its place")
+    use_gating: bool = True
+
+
+class UniPELTBert(Method):
+    """Prefix, adapters and LoRA, each with a gate per layer; a model for each corpus."""
+
+    title = "UniPELT-BERT"
+    backbone = "bert"
+    multitask = False
+    Settings = UniPELTBertSettings
+
+    def build(self, backbone, tasks, settings):
+        from hyperloader.task_model import TokenClassifier
+
+        from .network import add_unipelt
+
+        divided(backbone.config.hidden_size, settings.reduction_factor)
+        add_unipelt(backbone, **settings.model_dump())
+        return TokenClassifier(backbone, tasks)
+
+
+METHOD = UniPELTBert()
