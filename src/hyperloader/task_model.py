@@ -112,7 +112,7 @@ class TaskModel(nn.Module):
 
 
 class PlainT5(TaskModel):
-    """T5 itself, all of it trainable, the same for every task."""
+    """T5 itself, the same for every task; what of it is trained, the method decides."""
 
     def adapt(self, task: str) -> None:
         pass

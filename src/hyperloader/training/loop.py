@@ -146,10 +146,12 @@ def validation_loss(model: TaskModel, batches: dict[str, list[Batch]], accelerat
 def _accelerator(model: TaskModel, tracking: Path | None) -> Accelerator:
     # parameters that no forward pass uses would be waited for
     unused = DistributedDataParallelKwargs(find_unused_parameters=model.unused_parameters() > 0)
+    # several processes without GPUs find each other only if told that there are none
+    options = {"cpu": not torch.accelerator.is_available(), "kwargs_handlers": [unused]}
     if tracking is None:
-        return Accelerator(kwargs_handlers=[unused])
+        return Accelerator(**options)
     try:
-        accelerator = Accelerator(kwargs_handlers=[unused], log_with="tensorboard", project_dir=tracking)
+        accelerator = Accelerator(**options, log_with="tensorboard", project_dir=tracking)
         accelerator.init_trackers("training")
     except (ImportError, ValueError) as error:
         raise RunError(f"TensorBoard cannot be used ({error})", remedy="pip install tensorboard") from None

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from accelerate import PartialState
 
 from hyperloader.backbones import load_backbone
 from hyperloader.corpora.prepared import PreparedCorpus
@@ -64,12 +65,14 @@ def train_network(
         seed=settings.seed,
         validation=validation_batches(corpora, formulation, training, settings.seed),
     )
-    save_pretrained(model, folder, method=settings.method, settings=settings.method_settings, backbone=settings.backbone)
+    if PartialState().is_main_process:
+        save_pretrained(model, folder, method=settings.method, settings=settings.method_settings, backbone=settings.backbone)
     return {
         "parameters": counts._asdict(),
         "steps": progress.step,
         "best_step": progress.best_step,
         "curve": progress.curve,
         "seconds": round(progress.seconds, 1),
+        "processes": PartialState().num_processes,
         "threads": torch.get_num_threads(),
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import platform
 import resource
 import shutil
@@ -27,7 +28,8 @@ RECORDED_PACKAGES = ("torch", "transformers", "adapters", "accelerate", "dataset
 def train_run(folder: str | Path) -> None:
     """Train what `<folder>/settings.json` says; writes `model/`, then `run.json`.
 
-    An interrupted run goes on from its last checkpoint, if settings, data and backbone are still the same.
+    An interrupted run goes on from its last checkpoint, if settings, data and backbone are still the same. Of several processes under
+    `accelerate launch` the first one writes.
 
     Raises:
         UserError: settings, data or backbone are missing or damaged, or the loss is not a number.
@@ -47,6 +49,8 @@ def train_run(folder: str | Path) -> None:
 
         fingerprint = hashlib.sha256(f"{settings.model_dump_json()} {checksums}".encode()).hexdigest()
         outcome = train_network(method, settings, corpora, folder / MODEL, folder / CHECKPOINTS, fingerprint)
+    if int(os.environ.get("RANK", 0)) > 0:
+        return
     record = {
         "format_version": FORMAT_VERSION,
         "status": "trained",
