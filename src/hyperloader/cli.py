@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -101,10 +102,25 @@ def params(
         write_parameters(rows, output)
 
 
+@app.command("import")
+def import_(
+    checkpoint: Annotated[Path, typer.Argument(help="safetensors or pytorch_model.bin of an original implementation, or its folder.")],
+    backbone: Annotated[Path, typer.Option(help="Folder of the T5 that it was trained on.")],
+    output: Annotated[Path, typer.Option(help="Folder to write the model to.")],
+    labels: Annotated[list[str] | None, typer.Option(metavar="TASK=FILE", help="Slot types of a task, one a line.")] = None,
+    data: Annotated[list[Path] | None, typer.Option(help="Folder of a prepared corpus, whose slot types are its task's.")] = None,
+) -> None:
+    """Make a model of a checkpoint of HyperFormer++, HyperLoader or Hyperdecoder (docs/interop.md)."""
+    from hyperloader.interop.commands import import_checkpoint
+
+    import_checkpoint(checkpoint, backbone, output, labels or [], data or [])
+
+
 def main() -> None:
     """Run the command line; what a user caused is one line on stderr and exit status 2."""
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
-    logging.getLogger("hyperloader").setLevel(logging.INFO)
+    # of several processes the first one speaks
+    logging.getLogger("hyperloader").setLevel(logging.WARNING if int(os.environ.get("RANK", 0)) else logging.INFO)
     try:
         app()
     except UserError as error:

@@ -1,5 +1,6 @@
 """From configuration to runs."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,20 @@ def test_method_settings_are_merged_from_the_general_to_the_special():
     assert of("demo", settings={"hyperloader": {"task_dim": 9}})["task_dim"] == 9  # config over scale
 
 
+def test_what_decides_a_training_is_merged(tmp_path):
+    def of(method, scale="paper", recipe="matched"):
+        planned = plan(methods=[method], recipe=recipe)
+        return planned.run_settings(planned.runs(scale)[0]).training
+
+    assert of("hyperloader").steps == 262144 and of("unipelt_t5").steps == 37449  # a seventh for one corpus
+    assert of("unipelt_t5", "demo").steps == 115  # the scale's own
+    hyperloader, former, unipelt = (of(method, recipe="authors") for method in ("hyperloader", "hyperformer_pp", "unipelt_bert"))
+    assert (hyperloader.batch_size, hyperloader.selection) == (128, "last")
+    assert (former.batch_size, former.selection, former.steps) == (32, "best", hyperloader.steps)
+    assert (unipelt.batch_size, unipelt.epochs, unipelt.patience, unipelt.learning_rate) == (16, 50, 10, 5e-4)
+    assert of("full_finetuning_single_task", recipe="authors").steps == round(65536 / 7)
+
+
 def test_a_scale_changes_the_budget_of_the_recipe():
     planned = plan()
     demo, paper = (planned.run_settings(planned.runs(scale)[0]) for scale in ("demo", "paper"))
@@ -85,11 +100,14 @@ def test_unknown_names_are_refused_at_once(change, error, message):
         plan(**change)
 
 
-def test_unknown_scales_settings_and_backbones_are_named():
+def test_unknown_scales_settings_and_backbones_are_named(tmp_path):
     with pytest.raises(SettingsError, match="unknown scale 'dmo'; did you mean 'demo'.*known scales: demo, mini, paper"):
         plan().scale("dmo")
-    with pytest.raises(SettingsError, match=r"demo\.yaml: scale 'demo' names no backbone 'bert'"):
-        plan().backbone_settings("demo", "bert")
+    shutil.copytree(CONFIG, tmp_path / "config")
+    scale = tmp_path / "config/scales/small.yaml"
+    scale.write_text("corpora: generated\nbackbones: {t5: {source: directory, path: here}}\n")
+    with pytest.raises(SettingsError, match=r"small\.yaml: scale 'small' names no backbone 'bert'"):
+        Plan.of(VALUES, tmp_path / "config").backbone_settings("small", "bert")
     planned = plan(settings={"hyperloader": {"lora_rnak": 4}})
     with pytest.raises(SettingsError, match=r"settings of method hyperloader: unknown key 'lora_rnak' \(did you mean 'lora_rank'\?\)"):
         planned.run_settings(planned.runs("demo")[-1])

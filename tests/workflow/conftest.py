@@ -10,8 +10,16 @@ from pathlib import Path
 
 import pytest
 
+from hyperloader.plan import Plan
+
 ROOT = Path(__file__).parents[2]
 PARTS = ("Snakefile", "environment.yml", "workflow", "profiles", "config", "src", "baselines")
+
+
+def number_of_runs(scale: str, *fractions: int, **changes) -> int:
+    """How many runs the configuration has at these fractions."""
+    plan = Plan.read(ROOT / "config/config.yaml", [f"{key}={value}" for key, value in changes.items()])
+    return len(plan.runs(scale, list(fractions)))
 
 
 @dataclass
