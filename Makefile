@@ -6,7 +6,7 @@ BIN := $(CURDIR)/$(VENV)/bin
 # the workflow's jobs call `hyperloader` by name
 export PATH := $(BIN):$(PATH)
 
-TABLES := $(foreach number,2 3 4,results/demo/table$(number).csv)
+TABLES := $(foreach name,table2 table3 table4 parameters,results/demo/$(name).csv)
 
 .PHONY: demo test test-slow lint clean
 

@@ -8,25 +8,26 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hyperloader.errors import BackboneError
 from hyperloader.files import read_json, replacing_folder, sha256, write_json
-from hyperloader.settings import BackboneSettings, DirectoryBackbone, HubBackbone, PretrainedBackbone, read_settings
+from hyperloader.settings import BackboneSettings, DirectoryBackbone, HubBackbone, read_settings
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel
 
-    from hyperloader.corpora.readers import Sentence
     from hyperloader.encoding import Vocabulary
+    from hyperloader.word_pieces import WordPieces
 
 SETTINGS, MANIFEST, MODEL = "settings.json", "manifest.json", "model"
-PIECES = "spiece.model"
+PIECES, WORD_PIECES = "spiece.model", "vocab.txt"
 # of a hub repository, only what is used: weights as safetensors, never as pickle
-HUB_FILES = ["config.json", "generation_config.json", "model.safetensors", PIECES, "vocab.txt", "tokenizer_config.json"]
+HUB_FILES = ["config.json", "generation_config.json", "model.safetensors", PIECES, WORD_PIECES, "tokenizer_config.json"]
 T5_PIECES_REPOSITORY, T5_PIECES_SHA256 = "google-t5/t5-base", "d60acb128cf7b7f2536e8f38a5b18a05535c9e14c7a355904270e15b0945ea86"
-GENERATED_SENTENCES = 20_000
 
 
 def make_backbone(folder: str | Path, mirror: str | None = None) -> None:
@@ -52,11 +53,14 @@ def make_backbone(folder: str | Path, mirror: str | None = None) -> None:
         if isinstance(wanted, HubBackbone):
             _download(wanted, model)
         else:
-            _pretrain(settings, wanted, folder, mirror)
-    needed = ["config.json", "model.safetensors"] + ([PIECES] if settings.kind == "t5" else [])
+            from hyperloader.pretraining import pretrain_backbone
+
+            pretrain_backbone(settings, folder, model, mirror)
+    needed = ["config.json", "model.safetensors", PIECES if settings.kind == "t5" else WORD_PIECES]
+    remedy = "it takes the files of save_pretrained(..., safe_serialization=True) and the vocabulary"
     for name in needed:
         if not (model / name).is_file():
-            raise BackboneError(f"has no {name}", file=model, remedy="save it with save_pretrained(..., safe_serialization=True)")
+            raise BackboneError(f"has no {name}", file=model, remedy=remedy)
     checksums = {name: sha256(model / name) for name in needed}
     write_json(folder / MANIFEST, {"kind": settings.kind, "source": wanted.source, "path": path, "sha256": checksums})
 
@@ -77,12 +81,19 @@ def load_backbone(folder: str | Path) -> PreTrainedModel:
     from safetensors import SafetensorError
 
     path, kind = _model_path(folder), _manifest(folder)["kind"]
-    model = transformers.T5ForConditionalGeneration if kind == "t5" else transformers.BertModel
-    # a checkpoint of BERT may hold heads that are not used here
+    options = {"local_files_only": True, "use_safetensors": True, "dtype": torch.float32, "output_loading_info": True}
     try:
-        return model.from_pretrained(path, local_files_only=True, use_safetensors=True, dtype=torch.float32)
+        if kind == "t5":
+            model, info = transformers.T5ForConditionalGeneration.from_pretrained(path, **options)
+        else:
+            # without the pooler, a summary of the sentence that tagging has no use for; the totals of parameters are without it as well
+            with _without_warnings():
+                model, info = transformers.BertModel.from_pretrained(path, add_pooling_layer=False, **options)
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise BackboneError(f"cannot be loaded ({str(error).splitlines()[0]})", file=path) from None
+    if info["missing_keys"]:
+        raise BackboneError(f"has no weights for {min(info['missing_keys'])}", file=path, remedy="get the model of its config.json")
+    return model
 
 
 def load_config(folder: str | Path) -> PretrainedConfig:
@@ -98,6 +109,22 @@ def load_vocabulary(folder: str | Path) -> Vocabulary:
     from hyperloader.encoding import Vocabulary
 
     return Vocabulary(_model_path(folder) / PIECES)
+
+
+def load_word_pieces(folder: str | Path) -> WordPieces:
+    """The vocabulary of a BERT's backbone folder.
+
+    Raises:
+        BackboneError: it is missing or damaged, or has more pieces than the model.
+    """
+    from hyperloader.word_pieces import WordPieces
+
+    path = _model_path(folder)
+    word_pieces, known = WordPieces(path / WORD_PIECES), load_config(folder).vocab_size
+    if word_pieces.size > known:
+        message = f"has {word_pieces.size} pieces, and the model knows {known}"
+        raise BackboneError(message, file=path / WORD_PIECES, remedy="take the vocab.txt that belongs to the weights")
+    return word_pieces
 
 
 def t5_pieces(mirror: str | None = None) -> Path:
@@ -127,6 +154,19 @@ def _model_path(folder: str | Path) -> Path:
     return Path(folder) / _manifest(folder)["path"]
 
 
+@contextmanager
+def _without_warnings() -> Iterator[None]:
+    """Let Transformers not list the pre-training heads of a BERT's checkpoint, which are not used."""
+    from transformers.utils import logging
+
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+
+
 def _download(wanted: HubBackbone, model: Path) -> None:
     from huggingface_hub import snapshot_download
 
@@ -140,52 +180,3 @@ def _download(wanted: HubBackbone, model: Path) -> None:
         ) from None
     with replacing_folder(model) as temporary:
         shutil.copytree(source, temporary, dirs_exist_ok=True)
-
-
-def _pretrain(settings: BackboneSettings, wanted: PretrainedBackbone, folder: Path, mirror: str | None) -> None:
-    from hyperloader.encoding import Vocabulary
-    from hyperloader.pretraining import pretrain
-
-    pieces = folder / PIECES
-    sentences = _generated_text(wanted.seed, pieces) if wanted.text == "generated" else _corpora_text(settings, pieces, mirror)
-    fingerprint = hashlib.sha256(f"{settings.model_dump_json()} {sha256(pieces)} {_hash_sentences(sentences)}".encode()).hexdigest()
-    model = pretrain(sentences, Vocabulary(pieces), wanted, folder / "checkpoints", fingerprint)
-    with replacing_folder(folder / MODEL) as temporary:
-        model.save_pretrained(temporary, safe_serialization=True)
-        pieces.replace(temporary / PIECES)
-    shutil.rmtree(folder / "checkpoints", ignore_errors=True)
-
-
-def _hash_sentences(sentences: list[Sentence]) -> str:
-    """A checksum of tagged sentences."""
-    digest = hashlib.sha256()
-    for sentence in sentences:
-        digest.update(repr((sentence.tokens, sentence.tags)).encode())
-    return digest.hexdigest()
-
-
-def _generated_text(seed: int, pieces: Path) -> list[Sentence]:
-    from hyperloader.corpora.generated import DemoLanguage, auxiliary_sentences, demo_label_names
-    from hyperloader.vocabularies import write_word_vocabulary
-
-    # the language of the generated corpora, whatever the seed of the pre-training
-    language = DemoLanguage()
-    write_word_vocabulary(["O", "I", *language.words(), *demo_label_names()], pieces)
-    return list(auxiliary_sentences(language, GENERATED_SENTENCES, seed))
-
-
-def _corpora_text(settings: BackboneSettings, pieces: Path, mirror: str | None) -> list[Sentence]:
-    from hyperloader.corpora.prepared import load_corpus, slot_types
-    from hyperloader.pretraining import with_word_classes
-    from hyperloader.sentt import to_sbio
-    from hyperloader.vocabularies import write_cut_vocabulary
-
-    full = t5_pieces(mirror)
-    corpora = [load_corpus(path) for path in settings.data.values()]
-    text = [sentence.tokens for corpus in corpora for sentence in corpus.train]
-    tagged = with_word_classes(text, settings.backbone.seed)
-    words = {word for tokens in text for word in tokens} | {"O", "I"}
-    words |= {label for corpus in corpora for label in slot_types([*corpus.train, *corpus.validation])}
-    words |= {label for sentence in tagged for label in to_sbio(sentence.tags)}
-    write_cut_vocabulary(full, sorted(words), pieces)
-    return tagged

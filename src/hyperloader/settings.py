@@ -12,14 +12,17 @@ import yaml
 from pydantic import (
     BaseModel,
     ConfigDict,
+    Discriminator,
     Field,
     NonNegativeFloat,
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
+    Tag,
     ValidationError,
     create_model,
     field_validator,
+    model_validator,
 )
 
 from hyperloader.errors import SettingsError
@@ -41,10 +44,11 @@ class HubBackbone(Settings):
     source: Literal["hub"]
     name: str
     revision: str = "main"
+    config: dict[str, int] = Field({}, description="its sizes as in its config.json, to count parameters before the weights are there")
 
 
 class DirectoryBackbone(Settings):
-    """Pre-trained weights from a local directory in `save_pretrained` layout, with `spiece.model`."""
+    """Pre-trained weights from a local directory in `save_pretrained` layout, with `spiece.model` (T5) or `vocab.txt` (BERT)."""
 
     source: Literal["directory"]
     path: str
@@ -61,6 +65,25 @@ class Architecture(Settings):
     dropout_rate: Probability = 0.0
 
 
+class BertArchitecture(Settings):
+    """Size of a BERT that is pre-trained here."""
+
+    hidden_size: PositiveInt
+    num_hidden_layers: PositiveInt = 2
+    num_attention_heads: PositiveInt = 4
+    intermediate_size: PositiveInt = 256
+    hidden_dropout_prob: Probability = 0.0
+    attention_probs_dropout_prob: Probability = 0.0
+
+
+def _family(architecture: Any) -> str:
+    keys = architecture if isinstance(architecture, dict) else getattr(type(architecture), "model_fields", ())
+    return "bert" if any(key in BertArchitecture.model_fields for key in keys) else "t5"
+
+
+AnyArchitecture = Annotated[Annotated[Architecture, Tag("t5")] | Annotated[BertArchitecture, Tag("bert")], Discriminator(_family)]
+
+
 class Pretraining(Settings):
     """Budget and task mix of the pre-training of a small backbone."""
 
@@ -68,7 +91,7 @@ class Pretraining(Settings):
     batch_size: PositiveInt = 32
     learning_rate: PositiveFloat = 2e-3
     warmup_steps: NonNegativeInt = 100
-    hidden_words: Probability = Field(0.0, description="share of the words hidden from the rewriting task; at least one word is")
+    hidden_words: Probability = Field(0.0, description="share of the words that rewriting or guessing hides; at least one word is")
     tagging: Annotated[float, Field(ge=0, le=1)] = Field(0.5, description="share of steps that tag auxiliary text")
 
 
@@ -77,12 +100,19 @@ class PretrainedBackbone(Settings):
 
     source: Literal["pretrained"]
     text: Literal["generated", "corpora"]
-    architecture: Architecture = Architecture()
+    architecture: AnyArchitecture = Architecture()
     pretraining: Pretraining
     seed: int = 42
 
 
+Kind = Literal["t5", "bert"]
 Backbone = Annotated[HubBackbone | DirectoryBackbone | PretrainedBackbone, Field(discriminator="source")]
+
+
+def _check_family(kind: str, backbone: Backbone) -> None:
+    if isinstance(backbone, PretrainedBackbone) and _family(backbone.architecture) != kind:
+        wanted = BertArchitecture if kind == "bert" else Architecture
+        raise ValueError(f"the architecture of a {kind} has the keys {', '.join(wanted.model_fields)}")
 
 
 def _refuse_fp16(value: Any) -> Any:
@@ -156,10 +186,17 @@ class Scale(Settings):
     """How large: which corpora, which backbones, how many steps: `config/scales/<name>.yaml`."""
 
     corpora: Literal["real", "generated"]
-    backbones: dict[Literal["t5", "bert"], Backbone]
+    backbones: dict[Kind, Backbone]
     training: Budget = Budget()
     single_task: Budget = Field(Budget(), description="what differs for methods with one run per corpus")
     methods: MethodSettings = {}
+
+    @field_validator("backbones")
+    @classmethod
+    def _check_backbones(cls, backbones: dict[Kind, Backbone]) -> dict[Kind, Backbone]:
+        for kind, backbone in backbones.items():
+            _check_family(kind, backbone)
+        return backbones
 
 
 class Config(Settings):
@@ -192,9 +229,14 @@ class RunSettings(Settings):
 class BackboneSettings(Settings):
     """All that decides one backbone: the content of its `settings.json`."""
 
-    kind: Literal["t5", "bert"]
+    kind: Kind
     backbone: Backbone
     data: dict[str, str] = Field({}, description="corpora whose training text it is pre-trained on")
+
+    @model_validator(mode="after")
+    def _check_backbone(self) -> BackboneSettings:
+        _check_family(self.kind, self.backbone)
+        return self
 
 
 Model = TypeVar("Model", bound=BaseModel)

@@ -10,10 +10,11 @@ from transformers import T5Config, T5ForConditionalGeneration
 from hyperloader.backbones import backbone_checksum, load_backbone, load_vocabulary, make_backbone, t5_pieces
 from hyperloader.corpora.generated import DemoLanguage, auxiliary_sentences, demo_label_names
 from hyperloader.errors import BackboneError, UserError
-from hyperloader.pretraining import batches, with_word_classes
+from hyperloader.pretraining.t5 import batches
+from hyperloader.pretraining.text import with_word_classes
+from hyperloader.pretraining.vocabularies import write_word_vocabulary
+from hyperloader.pretraining.word_classes import word_classes
 from hyperloader.settings import Pretraining
-from hyperloader.vocabularies import write_word_vocabulary
-from hyperloader.word_classes import word_classes
 
 TINY = {
     "source": "pretrained",

@@ -16,11 +16,11 @@ from hyperloader.errors import RunError
 from hyperloader.files import sha256, write_json
 from hyperloader.methods import get_method
 from hyperloader.prediction import predict_run
+from hyperloader.pretraining.vocabularies import write_word_vocabulary
 from hyperloader.scoring import score_run, score_tags
 from hyperloader.settings import Recipe, read_yaml
 from hyperloader.tagger import Tagger
 from hyperloader.training.run import train_run
-from hyperloader.vocabularies import write_word_vocabulary
 
 RECIPE = read_yaml(Recipe, Path(__file__).parents[2] / "config/recipes/matched.yaml")
 

@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from hyperloader.encoding import EOS, PAD, Vocabulary
 from hyperloader.errors import BackboneError, FormatError
+from hyperloader.pretraining.vocabularies import write_cut_vocabulary, write_word_vocabulary
 from hyperloader.sentt import interleave
-from hyperloader.vocabularies import write_cut_vocabulary, write_word_vocabulary
 
 LABELS = ["O", "I", "artist", "fromloc.city_name"]
 

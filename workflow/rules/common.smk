@@ -14,9 +14,11 @@ FRACTIONS = {"3": [100], "4": [10, 20]}
 
 # the modules that decide the result of each stage: an edit there makes the result again
 READERS = [f"corpora/readers/{name}" for name in ("__init__", "bio", "conllu", "mtop", "parallel_lines", "sentence")]
-TEXT = ["sentt", "encoding", "training/batches", "formulations/__init__", "formulations/text_to_text"]
+FORMULATIONS = [f"formulations/{name}" for name in ("__init__", "text_to_text", "token_classification")]
+TEXT = ["sentt", "encoding", "word_pieces", "training/batches", *FORMULATIONS]
 LOOP = ["training/loop", "training/optimisation", "training/sampler", "training/checkpoints", "task_model"]
 MODEL = ["methods", "controls", "hypernetwork", "generated_layers", "task_model", "saved_models"]
+PRETRAINING = [f"pretraining/{name}" for name in ("__init__", "t5", "bert", "text", "vocabularies", "word_classes")]
 DEMO = ["corpora/generated", "corpora/demo_language"]
 CODE = {
     "generate": [*DEMO, "corpora/writers"],
@@ -24,7 +26,7 @@ CODE = {
     "table2": ["corpora/stats", "corpora/prepared"],
     "hub": ["backbones"],
     "directory": ["backbones"],
-    "pretrained": ["backbones", "vocabularies", "word_classes", "pretraining", *DEMO, *LOOP, *TEXT],
+    "pretrained": ["backbones", *PRETRAINING, *DEMO, *LOOP, *TEXT],
     "train": [*MODEL, *LOOP, *TEXT, "training/data", "training/network", "training/run"],
     "predict": [*MODEL, *TEXT, "prediction"],
     "score": ["scoring"],

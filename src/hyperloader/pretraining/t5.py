@@ -9,8 +9,7 @@ of words; plain span corruption gives neither within a small budget.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -27,38 +26,10 @@ from hyperloader.training.batches import Batch, Example
 from hyperloader.training.checkpoints import Checkpoints
 from hyperloader.training.loop import fit
 from hyperloader.training.sampler import TaskSampler
-from hyperloader.word_classes import word_classes
 
 TASK = "pre-training"
 # attention logits at the start: of a token for the same token, and for a neighbour
 MATCH, NEIGHBOUR = 4.0, 5.0
-CLASSES, DIMENSIONS, RARE, FUNCTION_WORDS = 80, 64, 3, 60
-
-
-def with_word_classes(sentences: Sequence[Sequence[str]], seed: int) -> list[Sentence]:
-    """Tag plain text with unsupervised word classes, in the shape that slots have.
-
-    A class is named after its most frequent word. The most frequent words of all are outside; neighbours of one class form
-    a span.
-    """
-    classes = word_classes(sentences, classes=CLASSES, dimensions=DIMENSIONS, rare=RARE, seed=seed)
-    counts = Counter(word for sentence in sentences for word in sentence)
-    by_frequency = sorted(counts, key=lambda word: (-counts[word], word))
-    frequent = set(by_frequency[:FUNCTION_WORDS])
-    names: dict[int, str] = {}
-    for word in by_frequency[FUNCTION_WORDS:]:
-        # a bare `O` or `I` would read as a tag
-        if word in classes and word not in ("O", "I"):
-            names.setdefault(classes[word], word)
-    tagged = []
-    for words in sentences:
-        tags, before = [], None
-        for word in words:
-            own = None if word in frequent else names.get(classes.get(word))
-            tags.append("O" if own is None else f"{'I' if own == before else 'B'}-{own}")
-            before = own
-        tagged.append(Sentence(tuple(words), tuple(tags)))
-    return tagged
 
 
 def batches(sentences: Sequence[Sentence], vocabulary: Vocabulary, settings: Pretraining, seed: int) -> Callable[[int], Batch]:
@@ -113,17 +84,36 @@ def start_aligned(model: T5ForConditionalGeneration) -> None:
                 bias[buckets[head % 2], head] += NEIGHBOUR
 
 
-def keep_unseen_embeddings(embeddings: torch.nn.Parameter, sentences: Sequence[Sentence], vocabulary: Vocabulary) -> None:
+def keep_unseen_embeddings(embeddings: torch.nn.Parameter, seen: Collection[int]) -> None:
     """Keep the embeddings of ids that the text lacks, such as the labels to come, at their random start.
 
     Their only gradient says that they are never the next token. Adam makes full steps of it, the same for all of them,
     and they would end as one and the same vector, which a frozen model could hardly tell apart again.
     """
-    seen = torch.zeros(len(embeddings), 1)
-    for sentence in sentences:
-        seen[vocabulary.encode(sentence.tokens)] = 1
-        seen[vocabulary.encode(to_sbio(sentence.tags))] = 1
-    embeddings.register_hook(lambda gradient: gradient * seen.to(gradient))
+    trained = torch.zeros(len(embeddings), 1)
+    trained[list(seen)] = 1
+    embeddings.register_hook(lambda gradient: gradient * trained.to(gradient))
+
+
+def training_of(budget: Pretraining) -> Training:
+    """A pre-training's budget as a training of all weights, without any validation."""
+    return Training(
+        steps=budget.steps,
+        batch_size=budget.batch_size,
+        learning_rate=budget.learning_rate,
+        schedule="trapezoidal",
+        warmup_steps=budget.warmup_steps,
+        weight_decay=0.0,
+        label_smoothing=0.0,
+        loss_reduction="mean",
+        max_grad_norm=1.0,
+        temperature=1,
+        evaluate_every=max(100, budget.steps // 10),
+        evaluation_batches=None,
+        selection="last",
+        source_length=512,
+        target_length=512,
+    )
 
 
 def pretrain(
@@ -141,25 +131,8 @@ def pretrain(
     )
     model = PlainT5(T5ForConditionalGeneration(config), {TASK: ()})
     start_aligned(model.backbone)
-    keep_unseen_embeddings(model.backbone.shared.weight, sentences, vocabulary)
-    budget = settings.pretraining
-    training = Training(
-        steps=budget.steps,
-        batch_size=budget.batch_size,
-        learning_rate=budget.learning_rate,
-        schedule="trapezoidal",
-        warmup_steps=budget.warmup_steps,
-        weight_decay=0.0,
-        label_smoothing=0.0,
-        loss_reduction="mean",
-        max_grad_norm=1.0,
-        temperature=1,
-        evaluate_every=max(100, budget.steps // 10),
-        evaluation_batches=None,
-        selection="last",
-        source_length=512,
-        target_length=512,
-    )
-    batch_of = batches(sentences, vocabulary, budget, settings.seed)
-    fit(model, training, batch_of, checkpoints=Checkpoints(checkpoints, fingerprint), seed=settings.seed)
+    seen = {id for sentence in sentences for items in (sentence.tokens, to_sbio(sentence.tags)) for id in vocabulary.encode(items)}
+    keep_unseen_embeddings(model.backbone.shared.weight, seen)
+    batch_of = batches(sentences, vocabulary, settings.pretraining, settings.seed)
+    fit(model, training_of(settings.pretraining), batch_of, checkpoints=Checkpoints(checkpoints, fingerprint), seed=settings.seed)
     return model.backbone

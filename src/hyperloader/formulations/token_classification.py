@@ -1,0 +1,89 @@
+"""Tagging as classification: BERT reads the pieces of a sentence, the first piece of each word carries its BIO tag."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+
+from hyperloader.corpora.readers import Sentence
+from hyperloader.formulations import Formulation, Prediction
+from hyperloader.sentt import OUTSIDE, bio_tags, from_sbio, to_sbio
+from hyperloader.settings import Training
+from hyperloader.task_model import TaskModel
+from hyperloader.training.batches import IGNORED, Batch, Example, pad
+from hyperloader.word_pieces import WordPieces
+
+BATCH_SIZE = 64
+
+
+class TokenClassification(Formulation):
+    """`[CLS] pieces [SEP]` in, a class for each piece out, of which those of first pieces count.
+
+    The classes of a task are `bio_tags` of its slot types. Words that do not fit into the recipe's source length are left out as a
+    whole; they are predicted to be outside, and the prediction is marked as malformed.
+
+    Args:
+        word_pieces: of the backbone.
+        tasks: the slot types of each task.
+    """
+
+    def __init__(self, word_pieces: WordPieces, tasks: Mapping[str, Sequence[str]]):
+        self.word_pieces = word_pieces
+        self._tags = {name: bio_tags(types) for name, types in tasks.items()}
+        self._classes = {name: {tag: number for number, tag in enumerate(tags)} for name, tags in self._tags.items()}
+
+    def encode(self, task: str, sentences: Sequence[Sentence], training: Training) -> list[Example]:
+        """Sentences as ids and classes; pieces that carry no tag are ignored, and so are tags of other types than the task's.
+
+        An `I-x` that continues no span opens one, as the CoNLL scorer reads it.
+        """
+        classes, examples = self._classes[task], []
+        for sentence in sentences:
+            source, places = self.align(sentence.tokens, training.source_length)
+            target = [IGNORED] * len(source)
+            for place, tag in zip(places, from_sbio(to_sbio(sentence.tags)), strict=False):
+                target[place] = classes.get(tag, IGNORED)
+            examples.append(Example(source, target))
+        return examples
+
+    def align(self, words: Sequence[str], max_length: int) -> tuple[list[int], list[int]]:
+        """Ids of `[CLS] pieces [SEP]`, and the place of the first piece of each word that fits into `max_length` of them."""
+        ids, places = [self.word_pieces.start], []
+        for word in words:
+            pieces = self.word_pieces.pieces(word)
+            if len(ids) + len(pieces) >= max_length:
+                break
+            places.append(len(ids))
+            ids.extend(pieces)
+        return [*ids, self.word_pieces.end], places
+
+    def collate(self, task: str, examples: Sequence[Example]) -> Batch:
+        labels = pad([example.target for example in examples], IGNORED)
+        return Batch(task, self._inputs([example.source for example in examples]), labels)
+
+    def predict(self, model: TaskModel, task: str, sentences: Sequence[Sequence[str]], training: Training) -> list[Prediction]:
+        """Tag sentences by the likeliest class of each word.
+
+        Tags are given as classified: an `I-x` may continue no span, which scorers and `sentt.spans` read as the start of one.
+        """
+        aligned = [self.align(words, training.source_length) for words in sentences]
+        order = sorted(range(len(aligned)), key=lambda index: len(aligned[index][0]))
+        tags, classified = self._tags[task], {}
+        for start in range(0, len(order), BATCH_SIZE):
+            chosen = order[start : start + BATCH_SIZE]
+            inputs = self._inputs([aligned[index][0] for index in chosen])
+            with torch.no_grad():
+                logits = model(task=task, **{name: tensor.to(model.backbone.device) for name, tensor in inputs.items()}).logits
+            for index, row in zip(chosen, logits.argmax(-1).tolist(), strict=True):
+                classified[index] = [tags[row[place]] for place in aligned[index][1]]
+        return [self._whole(len(words), classified[index]) for index, words in enumerate(sentences)]
+
+    def _inputs(self, sources: Sequence[Sequence[int]]) -> dict[str, torch.Tensor]:
+        input_ids = pad(sources, self.word_pieces.pad)
+        return {"input_ids": input_ids, "attention_mask": (input_ids != self.word_pieces.pad).long()}
+
+    @staticmethod
+    def _whole(length: int, tags: list[str]) -> Prediction:
+        missing = length - len(tags)
+        return Prediction(tags + [OUTSIDE] * missing, "", missing > 0)
