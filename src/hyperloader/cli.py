@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from hyperloader.corpora.commands import app as corpora_app
-from hyperloader.errors import UserError
+from hyperloader.errors import RunError, UserError
 
 app = typer.Typer(
     help="Hypernetwork-based multi-task sequence labelling.",
@@ -21,7 +21,7 @@ app = typer.Typer(
 )
 app.add_typer(corpora_app, name="corpora")
 
-RunFolder = Annotated[Path, typer.Argument(help="Run directory, with its settings.json.")]
+RunFolders = Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run directories, each with its settings.json.")]
 
 
 @app.command()
@@ -36,38 +36,43 @@ def backbone(
 
 
 @app.command()
-def train(run: RunFolder) -> None:
-    """Train one run; started again, it goes on from its last checkpoint."""
+def train(runs: RunFolders) -> None:
+    """Train runs, one after the other; started again, each goes on from its last checkpoint."""
     from hyperloader.training.run import train_run
 
-    train_run(run)
+    for run in runs:
+        train_run(run)
 
 
 @app.command()
 def predict(
     texts: Annotated[list[str] | None, typer.Argument(help="Sentences to tag; without any, the test sets of the run.")] = None,
-    run: Annotated[Path, typer.Option(help="Run directory.")] = ...,
+    run: Annotated[list[Path], typer.Option(help="Run directory; several without sentences.")] = ...,
     task: Annotated[str | None, typer.Option(help="Corpus whose labels to use.")] = None,
 ) -> None:
     """Tag sentences, or the test sets of a run."""
     if texts:
         from hyperloader.tagger import Tagger
 
-        for spans in Tagger.from_pretrained(run).predict(texts, task=task):
+        if len(run) > 1:
+            raise RunError("sentences are tagged by one run", remedy="name one --run")
+        for spans in Tagger.from_pretrained(run[0]).predict(texts, task=task):
             shown = (f"{span['word']} [{span['entity_group']} {span['start']}:{span['end']}]" for span in spans)
             typer.echo("\t".join(shown) or "(no span)")
         return
     from hyperloader.prediction import predict_run
 
-    predict_run(run)
+    for folder in run:
+        predict_run(folder)
 
 
 @app.command()
-def score(run: RunFolder) -> None:
-    """Score the predictions of a run."""
+def score(runs: RunFolders) -> None:
+    """Score the predictions of runs."""
     from hyperloader.scoring import score_run
 
-    score_run(run)
+    for run in runs:
+        score_run(run)
 
 
 @app.command()

@@ -141,6 +141,7 @@ class Training(Settings):
     epochs: PositiveInt | None = Field(None, description="passes over the training sentences, in at most `steps` steps")
     patience: PositiveInt | None = Field(None, description="checkpoints without a better validation loss before training stops")
     sampling: Literal["replacement", "epochs"] = Field("replacement", description="how a task's examples are drawn")
+    bucketing: bool = Field(True, description="batches of sentences of similar length")
     gradient_accumulation_steps: PositiveInt = Field(1, description="parts that a batch is computed in")
     precision: Literal["fp32", "bf16"] = Field("fp32", description="of the frozen weights and the arithmetic; trained weights are in fp32")
     selection: Literal["best", "last"] = Field(description="keep the weights of the best validation loss, or the last")
@@ -171,6 +172,7 @@ class Budget(Settings):
     evaluation_batches: PositiveInt | None = None
     target_length: PositiveInt | None = None
     source_length: PositiveInt | None = None
+    bucketing: bool | None = None
 
 
 class Recipe(Settings):
@@ -187,6 +189,7 @@ class Scale(Settings):
 
     corpora: Literal["real", "generated"]
     backbones: dict[Kind, Backbone]
+    together: bool = Field(False, description="train all corpora of a single-task method in one job, where starting up takes longer")
     training: Budget = Budget()
     single_task: Budget = Field(Budget(), description="what differs for methods with one run per corpus")
     methods: MethodSettings = {}

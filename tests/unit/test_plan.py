@@ -58,7 +58,7 @@ def test_what_decides_a_training_is_merged(tmp_path):
         return planned.run_settings(planned.runs(scale)[0]).training
 
     assert of("hyperloader").steps == 262144 and of("unipelt_t5").steps == 37449  # a seventh for one corpus
-    assert of("unipelt_t5", "demo").steps == 115  # the scale's own
+    assert of("unipelt_t5", "demo").steps == 72  # the scale's own
     hyperloader, former, unipelt = (of(method, recipe="authors") for method in ("hyperloader", "hyperformer_pp", "unipelt_bert"))
     assert (hyperloader.batch_size, hyperloader.selection) == (128, "last")
     assert (former.batch_size, former.selection, former.steps) == (32, "best", hyperloader.steps)

@@ -12,6 +12,8 @@ from hyperloader.plan import Plan
 # the fractions of the training data, in percent, in each of the paper's tables of results
 FRACTIONS = {"3": [100], "4": [10, 20]}
 
+RUN = "results/{scale}/runs/{recipe}/{method}/{tasks}/{percent}/seed{seed}"
+
 # the modules that decide the result of each stage: an edit there makes the result again
 READERS = [f"corpora/readers/{name}" for name in ("__init__", "bio", "conllu", "mtop", "parallel_lines", "sentence")]
 FORMULATIONS = [f"formulations/{name}" for name in ("__init__", "text_to_text", "token_classification")]
@@ -53,6 +55,11 @@ PLAN = one_line(Plan.of)(config)
 # through the environment and not as a parameter: where a checked file came from is no reason to make a result again
 if PLAN.config.mirror:
     os.environ.update(HYPERLOADER_MIRROR=PLAN.config.mirror)
+
+
+# patterns of names: scales with one job for all corpora of a single-task method, and those methods
+TOGETHER = one_line(lambda: "|".join(name for name in PLAN.scales() if PLAN.scale(name).together) or "(?!)")()
+SINGLE_TASK = "|".join(name for name, method in methods().items() if not method.multitask)
 
 
 wildcard_constraints:
@@ -100,6 +107,17 @@ def settings_of(folder, scale):
 def run_settings(wildcards):
     """All that decides the run with these wildcards."""
     return settings_of(RUN.format(**wildcards), wildcards.scale)
+
+
+def of_each_corpus(file):
+    """A file of the runs of a single-task method, one per corpus."""
+    return expand(f"{RUN}/{file}", tasks=PLAN.corpora, allow_missing=True)
+
+
+@one_line
+def settings_of_each(wildcards):
+    """All that decides the runs of a single-task method with these wildcards, one per corpus."""
+    return [settings_of(RUN.format(**wildcards, tasks=corpus), wildcards.scale) for corpus in PLAN.corpora]
 
 
 @one_line

@@ -1,6 +1,5 @@
 # One run: settings -> trained model -> predictions -> scores. Checkpoints and model lie beside these files in the run's
 # folder and are not declared, so that a training that was stopped goes on from its last checkpoint.
-RUN = "results/{scale}/runs/{recipe}/{method}/{tasks}/{percent}/seed{seed}"
 
 
 rule run_settings:
@@ -76,3 +75,82 @@ rule score:
         run=subpath(output[0], parent=True),
     shell:
         "workflow/scripts/logged.sh {log:q} hyperloader score {params.run:q}"
+
+
+# The same for all corpora of a single-task method in one job, at scales where starting up takes longer than a training.
+EACH = RUN.replace("{tasks}", "each")
+
+
+ruleorder: train_each > train
+ruleorder: predict_each > predict
+ruleorder: score_each > score
+
+
+rule train_each:
+    input:
+        settings=of_each_corpus("settings.json"),
+        data=lambda wildcards: data_manifests(wildcards.scale, PLAN.corpora),
+        backbone=lambda wildcards: backbone_manifest(settings_of_each(wildcards)[0].backbone),
+        code=lambda wildcards: code("train") + method_code(wildcards.method),
+    output:
+        of_each_corpus("run.json"),
+    log:
+        f"{EACH}/logs/train.log",
+    benchmark:
+        f"{EACH}/benchmarks/train.tsv"
+    wildcard_constraints:
+        scale=TOGETHER,
+        method=SINGLE_TASK,
+    conda:
+        "../../environment.yml"
+    threads: lambda wildcards: threads_of(wildcards.scale)
+    params:
+        runs=lambda wildcards, output: [os.path.dirname(path) for path in output],
+    shell:
+        "export OMP_NUM_THREADS={threads} MKL_NUM_THREADS={threads} HF_HUB_OFFLINE=1;"
+        " workflow/scripts/logged.sh {log:q} hyperloader train {params.runs:q}"
+
+
+rule predict_each:
+    input:
+        run=of_each_corpus("run.json"),
+        data=lambda wildcards: data_manifests(wildcards.scale, PLAN.corpora),
+        code=lambda wildcards: code("predict") + method_code(wildcards.method),
+    output:
+        of_each_corpus("predictions.json"),
+    log:
+        f"{EACH}/logs/predict.log",
+    benchmark:
+        f"{EACH}/benchmarks/predict.tsv"
+    wildcard_constraints:
+        scale=TOGETHER,
+        method=SINGLE_TASK,
+    conda:
+        "../../environment.yml"
+    threads: lambda wildcards: threads_of(wildcards.scale)
+    params:
+        runs=lambda wildcards, output: [f"--run={os.path.dirname(path)}" for path in output],
+    shell:
+        "export OMP_NUM_THREADS={threads} MKL_NUM_THREADS={threads} HF_HUB_OFFLINE=1;"
+        " workflow/scripts/logged.sh {log:q} hyperloader predict {params.runs:q}"
+
+
+rule score_each:
+    input:
+        predictions=of_each_corpus("predictions.json"),
+        code=code("score"),
+    output:
+        of_each_corpus("scores.json"),
+    log:
+        f"{EACH}/logs/score.log",
+    benchmark:
+        f"{EACH}/benchmarks/score.tsv"
+    wildcard_constraints:
+        scale=TOGETHER,
+        method=SINGLE_TASK,
+    conda:
+        "../../environment.yml"
+    params:
+        runs=lambda wildcards, output: [os.path.dirname(path) for path in output],
+    shell:
+        "workflow/scripts/logged.sh {log:q} hyperloader score {params.runs:q}"

@@ -19,7 +19,7 @@ def training_batches(
     """The batch of a step: one task drawn by temperature, its sentences at random (section 4.2)."""
     tasks = [(corpus.name, formulation.encode(corpus.name, corpus.train, training)) for corpus in corpora]
     lengths = [[(len(example.source), len(example.target)) for example in examples] for _, examples in tasks]
-    sampler = TaskSampler(lengths, training.batch_size, training.temperature, seed, training.sampling)
+    sampler = TaskSampler(lengths, training.batch_size, training.temperature, seed, training.sampling, training.bucketing)
 
     def batch_of(step: int) -> Batch:
         task, indices = sampler(step)
