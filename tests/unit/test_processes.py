@@ -91,11 +91,12 @@ def launch(run, *, processes):
 
 @pytest.mark.parametrize("method", ["hyperloader", "hyperdecoder"])
 def test_two_processes_have_the_losses_of_one(place, method):
-    one, two = run_in(place, f"{method}-one", method), run_in(place, f"{method}-two", method)
+    # small steps: Adam makes much of the last bits of small gradients
+    one, two = (run_in(place, f"{method}-{name}", method, learning_rate=1e-4) for name in ("one", "two"))
     train_run(one)
     done = launch(two, processes=2)
     assert json.loads((two / "run.json").read_text())["processes"] == 2
-    assert losses(two) == pytest.approx(losses(one), rel=1e-5)
+    assert losses(two) == pytest.approx(losses(one), rel=0, abs=1e-5)
     # the second process is silent and writes nothing
     assert done.stderr.count("step 24 of 24") == 1
     assert sorted(path.name for path in two.iterdir()) == ["model", "run.json", "settings.json"]
