@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from pydantic import Field, NonNegativeInt, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
 from hyperloader.errors import SettingsError
 from hyperloader.settings import Settings, validate
@@ -87,8 +87,6 @@ class HypernetworkMethod(Method):
         bottleneck = divided(backbone.config.d_model, values.pop("reduction_factor"))
         if not values.pop("adapters"):
             bottleneck = 0
-            if not values["lora_rank"]:
-                raise SettingsError("with adapters: false and lora_rank: 0 nothing is generated", remedy="set one of the two")
         return HypernetworkT5(backbone, tasks, Sizes(**values, bottleneck=bottleneck))
 
 
@@ -113,6 +111,12 @@ class HyperLoaderSettings(HypernetworkSettings):
         "shared", description="one per stack, one for both stacks, one for q and one for v, one for each position"
     )
     lora_bias: bool = False
+
+    @model_validator(mode="after")
+    def _generates_something(self) -> HyperLoaderSettings:
+        if not self.adapters and not self.lora_rank:
+            raise ValueError("with adapters: false and lora_rank: 0 nothing is generated")
+        return self
 
 
 class HyperLoader(HypernetworkMethod):
