@@ -36,12 +36,15 @@ def backbone(
 
 
 @app.command()
-def train(runs: RunFolders) -> None:
+def train(
+    runs: RunFolders,
+    tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Write the losses to RUN/tensorboard as well.")] = False,
+) -> None:
     """Train runs, one after the other; started again, each goes on from its last checkpoint."""
     from hyperloader.training.run import train_run
 
     for run in runs:
-        train_run(run)
+        train_run(run, tensorboard=tensorboard)
 
 
 @app.command()
@@ -105,6 +108,23 @@ def params(
         typer.echo(as_markdown(rows), nl=False)
     else:
         write_parameters(rows, output)
+
+
+@app.command()
+def plan(
+    scale: Annotated[str, typer.Option(help="demo, mini or paper.")] = "paper",
+    recipe: Annotated[str | None, typer.Option(help="matched, paper or authors; otherwise that of the configuration.")] = None,
+    speed: Annotated[float | None, typer.Option(min=0.001, help="Sentences per second; otherwise that of finished runs.")] = None,
+    config: Annotated[Path, typer.Option(help="What to reproduce.")] = Path("config/config.yaml"),
+    change: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A key of it that differs.")] = None,
+    published: Annotated[Path, typer.Option(help="CSV of the paper's brackets.")] = Path("workflow/published/methods.csv"),
+) -> None:
+    """Estimate hours, disk and memory of all planned trainings."""
+    from hyperloader.estimates import as_text, estimate
+    from hyperloader.plan import Plan
+
+    changes = [*(change or []), *([f"recipe={recipe}"] if recipe else [])]
+    typer.echo(as_text(list(estimate(Plan.read(config, changes), scale, published, speed))), nl=False)
 
 
 @app.command("import")

@@ -24,7 +24,8 @@ class Row:
     """Parameters of one method.
 
     Attributes:
-        method: title.
+        name: of the method.
+        method: its title.
         backbone: `t5` or `bert`.
         runs: models for all corpora together; each has the numbers that follow.
         total: of one model, without BERT's head, whose size depends on the corpus.
@@ -35,6 +36,7 @@ class Row:
         paper_trainable: likewise.
     """
 
+    name: str
     method: str
     backbone: str
     runs: int
@@ -74,6 +76,7 @@ def count(plan: Plan, scale: str, published: str | Path, results: str = "results
         total, trainable, live = (number - head for number in counts)
         bracket = paper.get(method.title, {})
         yield Row(
+            name,
             method.title,
             method.backbone,
             1 if method.multitask else len(plan.corpora),

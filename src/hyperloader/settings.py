@@ -289,7 +289,8 @@ def _problem(model: type[BaseModel], item: dict) -> str:
         return f"unknown key '{key}'" + (f" (did you mean '{close[0]}'?)" if close else "")
     if item["type"] == "missing":
         return f"missing key '{key}'"
-    return f"'{key}': {item['msg'][0].lower()}{item['msg'][1:]}" if key else item["msg"]
+    message = item["msg"].removeprefix("Value error, ")
+    return f"'{key}': {message[0].lower()}{message[1:]}" if key else message
 
 
 def _keys(model: type[BaseModel]) -> set[str]:

@@ -88,7 +88,7 @@ class Lengths:
 @pytest.mark.parametrize("name", SETTINGS)
 @pytest.mark.parametrize("layout", ["file", "folder", "safetensors", "folder of safetensors"])
 def test_every_method_and_layout(place, tmp_path, name, layout):
-    state = torch.load(place / f"{name}.bin")
+    state = torch.load(place / f"{name}.bin", weights_only=True)
     path = {"file": "any.pt", "folder": "folder", "safetensors": "a.safetensors", "folder of safetensors": "folder"}[layout]
     path = tmp_path / path
     if "folder" in layout:
@@ -132,7 +132,7 @@ def test_code_in_a_checkpoint_is_refused_and_not_run(place, tmp_path, monkeypatc
 def test_damaged_files(place, tmp_path, name):
     file = tmp_path / name
     if name == "cut.safetensors":
-        save_file(torch.load(place / "hyperloader.bin"), file)
+        save_file(torch.load(place / "hyperloader.bin", weights_only=True), file)
     elif name in ("list.bin", "epoch.bin"):
         torch.save([torch.zeros(2)] if name == "list.bin" else {"epoch": 3}, file)
     else:
@@ -151,7 +151,7 @@ def refused(kind, match, checkpoint, place, tmp_path, **others):
 
 @pytest.mark.parametrize("name", ["hyperloader", "hyperdecoder"])
 def test_frozen_weights_of_another_t5(place, tmp_path, name):
-    state = torch.load(place / f"{name}.bin")
+    state = torch.load(place / f"{name}.bin", weights_only=True)
     state["encoder.block.1.layer.0.SelfAttention.k.weight"][0, 0] += 1e-3
     torch.save(state, tmp_path / "other.bin")
     problem = "other.bin: 'encoder.block.1.layer.0.SelfAttention.k.weight' is frozen, but differs"

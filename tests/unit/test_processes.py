@@ -126,6 +126,18 @@ def test_bf16_trains_weights_in_fp32(place):
     assert {str(tensor.dtype) for tensor in load_file(short / "model" / "model.safetensors").values()} == {"torch.float32"}
 
 
+def test_losses_go_to_tensorboard_on_request(place):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    run = run_in(place, "tracked")
+    train_run(run, tensorboard=True)
+    events = EventAccumulator(str(run / "tensorboard" / "losses")).Reload()
+    record = json.loads((run / "run.json").read_text())
+    assert [(event.step, event.value) for event in events.Scalars("validation_loss")] == [
+        (entry["step"], pytest.approx(entry["validation_loss"])) for entry in record["curve"]
+    ]
+
+
 def test_it_stops_when_patience_ends(place):
     run = run_in(place, "patience", learning_rate=1e-9, steps=60, patience=2)
     train_run(run)
@@ -147,12 +159,10 @@ def test_epochs_set_the_steps(place):
 def test_killed_at_random_moments_it_ends_the_same(place):
     """By SIGKILL; HYPERLOADER_KILLS sets how often."""
     kills, generator = int(os.environ.get("HYPERLOADER_KILLS", 25)), random.Random(0)
-    undisturbed = run_in(place, "undisturbed")
-    train_run(undisturbed)
+    # as many threads in all of them: sums are rounded by their order
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    import torch
-
-    torch.set_num_threads(1)
+    undisturbed = run_in(place, "undisturbed")
+    subprocess.run([sys.executable, "-m", "hyperloader", "train", str(undisturbed)], env=environment, check=True, capture_output=True)
     interrupted = 0
     for number in range(kills):
         run = run_in(place, f"killed-{number}")

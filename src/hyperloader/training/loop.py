@@ -152,9 +152,9 @@ def _accelerator(model: TaskModel, tracking: Path | None) -> Accelerator:
         return Accelerator(**options)
     try:
         accelerator = Accelerator(**options, log_with="tensorboard", project_dir=tracking)
-        accelerator.init_trackers("training")
+        accelerator.init_trackers("losses")
     except (ImportError, ValueError) as error:
-        raise RunError(f"TensorBoard cannot be used ({error})", remedy="pip install tensorboard") from None
+        raise RunError(f"TensorBoard cannot be used ({error})", remedy="pip install 'hyperloader[tensorboard]'") from None
     return accelerator
 
 

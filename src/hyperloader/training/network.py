@@ -33,7 +33,13 @@ def within_epochs(training: Training, sentences: int) -> Training:
 
 
 def train_network(
-    method: Method, settings: RunSettings, corpora: Sequence[PreparedCorpus], folder: Path, checkpoints: Path, fingerprint: str
+    method: Method,
+    settings: RunSettings,
+    corpora: Sequence[PreparedCorpus],
+    folder: Path,
+    checkpoints: Path,
+    fingerprint: str,
+    tracking: Path | None = None,
 ) -> dict:
     """Train a method's network and save it.
 
@@ -44,6 +50,7 @@ def train_network(
         folder: where the trained model goes.
         checkpoints: where to go on from, and where to leave checkpoints.
         fingerprint: identifies settings and data; checkpoints of another one are discarded.
+        tracking: a folder for TensorBoard's files.
 
     Returns:
         What came of it, for `run.json`.
@@ -64,6 +71,7 @@ def train_network(
         checkpoints=Checkpoints(checkpoints, fingerprint),
         seed=settings.seed,
         validation=validation_batches(corpora, formulation, training, settings.seed),
+        tracking=tracking,
     )
     if PartialState().is_main_process:
         save_pretrained(model, folder, method=settings.method, settings=settings.method_settings, backbone=settings.backbone)

@@ -20,19 +20,23 @@ from hyperloader.files import write_json
 from hyperloader.methods import get_method
 from hyperloader.settings import RunSettings, read_settings
 
-SETTINGS, RECORD, MODEL, CHECKPOINTS = "settings.json", "run.json", "model", "checkpoints"
+SETTINGS, RECORD, MODEL, CHECKPOINTS, TENSORBOARD = "settings.json", "run.json", "model", "checkpoints", "tensorboard"
 FORMAT_VERSION = 1
 RECORDED_PACKAGES = ("torch", "transformers", "adapters", "accelerate", "datasets", "sentencepiece", "numpy")
 
 
-def train_run(folder: str | Path) -> None:
+def train_run(folder: str | Path, *, tensorboard: bool = False) -> None:
     """Train what `<folder>/settings.json` says; writes `model/`, then `run.json`.
 
     An interrupted run goes on from its last checkpoint, if settings, data and backbone are still the same. Of several processes under
     `accelerate launch` the first one writes.
 
+    Args:
+        folder: of the run.
+        tensorboard: write the losses to its folder `tensorboard` as well.
+
     Raises:
-        UserError: settings, data or backbone are missing or damaged, or the loss is not a number.
+        UserError: settings, data or backbone are missing or damaged, or the loss is not a number or grows.
     """
     folder = Path(folder)
     settings = read_settings(RunSettings, folder / SETTINGS)
@@ -48,7 +52,8 @@ def train_run(folder: str | Path) -> None:
         from hyperloader.training.network import train_network
 
         fingerprint = hashlib.sha256(f"{settings.model_dump_json()} {checksums}".encode()).hexdigest()
-        outcome = train_network(method, settings, corpora, folder / MODEL, folder / CHECKPOINTS, fingerprint)
+        tracking = folder / TENSORBOARD if tensorboard else None
+        outcome = train_network(method, settings, corpora, folder / MODEL, folder / CHECKPOINTS, fingerprint, tracking)
     if int(os.environ.get("RANK", 0)) > 0:
         return
     record = {
