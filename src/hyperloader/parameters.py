@@ -63,9 +63,7 @@ def count(plan: Plan, scale: str, published: str | Path, results: str = "results
         paper = {row["title"]: row for row in csv.DictReader(file)}
     tasks = dict.fromkeys(plan.corpora, ())
     for name, method in methods().items():
-        if method.backbone is None or isinstance(method, Control):
-            continue
-        if method.backbone not in plan.scale(scale).backbones:
+        if isinstance(method, Control) or method.backbone not in plan.scale(scale).backbones:
             continue
         own = tasks if method.multitask else dict.fromkeys(plan.corpora[:1], ())
         # on the meta device parameters have shapes but no memory

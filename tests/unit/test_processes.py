@@ -10,9 +10,6 @@ import time
 
 import pytest
 
-from hyperloader.backbones import make_backbone
-from hyperloader.corpora.generated import generate
-from hyperloader.corpora.prepare import prepare
 from hyperloader.errors import RunError
 from hyperloader.training.run import train_run
 
@@ -33,25 +30,6 @@ TRAINING = {
     "source_length": 64,
     "target_length": 64,
 }
-
-
-@pytest.fixture(scope="module")
-def place(tmp_path_factory):
-    """Data of two corpora and a tiny backbone without dropout."""
-    folder = tmp_path_factory.mktemp("place")
-    for name in ("atis", "snips"):
-        generate(name, folder / "raw")
-        prepare(name, folder / "raw", folder / "data" / name)
-    (folder / "t5").mkdir()
-    backbone = {
-        "source": "pretrained",
-        "text": "generated",
-        "architecture": {"d_model": 16, "d_kv": 4, "d_ff": 32, "num_layers": 2, "num_heads": 2},
-        "pretraining": {"steps": 2, "batch_size": 4},
-    }
-    (folder / "t5" / "settings.json").write_text(json.dumps({"kind": "t5", "backbone": backbone}))
-    make_backbone(folder / "t5")
-    return folder
 
 
 def run_in(place, name, method="hyperloader", **training):

@@ -53,10 +53,10 @@ rule predict:
         "../../environment.yml"
     threads: lambda wildcards: threads_of(wildcards.scale)
     params:
-        run=subpath(output[0], parent=True),
+        run=lambda wildcards, output: ["--run", os.path.dirname(output[0])],
     shell:
         "export OMP_NUM_THREADS={threads} MKL_NUM_THREADS={threads} HF_HUB_OFFLINE=1;"
-        " workflow/scripts/logged.sh {log:q} hyperloader predict --run {params.run:q}"
+        " workflow/scripts/logged.sh {log:q} hyperloader predict {params.run:q}"
 
 
 rule score:
@@ -86,7 +86,7 @@ ruleorder: predict_each > predict
 ruleorder: score_each > score
 
 
-rule train_each:
+use rule train as train_each with:
     input:
         settings=of_each_corpus("settings.json"),
         data=lambda wildcards: data_manifests(wildcards.scale, PLAN.corpora),
@@ -101,17 +101,11 @@ rule train_each:
     wildcard_constraints:
         scale=TOGETHER,
         method=SINGLE_TASK,
-    conda:
-        "../../environment.yml"
-    threads: lambda wildcards: threads_of(wildcards.scale)
     params:
-        runs=lambda wildcards, output: [os.path.dirname(path) for path in output],
-    shell:
-        "export OMP_NUM_THREADS={threads} MKL_NUM_THREADS={threads} HF_HUB_OFFLINE=1;"
-        " workflow/scripts/logged.sh {log:q} hyperloader train {params.runs:q}"
+        run=lambda wildcards, output: [os.path.dirname(path) for path in output],
 
 
-rule predict_each:
+use rule predict as predict_each with:
     input:
         run=of_each_corpus("run.json"),
         data=lambda wildcards: data_manifests(wildcards.scale, PLAN.corpora),
@@ -125,17 +119,11 @@ rule predict_each:
     wildcard_constraints:
         scale=TOGETHER,
         method=SINGLE_TASK,
-    conda:
-        "../../environment.yml"
-    threads: lambda wildcards: threads_of(wildcards.scale)
     params:
-        runs=lambda wildcards, output: [f"--run={os.path.dirname(path)}" for path in output],
-    shell:
-        "export OMP_NUM_THREADS={threads} MKL_NUM_THREADS={threads} HF_HUB_OFFLINE=1;"
-        " workflow/scripts/logged.sh {log:q} hyperloader predict {params.runs:q}"
+        run=lambda wildcards, output: [part for path in output for part in ("--run", os.path.dirname(path))],
 
 
-rule score_each:
+use rule score as score_each with:
     input:
         predictions=of_each_corpus("predictions.json"),
         code=code("score"),
@@ -148,9 +136,5 @@ rule score_each:
     wildcard_constraints:
         scale=TOGETHER,
         method=SINGLE_TASK,
-    conda:
-        "../../environment.yml"
     params:
-        runs=lambda wildcards, output: [os.path.dirname(path) for path in output],
-    shell:
-        "workflow/scripts/logged.sh {log:q} hyperloader score {params.runs:q}"
+        run=lambda wildcards, output: [os.path.dirname(path) for path in output],

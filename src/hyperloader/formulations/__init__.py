@@ -6,7 +6,7 @@ A formulation turns sentences into what a model of its kind reads, and what the 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -16,6 +16,9 @@ from hyperloader.settings import Training
 if TYPE_CHECKING:
     from hyperloader.task_model import TaskModel
     from hyperloader.training.batches import Batch, Example
+
+
+BATCH_SIZE = 64
 
 
 class Prediction(NamedTuple):
@@ -50,6 +53,13 @@ class Formulation(ABC):
         Raises:
             FormatError: a sentence is longer than the formulation can take.
         """
+
+
+def batches_by_length(lengths: Sequence[int]) -> Iterator[list[int]]:
+    """The indices of sequences in batches of similar length, the shortest first."""
+    order = sorted(range(len(lengths)), key=lengths.__getitem__)
+    for start in range(0, len(order), BATCH_SIZE):
+        yield order[start : start + BATCH_SIZE]
 
 
 def formulation_of(kind: str, backbone: str | Path, tasks: Mapping[str, Sequence[str]]) -> Formulation:

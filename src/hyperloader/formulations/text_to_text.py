@@ -8,13 +8,11 @@ import torch
 
 from hyperloader.corpora.readers import Sentence
 from hyperloader.encoding import PAD, Vocabulary
-from hyperloader.formulations import Formulation, Prediction
+from hyperloader.formulations import Formulation, Prediction, batches_by_length
 from hyperloader.sentt import from_sbio, to_sbio
 from hyperloader.settings import Training
 from hyperloader.task_model import TaskModel
 from hyperloader.training.batches import IGNORED, Batch, Example, pad
-
-BATCH_SIZE = 64
 
 
 class TextToText(Formulation):
@@ -43,10 +41,8 @@ class TextToText(Formulation):
 
     def predict(self, model: TaskModel, task: str, sentences: Sequence[Sequence[str]], training: Training) -> list[Prediction]:
         sources = [self.vocabulary.encode(words, training.source_length) for words in sentences]
-        order = sorted(range(len(sources)), key=lambda index: len(sources[index]))
         outputs: list[list[int]] = [[] for _ in sources]
-        for start in range(0, len(order), BATCH_SIZE):
-            chosen = order[start : start + BATCH_SIZE]
+        for chosen in batches_by_length([len(source) for source in sources]):
             input_ids = pad([sources[index] for index in chosen], PAD).to(model.backbone.device)
             generated = model.generate(
                 task,

@@ -7,14 +7,12 @@ from collections.abc import Mapping, Sequence
 import torch
 
 from hyperloader.corpora.readers import Sentence
-from hyperloader.formulations import Formulation, Prediction
+from hyperloader.formulations import Formulation, Prediction, batches_by_length
 from hyperloader.sentt import OUTSIDE, bio_tags, from_sbio, to_sbio
 from hyperloader.settings import Training
 from hyperloader.task_model import TaskModel
 from hyperloader.training.batches import IGNORED, Batch, Example, pad
 from hyperloader.word_pieces import WordPieces
-
-BATCH_SIZE = 64
 
 
 class TokenClassification(Formulation):
@@ -68,10 +66,8 @@ class TokenClassification(Formulation):
         Tags are given as classified: an `I-x` may continue no span, which scorers and `sentt.spans` read as the start of one.
         """
         aligned = [self.align(words, training.source_length) for words in sentences]
-        order = sorted(range(len(aligned)), key=lambda index: len(aligned[index][0]))
         tags, classified = self._tags[task], {}
-        for start in range(0, len(order), BATCH_SIZE):
-            chosen = order[start : start + BATCH_SIZE]
+        for chosen in batches_by_length([len(source) for source, _ in aligned]):
             inputs = self._inputs([aligned[index][0] for index in chosen])
             with torch.no_grad():
                 logits = model(task=task, **{name: tensor.to(model.backbone.device) for name, tensor in inputs.items()}).logits
