@@ -28,11 +28,16 @@ class Prediction(NamedTuple):
         tags: BIO, one per word.
         output: what it wrote, readable; empty where it wrote nothing.
         malformed: whether the output was not one well-formed label per word.
+        by_order: BIO, one per word, from the n-th label that was written for the n-th word, whatever sentinel stands
+            before it; None where nothing is written and so nothing can shift.
+        confidences: the probability of each word's tag, in 0..1; None where there is none.
     """
 
     tags: list[str]
     output: str
     malformed: bool
+    by_order: list[str] | None = None
+    confidences: list[float] | None = None
 
 
 class Formulation(ABC):
