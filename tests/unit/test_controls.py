@@ -114,7 +114,7 @@ def test_the_gazetteer_takes_the_longest_phrase_and_its_most_frequent_type():
         Sentence(("lost",), ("I-orphan",)),
     ]
     gazetteer = get_method("gazetteer")
-    corpus = PreparedCorpus("atis", "ATIS", (), train, [], [], (), "", 100)
+    corpus = PreparedCorpus("atis", "ATIS", (), train, [], [], (), "", 100, Path())
     tag = gazetteer.tagger(json.loads(json.dumps(gazetteer.learn(corpus))), None)
 
     def tags(text):

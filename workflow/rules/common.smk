@@ -29,7 +29,7 @@ CODE = {
     "hub": ["backbones"],
     "directory": ["backbones"],
     "pretrained": ["backbones", *PRETRAINING, *DEMO, *LOOP, *TEXT],
-    "train": [*MODEL, *LOOP, *TEXT, "training/data", "training/network", "training/run"],
+    "train": [*MODEL, *LOOP, *TEXT, "training/data", "training/tokenised", "training/network", "training/run"],
     "predict": [*MODEL, *TEXT, "prediction"],
     "score": ["scoring"],
     "table": ["tables"],

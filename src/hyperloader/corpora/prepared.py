@@ -30,6 +30,7 @@ class PreparedCorpus:
         train_label_types: slot types in `train`, sorted.
         checksum: SHA-256 over tokens and tags of all splits at 100 %.
         percent: of train and validation.
+        folder: where it was read from.
     """
 
     name: str
@@ -41,6 +42,7 @@ class PreparedCorpus:
     train_label_types: tuple[str, ...]
     checksum: str
     percent: float
+    folder: Path
 
 
 def slot_type(tag: str) -> str:
@@ -76,6 +78,7 @@ def load_corpus(folder: str | Path, percent: float = 100) -> PreparedCorpus:
         train_label_types=slot_types(splits["train"]),
         checksum=manifest["checksum"],
         percent=percent,
+        folder=folder,
     )
 
 

@@ -18,8 +18,8 @@ LENGTH_STEP = 8 if torch.cuda.is_available() else 1
 class Example:
     """One sentence as ids: what the model reads, and what it is to answer."""
 
-    source: list[int]
-    target: list[int]
+    source: Sequence[int]
+    target: Sequence[int]
 
 
 @dataclass(frozen=True)

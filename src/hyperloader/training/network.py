@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from accelerate import PartialState
 
-from hyperloader.backbones import load_backbone
+from hyperloader.backbones import backbone_checksum, load_backbone
 from hyperloader.corpora.prepared import PreparedCorpus
 from hyperloader.formulations import formulation_of
 from hyperloader.methods import Method
@@ -19,6 +19,7 @@ from hyperloader.settings import RunSettings, Training
 from hyperloader.training.checkpoints import Checkpoints
 from hyperloader.training.data import training_batches, validation_batches
 from hyperloader.training.loop import fit
+from hyperloader.training.tokenised import Tokeniser
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +59,7 @@ def train_network(
     training = within_epochs(settings.training, sum(len(corpus.train) for corpus in corpora))
     tasks = {corpus.name: corpus.train_label_types for corpus in corpora}
     formulation = formulation_of(method.backbone, settings.backbone, tasks)
+    tokenise = Tokeniser(formulation, training, backbone_checksum(settings.backbone))
     backbone = load_backbone(settings.backbone)
     # before anything is drawn: the initial weights are part of the seed's result
     torch.manual_seed(settings.seed)
@@ -67,10 +69,10 @@ def train_network(
     progress = fit(
         model,
         training,
-        training_batches(corpora, formulation, training, settings.seed),
+        training_batches(corpora, tokenise, training, settings.seed),
         checkpoints=Checkpoints(checkpoints, fingerprint),
         seed=settings.seed,
-        validation=validation_batches(corpora, formulation, training, settings.seed),
+        validation=validation_batches(corpora, tokenise, training, settings.seed),
         tracking=tracking,
     )
     if PartialState().is_main_process:

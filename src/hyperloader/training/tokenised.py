@@ -1,0 +1,90 @@
+"""Sentences as ids in flat, memory-mapped files: made once, shared by all runs and processes that read the same."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from hyperloader import encoding, formulations, sentt, word_pieces
+from hyperloader.corpora.prepared import MANIFEST, PreparedCorpus
+from hyperloader.files import replacing_folder, sha256
+from hyperloader.formulations import Formulation
+from hyperloader.settings import Training
+from hyperloader.training.batches import Example
+
+log = logging.getLogger(__name__)
+
+FOLDER = "tokenised"
+SIDES = ("source", "target")
+
+
+class Tokenised(Sequence[Example]):
+    """Encoded sentences of one split.
+
+    Args:
+        folder: with two arrays for each side: all ids one after the other, and where each sentence's ids end.
+
+    Attributes:
+        lengths: source and target length of each sentence, shape (sentences, 2).
+    """
+
+    def __init__(self, folder: Path):
+        self._ids = [np.load(folder / f"{side}.npy", mmap_mode="r") for side in SIDES]
+        self._ends = [np.load(folder / f"{side}_ends.npy") for side in SIDES]
+        self.lengths = np.stack([np.diff(ends, prepend=0) for ends in self._ends], axis=1)
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def __getitem__(self, index: int) -> Example:
+        sides = zip(self._ids, self._ends, self.lengths[index], strict=True)
+        return Example(*(ids[ends[index] - length : ends[index]] for ids, ends, length in sides))
+
+
+class Tokeniser:
+    """Encodes splits of prepared corpora into folders beside them, each named by all that decides its ids.
+
+    Args:
+        formulation: how sentences become ids.
+        training: for the longest source and target.
+        backbone: checksum of the backbone, which holds the vocabulary.
+    """
+
+    def __init__(self, formulation: Formulation, training: Training, backbone: str):
+        self.formulation, self._training = formulation, training
+        lengths = (training.source_length, training.target_length)
+        self._common = [type(formulation).__name__, *map(str, lengths), backbone, *map(sha256, _code())]
+
+    def __call__(self, corpus: PreparedCorpus, split: str) -> Tokenised:
+        """The sentences of a split, `train` or `validation`, at the corpus' fraction."""
+        # of `datasets` too, the checksum of the manifest stands for the content
+        parts = [*self._common, sha256(corpus.folder / MANIFEST), f"{corpus.percent:g}", split]
+        folder = corpus.folder / FOLDER / hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+        if not folder.is_dir():
+            self._write(corpus, split, folder)
+        return Tokenised(folder)
+
+    def _write(self, corpus: PreparedCorpus, split: str, folder: Path) -> None:
+        examples = self.formulation.encode(corpus.name, getattr(corpus, split), self._training)
+        try:
+            with replacing_folder(folder) as temporary:
+                for side in SIDES:
+                    rows = [getattr(example, side) for example in examples]
+                    flat = np.fromiter((id for row in rows for id in row), dtype=np.int32)
+                    np.save(temporary / f"{side}.npy", flat, allow_pickle=False)
+                    np.save(temporary / f"{side}_ends.npy", np.cumsum([len(row) for row in rows], dtype=np.int64), allow_pickle=False)
+        except OSError:
+            # another process may have been faster
+            if not folder.is_dir():
+                raise
+        log.info("%s: %d sentences of %s as ids", corpus.title, len(examples), split)
+
+
+def _code() -> list[Path]:
+    """The source files that turn sentences into ids."""
+    modules = [Path(module.__file__) for module in (encoding, sentt, word_pieces)]
+    return [*modules, *sorted(Path(formulations.__file__).parent.glob("*.py")), Path(__file__)]
