@@ -144,6 +144,7 @@ class Training(Settings):
     bucketing: bool = Field(True, description="batches of sentences of similar length")
     gradient_accumulation_steps: PositiveInt = Field(1, description="parts that a batch is computed in")
     precision: Literal["fp32", "bf16"] = Field("fp32", description="of the frozen weights and the arithmetic; trained weights are in fp32")
+    compile: bool = Field(False, description="compile the backbone with torch.compile; takes minutes once, and needs a C++ compiler")
     selection: Literal["best", "last"] = Field(description="keep the weights of the best validation loss, or the last")
     source_length: PositiveInt = Field(description="longest input in sub-word tokens; longer ones are cut")
     target_length: PositiveInt = Field(description="longest target in sub-word tokens; longer ones are cut")

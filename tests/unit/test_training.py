@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 
 import pytest
 import torch
@@ -45,10 +46,10 @@ def training(**changes):
     return Training(**(defaults | changes))
 
 
-def model():
+def model(dropout_rate=0.1):
     torch.manual_seed(0)
     config = T5Config(
-        d_model=16, d_kv=4, d_ff=32, num_layers=2, num_heads=2, vocab_size=40, dropout_rate=0.1, decoder_start_token_id=0
+        d_model=16, d_kv=4, d_ff=32, num_layers=2, num_heads=2, vocab_size=40, dropout_rate=dropout_rate, decoder_start_token_id=0
     )
     method = get_method("hyperloader")
     settings = method.settings({"reduction_factor": 4, "lora_rank": 2})
@@ -77,8 +78,8 @@ def batch_of(settings, killed_at=None):
 VALIDATION = {name: [collate(name, own[:8])] for name, own in EXAMPLES.items()}
 
 
-def train(folder, settings, killed_at=None, fingerprint="same"):
-    built = model()
+def train(folder, settings, killed_at=None, fingerprint="same", dropout_rate=0.1):
+    built = model(dropout_rate)
     progress = fit(
         built, settings, batch_of(settings, killed_at), checkpoints=Checkpoints(folder, fingerprint), seed=5, validation=VALIDATION
     )
@@ -95,6 +96,22 @@ def test_interrupted_twice_ends_in_the_same_bits(tmp_path, selection):
     again, resumed = train(tmp_path / "killed", settings)
     assert all(torch.equal(weights[name], again[name]) for name in weights)
     assert resumed.curve == progress.curve and resumed.best_step == progress.best_step
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("c++") is None, reason="torch.compile needs a C++ compiler")
+def test_compiled_training_has_the_same_losses(tmp_path):
+    curves = [train(tmp_path / str(compiled), training(compile=compiled), dropout_rate=0.0)[1].curve for compiled in (False, True)]
+    for eager, compiled in zip(*curves, strict=True):
+        # rounding differs, and Adam's first steps make much of it
+        assert compiled == pytest.approx(eager, rel=1e-3)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("c++") is None, reason="torch.compile needs a C++ compiler")
+def test_compiled_training_repeats_itself(tmp_path):
+    (first, _), (second, _) = (train(tmp_path / name, training(compile=True)) for name in ("first", "second"))
+    assert all(torch.equal(first[name], second[name]) for name in first)
 
 
 def test_checkpoints_of_other_settings_are_not_resumed(tmp_path):

@@ -16,6 +16,7 @@ from accelerate.utils import DistributedDataParallelKwargs
 from torch import Tensor
 
 from hyperloader.errors import RunError
+from hyperloader.gpus import lease_gpu
 from hyperloader.settings import Training
 from hyperloader.task_model import TaskModel
 from hyperloader.training.batches import IGNORED, Batch
@@ -71,6 +72,9 @@ def fit(
             if not parameter.requires_grad:
                 parameter.data = parameter.data.to(torch.bfloat16)
     model.to(accelerator.device)
+    if training.compile:
+        # one graph for all lengths; generating, which differs by task, stays outside of it
+        model.backbone.compile(dynamic=True)
     optimizer = torch.optim.AdamW(weights.values(), lr=training.learning_rate, weight_decay=training.weight_decay, fused=True)
     progress = checkpoints.restore_last(weights, optimizer) or Progress()
     if progress.step:
@@ -144,6 +148,7 @@ def validation_loss(model: TaskModel, batches: dict[str, list[Batch]], accelerat
 
 
 def _accelerator(model: TaskModel, tracking: Path | None) -> Accelerator:
+    lease_gpu()
     # parameters that no forward pass uses would be waited for
     unused = DistributedDataParallelKwargs(find_unused_parameters=model.unused_parameters() > 0)
     # several processes without GPUs find each other only if told that there are none
