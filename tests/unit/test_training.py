@@ -101,10 +101,11 @@ def test_interrupted_twice_ends_in_the_same_bits(tmp_path, selection):
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("c++") is None, reason="torch.compile needs a C++ compiler")
 def test_compiled_training_has_the_same_losses(tmp_path):
-    curves = [train(tmp_path / str(compiled), training(compile=compiled), dropout_rate=0.0)[1].curve for compiled in (False, True)]
+    # with small steps: large ones make much of the differences in rounding
+    settings = [training(compile=compiled, learning_rate=1e-3) for compiled in (False, True)]
+    curves = [train(tmp_path / str(own.compile), own, dropout_rate=0.0)[1].curve for own in settings]
     for eager, compiled in zip(*curves, strict=True):
-        # rounding differs, and Adam's first steps make much of it
-        assert compiled == pytest.approx(eager, rel=1e-3)
+        assert compiled == pytest.approx(eager, rel=1e-4)
 
 
 @pytest.mark.slow
