@@ -243,9 +243,7 @@ def test_a_method_is_added_by_adding_a_folder(tmp_path, monkeypatch):
     folder = tmp_path / "mine"
     folder.mkdir()
     (folder / "method.py").write_text(
-        "from hyperloader.methods import HyperLoader\n"
-        "class Mine(HyperLoader):\n    title = 'Mine'\n"
-        "METHOD = Mine()\n"
+        "from hyperloader.methods import HyperLoader\nclass Mine(HyperLoader):\n    title = 'Mine'\nMETHOD = Mine()\n"
     )
     monkeypatch.setenv("HYPERLOADER_METHODS", str(tmp_path))
     methods.cache_clear()
@@ -253,3 +251,16 @@ def test_a_method_is_added_by_adding_a_folder(tmp_path, monkeypatch):
         assert get_method("mine").title == "Mine"
     finally:
         methods.cache_clear()
+
+
+def test_at_t5_base_the_model_file_is_below_30_mb(tmp_path):
+    method = get_method("hyperloader")
+    with torch.device("meta"):
+        model = method.build(T5ForConditionalGeneration(T5Config(**T5_BASE)), dict.fromkeys(map(str, range(7)), ()), method.settings({}))
+    # memory for what is saved only: the size of the file is that of its shapes and types
+    for module in model.modules():
+        for name, parameter in module.named_parameters(recurse=False):
+            if parameter.requires_grad:
+                setattr(module, name, torch.nn.Parameter(torch.zeros(parameter.shape)))
+    save_pretrained(model, tmp_path / "model", method="hyperloader", settings={}, backbone="t5-base")
+    assert 4 * 6_784_368 < (tmp_path / "model/model.safetensors").stat().st_size < 30e6
