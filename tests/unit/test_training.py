@@ -3,6 +3,7 @@
 import json
 import math
 import shutil
+import signal
 
 import pytest
 import torch
@@ -62,12 +63,14 @@ EXAMPLES = {
 }
 
 
-def batch_of(settings, killed_at=None):
+def batch_of(settings, killed_at=None, seen=None):
     sampler = TaskSampler([[len(e.source) for e in own] for own in EXAMPLES.values()], settings.batch_size, settings.temperature, seed=1)
 
     def batch(step):
         if step == killed_at:
             raise Killed
+        if seen is not None:
+            seen.append(step)
         task, indices = sampler(step)
         name = TASKS[task]
         return collate(name, [EXAMPLES[name][i] for i in indices])
@@ -78,10 +81,10 @@ def batch_of(settings, killed_at=None):
 VALIDATION = {name: [collate(name, own[:8])] for name, own in EXAMPLES.items()}
 
 
-def train(folder, settings, killed_at=None, fingerprint="same", dropout_rate=0.1):
+def train(folder, settings, killed_at=None, fingerprint="same", dropout_rate=0.1, seen=None):
     built = model(dropout_rate)
     progress = fit(
-        built, settings, batch_of(settings, killed_at), checkpoints=Checkpoints(folder, fingerprint), seed=5, validation=VALIDATION
+        built, settings, batch_of(settings, killed_at, seen), checkpoints=Checkpoints(folder, fingerprint), seed=5, validation=VALIDATION
     )
     return built.trainable_state(), progress
 
@@ -96,6 +99,28 @@ def test_interrupted_twice_ends_in_the_same_bits(tmp_path, selection):
     again, resumed = train(tmp_path / "killed", settings)
     assert all(torch.equal(weights[name], again[name]) for name in weights)
     assert resumed.curve == progress.curve and resumed.best_step == progress.best_step
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
+# in the middle between two evaluations, and in the step before one
+@pytest.mark.parametrize("step", [13, 19])
+def test_asked_to_stop_it_ends_after_the_step_with_a_checkpoint(tmp_path, name, step):
+    settings = training()
+    undisturbed, progress = train(tmp_path / "undisturbed", settings)
+    draw = batch_of(settings)
+
+    def asked(at):
+        if at == step:
+            signal.raise_signal(getattr(signal, name))
+        return draw(at)
+
+    with pytest.raises(RunError, match=f"stopped by {name} after step {step + 1} of 30"):
+        fit(model(), settings, asked, checkpoints=Checkpoints(tmp_path / "stopped", "same"), seed=5, validation=VALIDATION)
+    asked_again = []
+    again, resumed = train(tmp_path / "stopped", settings, seen=asked_again)
+    assert asked_again[0] == step + 1
+    assert all(torch.equal(undisturbed[name], again[name]) for name in again)
+    assert resumed.curve == progress.curve
 
 
 @pytest.mark.slow

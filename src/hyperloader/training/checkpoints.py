@@ -30,6 +30,7 @@ class Progress:
         best_step: the step whose weights are kept so far.
         seconds: time spent in training, over all interruptions.
         first_loss: mean training loss of the first steps.
+        losses: of the steps since the last evaluation, where the training was stopped between two.
     """
 
     step: int = 0
@@ -38,6 +39,7 @@ class Progress:
     best_loss: float | None = None
     seconds: float = 0.0
     first_loss: float | None = None
+    losses: list[float] = field(default_factory=list)
 
 
 class Checkpoints:

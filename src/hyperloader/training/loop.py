@@ -22,6 +22,7 @@ from hyperloader.task_model import TaskModel
 from hyperloader.training.batches import IGNORED, Batch
 from hyperloader.training.checkpoints import Checkpoints, Progress
 from hyperloader.training.display import progress_bar
+from hyperloader.training.interruption import stop_request
 from hyperloader.training.optimisation import learning_rate, token_loss
 
 log = logging.getLogger(__name__)
@@ -44,7 +45,8 @@ def fit(
 ) -> Progress:
     """Train a model in place; on return it holds the selected weights.
 
-    Under `accelerate launch` every process gets its share of each batch, and the first one writes.
+    Under `accelerate launch` every process gets its share of each batch, and the first one writes. SIGTERM and Ctrl-C end a training in
+    one process after its step, with a checkpoint; several processes end at once, and go on from their last one.
 
     Args:
         model: its parameters with `requires_grad` are trained.
@@ -56,7 +58,7 @@ def fit(
         tracking: a folder for TensorBoard's files.
 
     Raises:
-        RunError: the loss is not a number or grows, or a batch cannot be shared out evenly.
+        RunError: the loss is not a number or grows, a batch cannot be shared out evenly, or a signal asked to stop.
     """
     accelerator = _accelerator(model, tracking)
     parts = accelerator.num_processes * training.gradient_accumulation_steps
@@ -81,10 +83,14 @@ def fit(
         log.info("going on from step %d", progress.step)
     prepared, optimizer = accelerator.prepare(model, optimizer)
     prepared.train()
-    losses: list[Tensor] = []
+    losses = [torch.tensor(loss, device=accelerator.device) for loss in progress.losses]
+    progress.losses = []
     started, before = time.perf_counter(), progress.seconds
     stopped = _out_of_patience(training, progress)
-    with progress_bar(training.steps, progress.step, shown=accelerator.is_main_process) as bar:
+    with (
+        progress_bar(training.steps, progress.step, shown=accelerator.is_main_process) as bar,
+        stop_request(heeded=accelerator.num_processes == 1) as stop,
+    ):
         for step in range(progress.step, 0 if stopped else training.steps):
             torch.manual_seed(_mix(seed, step, accelerator.process_index))
             for group in optimizer.param_groups:
@@ -101,6 +107,11 @@ def fit(
             if evaluated or (step + 1) % CHECK_STEPS == 0:
                 _check(accelerator, losses[-CHECK_STEPS:], step + 1, progress)
             if not evaluated:
+                if stop():
+                    progress.step, progress.losses = step + 1, [loss.item() for loss in losses]
+                    progress.seconds = before + time.perf_counter() - started
+                    checkpoints.save_last(weights, optimizer, progress)
+                    raise _stopped(stop(), progress, training)
                 continue
             record = {"step": step + 1, "loss": _mean(accelerator, losses), "validation_loss": None}
             losses.clear()
@@ -123,6 +134,8 @@ def fit(
             if _out_of_patience(training, progress):
                 log.info("no better validation loss for %d evaluations", training.patience)
                 break
+            if stop() and not last:
+                raise _stopped(stop(), progress, training)
     accelerator.end_training()
     if training.selection == "best":
         checkpoints.restore_best(weights)
@@ -198,6 +211,11 @@ def _check(accelerator: Accelerator, losses: list[Tensor], step: int, progress: 
         progress.first_loss = mean
     if mean > DIVERGED * progress.first_loss:
         raise RunError(f"the loss grew from {progress.first_loss:.4g} to {mean:.4g} by step {step}", remedy=remedy)
+
+
+def _stopped(signal: str, progress: Progress, training: Training) -> RunError:
+    remedy = "the same command goes on from there"
+    return RunError(f"stopped by {signal} after step {progress.step} of {training.steps}, with a checkpoint", remedy=remedy)
 
 
 def _out_of_patience(training: Training, progress: Progress) -> bool:
