@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from hyperloader.errors import BackboneError
 from hyperloader.files import read_json, replacing_folder, sha256, write_json
+from hyperloader.gpus import lease_gpu
 from hyperloader.settings import BackboneSettings, DirectoryBackbone, HubBackbone, read_settings
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ def make_backbone(folder: str | Path, mirror: str | None = None) -> None:
         if isinstance(wanted, HubBackbone):
             _download(wanted, model)
         else:
+            lease_gpu()
             from hyperloader.pretraining import pretrain_backbone
 
             pretrain_backbone(settings, folder, model, mirror)

@@ -63,7 +63,7 @@ def estimate(plan: Plan, scale: str, published: str | Path, speed: float | None 
             row.method,
             len(runs),
             max(sentences),
-            sum(sentences) / (speed or _measured(runs, results)) / 3600,
+            sum(sentences) / (speed or _speed(runs, results)) / 3600,
             len(runs) * row.trainable * FP32,
             row.trainable * FP32 * (OPTIMISER + (trainings[0].selection == "best")),
             frozen * (BF16 if trainings[0].precision == "bf16" else FP32) + row.trainable * FP32 * (1 + OPTIMISER),
@@ -85,8 +85,8 @@ def as_text(estimates: list[Estimate]) -> str:
     return tabulate(lines, header, tablefmt="pipe", disable_numparse=True, colalign=["left", *["right"] * 6]) + "\n"
 
 
-def _measured(runs: list[Run], results: str) -> float:
-    """Sentences per second of the finished ones of some runs."""
+def measured_speed(runs: list[Run], results: str | Path) -> float | None:
+    """Sentences per second of the finished ones of some runs; None if there is none."""
     sentences, seconds = 0, 0.0
     for run in runs:
         path = Path(results) / run.path / "run.json"
@@ -94,7 +94,12 @@ def _measured(runs: list[Run], results: str) -> float:
             record = read_json(path)
             sentences += record["steps"] * record["settings"]["training"]["batch_size"]
             seconds += record["seconds"]
-    if not seconds:
+    return sentences / seconds if seconds else None
+
+
+def _speed(runs: list[Run], results: str) -> float:
+    speed = measured_speed(runs, results)
+    if speed is None:
         message = f"no run of {runs[0].method} at scale {runs[0].scale} has finished"
         raise SettingsError(message, remedy="give a --speed in sentences per second")
-    return sentences / seconds
+    return speed

@@ -77,7 +77,7 @@ def test_two_processes_have_the_losses_of_one(place, method):
     assert losses(two) == pytest.approx(losses(one), rel=0, abs=1e-5)
     # the second process is silent and writes nothing
     assert done.stderr.count("step 24 of 24") == 1
-    assert sorted(path.name for path in two.iterdir()) == ["model", "run.json", "settings.json"]
+    assert sorted(path.name for path in two.iterdir()) == [".lock", "model", "run.json", "settings.json"]
 
 
 @pytest.mark.parametrize("reduction", ["mean", "sum"])

@@ -16,7 +16,6 @@ from accelerate.utils import DistributedDataParallelKwargs
 from torch import Tensor
 
 from hyperloader.errors import RunError
-from hyperloader.gpus import lease_gpu
 from hyperloader.settings import Training
 from hyperloader.task_model import TaskModel
 from hyperloader.training.batches import IGNORED, Batch
@@ -161,7 +160,6 @@ def validation_loss(model: TaskModel, batches: dict[str, list[Batch]], accelerat
 
 
 def _accelerator(model: TaskModel, tracking: Path | None) -> Accelerator:
-    lease_gpu()
     # parameters that no forward pass uses would be waited for
     unused = DistributedDataParallelKwargs(find_unused_parameters=model.unused_parameters() > 0)
     # several processes without GPUs find each other only if told that there are none

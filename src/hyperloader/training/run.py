@@ -17,6 +17,8 @@ from hyperloader.backbones import backbone_checksum
 from hyperloader.controls import Control, save_learned
 from hyperloader.corpora.prepared import load_corpus
 from hyperloader.files import write_json
+from hyperloader.gpus import lease_gpu
+from hyperloader.locks import holding_run
 from hyperloader.methods import get_method
 from hyperloader.settings import RunSettings, read_settings
 
@@ -25,6 +27,7 @@ FORMAT_VERSION = 1
 RECORDED_PACKAGES = ("torch", "transformers", "adapters", "accelerate", "datasets", "sentencepiece", "numpy")
 
 
+@holding_run
 def train_run(folder: str | Path, *, tensorboard: bool = False) -> None:
     """Train what `<folder>/settings.json` says; writes `model/`, then `run.json`.
 
@@ -36,7 +39,8 @@ def train_run(folder: str | Path, *, tensorboard: bool = False) -> None:
         tensorboard: write the losses to its folder `tensorboard` as well.
 
     Raises:
-        UserError: settings, data or backbone are missing or damaged, or the loss is not a number or grows.
+        UserError: settings, data or backbone are missing or damaged, the loss is not a number or grows, or another process trains or
+            predicts this run.
     """
     folder = Path(folder)
     settings = read_settings(RunSettings, folder / SETTINGS)
@@ -48,6 +52,7 @@ def train_run(folder: str | Path, *, tensorboard: bool = False) -> None:
         save_learned(folder / MODEL, {corpus.name: method.learn(corpus) for corpus in corpora})
         outcome = {"parameters": {"total": 0, "trainable": 0, "live": 0}, "steps": 0, "curve": []}
     else:
+        lease_gpu()
         # seconds of imports, which a control does without
         from hyperloader.training.network import train_network
 

@@ -1,0 +1,85 @@
+"""One process at a time in a run directory."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from hyperloader.errors import RunError
+from hyperloader.locks import holding_run, is_locked, run_lock
+
+HOLD = """
+import sys, time
+from hyperloader.locks import run_lock
+with run_lock(sys.argv[1]):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.fixture
+def owner(tmp_path):
+    """A process that holds the lock of `tmp_path`."""
+    with subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path)], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "held\n"
+        yield process
+        process.kill()
+
+
+def test_a_second_process_is_refused_by_name_until_the_first_is_killed(tmp_path, owner):
+    with pytest.raises(RunError, match=rf"{tmp_path.name}: is in use by process {owner.pid} on \S+; wait for it to end, or end it"):
+        with run_lock(tmp_path):
+            pass
+    assert is_locked(tmp_path)
+    owner.send_signal(signal.SIGKILL)
+    owner.wait()
+    assert not is_locked(tmp_path)
+    with run_lock(tmp_path):
+        assert is_locked(tmp_path)
+    assert not is_locked(tmp_path)
+
+
+def test_the_command_line_says_so_in_one_line(tmp_path, owner):
+    (tmp_path / "settings.json").write_text("{}")
+    for command in ("train", "predict-tests"):
+        done = subprocess.run([sys.executable, "-m", "hyperloader", command, str(tmp_path)], capture_output=True, text=True)
+        assert done.returncode == 2 and done.stderr.count("\n") == 1
+        assert done.stderr.startswith(f"hyperloader: {tmp_path}: is in use by process {owner.pid} on ")
+
+
+def test_the_other_processes_of_a_run_need_no_lock(tmp_path, owner, monkeypatch):
+    monkeypatch.setenv("RANK", "1")
+    with run_lock(tmp_path):
+        pass
+
+
+def test_it_is_free_again_after_an_error(tmp_path):
+    @holding_run
+    def fail(folder):
+        raise OSError
+
+    with pytest.raises(OSError):
+        fail(tmp_path)
+    assert not is_locked(tmp_path)
+
+
+def test_looking_at_a_lock_refuses_nobody(tmp_path):
+    look = "import sys; from hyperloader.locks import is_locked\nprint(flush=True)\nwhile True: is_locked(sys.argv[1])"
+    with run_lock(tmp_path):
+        pass
+    with subprocess.Popen([sys.executable, "-c", look, str(tmp_path)], stdout=subprocess.PIPE) as process:
+        process.stdout.readline()
+        for _ in range(100):
+            with run_lock(tmp_path):
+                pass
+            time.sleep(0.001)
+        process.kill()
+
+
+def test_without_a_run_directory_there_is_none(tmp_path):
+    with pytest.raises(RunError, match="nowhere: no such run directory"), run_lock(tmp_path / "nowhere"):
+        pass
+    assert not is_locked(tmp_path / "nowhere") and os.listdir(tmp_path) == []

@@ -1,0 +1,107 @@
+"""Which runs are done, running, failed, stale or missing, and the hours that are left."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hyperloader.files import write_json
+from hyperloader.locks import run_lock
+from hyperloader.plan import Plan
+from hyperloader.status import as_text, status
+
+ROOT = Path(__file__).parents[2]
+CHANGES = ["corpora=[atis,snips]", "methods=[hyperloader,unipelt_t5,gazetteer]", "fractions=[100]"]
+
+
+@pytest.fixture
+def plan():
+    return Plan.read(ROOT / "config/config.yaml", CHANGES)
+
+
+@pytest.fixture
+def results(tmp_path):
+    return tmp_path / "results"
+
+
+def finish(plan, results, method, corpora, *, seconds=100.0, outputs=("predictions.json", "scores.json")):
+    """Leave what a finished run leaves; its folder."""
+    (run,) = [run for run in plan.runs("demo") if (run.method, run.tasks) == (method, corpora)]
+    settings = plan.run_settings(run, str(results))
+    checksums = {"data": dict.fromkeys(settings.data, "as it was"), "backbone": None}
+    record = {"settings": settings.model_dump(mode="json"), "steps": settings.training.steps, "seconds": seconds}
+    write_json(results / run.path / "run.json", record | {"checksums": checksums})
+    for output in outputs:
+        write_json(results / run.path / output, {})
+    return results / run.path
+
+
+def states(plan, results):
+    return {f"{row.run.method} {row.run.tasks}": (row.state, row.note) for row in status(plan, "demo", results=results)}
+
+
+def test_without_any_result_all_are_missing(plan, results):
+    assert set(states(plan, results).values()) == {("missing", "")}
+    text = as_text(list(status(plan, "demo", results=results)))
+    assert "4 runs: 4 missing; 0.00 hours of training left, one after the other, and those of 3 runs of methods of which none" in text
+
+
+def test_a_run_goes_from_missing_to_done(plan, results):
+    run, key = finish(plan, results, "hyperloader", "atis+snips", outputs=()), "hyperloader atis+snips"
+    assert states(plan, results)[key] == ("missing", "trained")
+    write_json(run / "predictions.json", {})
+    assert states(plan, results)[key] == ("missing", "predicted")
+    write_json(run / "scores.json", {})
+    assert states(plan, results)[key] == ("done", "")
+    with run_lock(run):
+        assert states(plan, results)[key] == ("running", "")
+
+
+def test_another_plan_or_other_data_make_it_stale(plan, results):
+    run = finish(plan, results, "hyperloader", "atis+snips")
+    other = Plan.read(ROOT / "config/config.yaml", [*CHANGES, "settings={hyperloader: {lora_rank: 2}}"])
+    assert states(other, results)["hyperloader atis+snips"] == ("stale", "other method_settings than planned")
+    record = json.loads((run / "run.json").read_text())
+    write_json(results / "demo/backbones/t5/manifest.json", {"sha256": {"model.safetensors": "0"}})
+    assert states(plan, results)["hyperloader atis+snips"] == ("stale", "other backbone")
+    record["settings"]["seed"] = 43
+    write_json(run / "run.json", record)
+    assert states(plan, results)["hyperloader atis+snips"] == ("stale", "other seed than planned")
+
+
+def test_a_log_without_a_result_is_a_failure_and_says_why(plan, results):
+    logs = results / "demo/runs/matched/hyperloader/atis+snips/100/seed42/logs"
+    logs.mkdir(parents=True)
+    (logs / "train.log").write_text("12:00:00 step 20\nhyperloader: the loss became nan by step 50; lower the learning rate\n")
+    failed = ("failed", "train: the loss became nan by step 50; lower the learning rate")
+    assert states(plan, results)["hyperloader atis+snips"] == failed
+    # one job did all corpora
+    finish(plan, results, "unipelt_t5", "atis", outputs=())
+    logs = results / "demo/runs/matched/unipelt_t5/each/100/seed42/logs"
+    logs.mkdir(parents=True)
+    (logs / "predict.log").write_text("")
+    assert states(plan, results)["unipelt_t5 atis"] == ("failed", "predict: ended without a word")
+    assert states(plan, results)["unipelt_t5 snips"] == ("missing", "")
+
+
+def test_hours_follow_from_finished_runs_and_checkpoints(plan, results):
+    finish(plan, results, "unipelt_t5", "atis", seconds=3600.0)
+    rows = {f"{row.run.method} {row.run.tasks}": row for row in status(plan, "demo", results=results)}
+    steps = rows["unipelt_t5 snips"].steps
+    assert (rows["unipelt_t5 atis"].hours, rows["unipelt_t5 atis"].step) == (0, steps)
+    assert rows["unipelt_t5 snips"].hours == pytest.approx(1) and rows["hyperloader atis+snips"].hours is None
+    assert rows["gazetteer atis+snips"].hours == 0
+    checkpoint = results / "demo/runs/matched/unipelt_t5/snips/100/seed42/checkpoints/last/checkpoint.json"
+    write_json(checkpoint, {"progress": {"step": steps // 2}})
+    rows = {f"{row.run.method} {row.run.tasks}": row for row in status(plan, "demo", speed=1.0, results=results)}
+    assert rows["unipelt_t5 snips"].hours == pytest.approx((steps - steps // 2) * 32 / 3600)
+    assert rows["hyperloader atis+snips"].hours == pytest.approx(rows["hyperloader atis+snips"].steps * 32 / 3600)
+
+
+def test_it_is_quick_because_it_needs_no_network(tmp_path):
+    code = "import sys; from hyperloader.cli import app; app(standalone_mode=False); print(*sys.modules)"
+    command = [sys.executable, "-c", code, "status", "--scale", "demo"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert " runs: " in done.stdout and not {"torch", "transformers", "datasets", "scipy"} & set(done.stdout.split())

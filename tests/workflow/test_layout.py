@@ -1,0 +1,98 @@
+"""What surrounds the rules: schemas, diagram, profiles, the catalogue's entry; and what a second call says."""
+
+import re
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import jsonschema
+import pytest
+import yaml
+
+from hyperloader.files import read_json
+from hyperloader.schemas import MODELS, write_schemas
+
+from .conftest import ROOT
+
+RULES = "\n".join(path.read_text(encoding="utf-8") for path in sorted((ROOT / "workflow/rules").glob("*.smk")))
+PROFILES = sorted(path.parent.name for path in (ROOT / "workflow/profiles").glob("*/profile.yaml"))
+
+
+def test_schemas_are_those_of_the_settings(tmp_path):
+    write_schemas(tmp_path)
+    for name in MODELS:
+        file = f"{name}.schema.json"
+        current = (ROOT / "workflow/schemas" / file).read_text(encoding="utf-8")
+        assert current == (tmp_path / file).read_text(encoding="utf-8"), "run: hyperloader schema"
+
+
+@pytest.mark.parametrize("name, files", [("config", "config.yaml"), ("scale", "scales/*.yaml"), ("recipe", "recipes/*.yaml")])
+def test_the_configuration_fits_the_schemas_which_refuse_unknown_keys(name, files):
+    schema = read_json(ROOT / "workflow/schemas" / f"{name}.schema.json")
+    for path in (ROOT / "config").glob(files):
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        jsonschema.validate(values, schema)
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate(values | {"corpra": []}, schema)
+
+
+def test_every_rule_has_a_log_and_a_benchmark():
+    # those that differ from another rule only inherit nothing but change both
+    rules = re.split(r"^(?:use )?rule (?=\w+)", RULES, flags=re.MULTILINE)[1:]
+    assert len(rules) > 10
+    for rule in rules:
+        assert "\n    log:\n" in rule and "\n    benchmark:\n" in rule, rule.split()[0]
+
+
+@pytest.mark.parametrize("name", PROFILES)
+def test_each_profile_plans_the_whole(workflow, name):
+    pytest.importorskip("snakemake_executor_plugin_slurm" if name == "slurm" else "snakemake")
+    answer = workflow("--dry-run", "--workflow-profile", f"workflow/profiles/{name}")
+    assert answer.status == 0, answer.text
+    assert answer.jobs == workflow.plan()
+
+
+@pytest.mark.parametrize("given, devices", [({}, "0,1"), ({"CUDA_VISIBLE_DEVICES": "2,5"}, "2,5"), ({"HYPERLOADER_GPUS": "7"}, "7")])
+def test_a_limit_on_gpus_names_those_that_jobs_lease(fresh_workflow, given, devices):
+    command = fresh_workflow.folder / "bin/hyperloader"
+    command.parent.mkdir()
+    command.write_text('#!/bin/sh\necho "$HYPERLOADER_GPUS" > "$2/manifest.json"\n')
+    command.chmod(0o755)
+    fresh_workflow.path = (command.parent, *fresh_workflow.path)
+    target = "results/demo/backbones/t5/manifest.json"
+    limits = ("--workflow-profile", "workflow/profiles/gpu", "--resources", "gpu=2", "download=1")
+    answer = fresh_workflow("--cores", "1", *limits, "--", target, **given)
+    assert answer.status == 0, answer.text
+    assert (fresh_workflow.folder / target).read_text() == f"{devices}\n"
+
+
+def test_the_diagram_shows_the_rules_of_a_bare_call(workflow):
+    dot = subprocess.run(
+        [sys.executable, "-m", "snakemake", "--rulegraph"], cwd=workflow.folder, capture_output=True, text=True, check=True
+    ).stdout
+    shown = re.findall(r">(\w+)</text>", (ROOT / "docs/rulegraph.svg").read_text(encoding="utf-8"))
+    assert sorted(shown) == sorted(re.findall(r'label = "(\w+)"', dot)), "run: make rulegraph"
+
+
+def test_the_catalogue_is_told_what_exists():
+    entry = yaml.safe_load((ROOT / ".snakemake-workflow-catalog.yml").read_text(encoding="utf-8"))
+    assert entry["usage"]["software-stack-deployment"]["conda"] and not entry["usage"]["mandatory-flags"]["flags"]
+
+
+def test_a_second_call_is_refused_while_one_runs(fresh_workflow):
+    command = fresh_workflow.folder / "bin/hyperloader"
+    command.parent.mkdir()
+    command.write_text("#!/bin/sh\nuntil [ -e enough ]; do sleep 0.1; done; echo {} > results/demo/raw/atis.json\n")
+    command.chmod(0o755)
+    fresh_workflow.path = (command.parent, *fresh_workflow.path)
+    call = ("--cores", "1", "--", "results/demo/raw/atis.json")
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(fresh_workflow, *call)
+        while not list((fresh_workflow.folder / ".snakemake").glob("locks/*.output.lock")):
+            assert not first.done(), first.result().text
+            time.sleep(0.1)
+        second = fresh_workflow(*call)
+        (fresh_workflow.folder / "enough").touch()
+        assert first.result().status == 0, first.result().text
+    assert second.status != 0 and "LockException" in second.text and "Directory cannot be locked" in second.text
