@@ -1,26 +1,57 @@
-"""Predictions -> metrics: micro precision, recall and F1 over spans, by `seqeval` in its default (CoNLL) mode (section 4.3).
+"""Predictions -> scores: micro precision, recall and F1 over spans (section 4.3), in each of the ways of docs/scores.md.
 
-A span counts as correct when its type, its first word and its last word are all the gold ones. In this mode an `I-X` that
-continues nothing opens a span, as in the CoNLL evaluation script.
+A span counts as correct when its type, its first word and its last word are all the gold ones. How tags become spans is the mode:
+in `conll`, as in the CoNLL evaluation script and `seqeval` by default, an `I-X` that continues nothing opens a span; in `strict`
+(IOB2 of `seqeval`) it is ignored.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
-from hyperloader.errors import RunError
-from hyperloader.files import read_json, sha256, write_json
+import numpy as np
+
+from hyperloader.files import write_json, write_text
+from hyperloader.prediction_files import PredictedSentence, read_manifest, read_predictions
+from hyperloader.sentt import spans
 from hyperloader.settings import RunSettings, read_settings
+from hyperloader.signatures import data_checksum, signature
+from hyperloader.statistics import bootstrap_interval
 
-REMEDY = "predict this run again"
+Span = tuple[str, int, int]
+Tags = Sequence[Sequence[str]]
 
 
-@dataclass(frozen=True)
-class Score:
-    """Micro-averaged span metrics of one test set, in 0..1, and the counts behind them."""
+class Way(NamedTuple):
+    """A way of scoring.
+
+    Attributes:
+        alignment: of written labels and words: `sentinel` or `order`; `none` where nothing is written.
+        gold: `full`, or `truncated`: as the authors read it from a target that was cut.
+        mode: `conll` or `strict`.
+    """
+
+    alignment: str
+    gold: str
+    mode: str
+
+
+# the first one is the headline; the last of those of text is the authors'
+WAYS_OF_TEXT = (
+    Way("sentinel", "full", "conll"),
+    Way("sentinel", "full", "strict"),
+    Way("order", "full", "conll"),
+    Way("order", "full", "strict"),
+    Way("order", "truncated", "conll"),
+)
+WAYS_WITHOUT_TEXT = (Way("none", "full", "conll"), Way("none", "full", "strict"))
+
+
+class Score(NamedTuple):
+    """Micro-averaged span metrics in 0..1, a measure whose denominator is zero is 0; and the counts behind them."""
 
     precision: float
     recall: float
@@ -28,93 +59,124 @@ class Score:
     gold_spans: int
     predicted_spans: int
     correct_spans: int
-    sentences: int
+
+    @classmethod
+    def of(cls, gold: int, predicted: int, correct: int) -> Score:
+        """The metrics of numbers of spans."""
+        return cls(correct / max(predicted, 1), correct / max(gold, 1), 2 * correct / max(gold + predicted, 1), gold, predicted, correct)
 
 
-def score_tags(gold: Sequence[list[str]], prediction: Sequence[list[str]]) -> Score:
-    """Score BIO tags, one list of tags per sentence.
+def spans_of(tags: Sequence[str], mode: str = "conll") -> set[Span]:
+    """The spans of BIO tags: slot type, first word, word after the last."""
+    found = spans(tags)
+    return set(found) if mode == "conll" else {span for span in found if tags[span[1]].startswith("B")}
 
-    A measure whose denominator is zero is 0.
+
+def sentence_counts(gold: Tags, prediction: Tags, mode: str = "conll") -> np.ndarray:
+    """Span counts (sentences, 3) of each sentence: in gold, predicted, correct.
 
     Raises:
         ValueError: the two have unequal numbers of sentences, or a sentence has unequal numbers of tags.
     """
-    from seqeval.metrics.sequence_labeling import get_entities, precision_recall_fscore_support
-
     if list(map(len, gold)) != list(map(len, prediction)):
         raise ValueError("gold and prediction differ in their numbers of sentences or tags")
-    if not gold:
-        return Score(0.0, 0.0, 0.0, 0, 0, 0, 0)
-    precision, recall, f1, _ = precision_recall_fscore_support(gold, prediction, average="micro", zero_division=0)
-    gold_spans, predicted_spans = set(get_entities(list(gold))), set(get_entities(list(prediction)))
-    return Score(
-        precision=float(precision),
-        recall=float(recall),
-        f1=float(f1),
-        gold_spans=len(gold_spans),
-        predicted_spans=len(predicted_spans),
-        correct_spans=len(gold_spans & predicted_spans),
-        sentences=len(gold),
-    )
+    pairs = ((spans_of(own, mode), spans_of(other, mode)) for own, other in zip(gold, prediction, strict=True))
+    rows = [(len(own), len(other), len(own & other)) for own, other in pairs]
+    return np.array(rows, dtype=np.int64).reshape(-1, 3)
+
+
+def score_tags(gold: Tags, prediction: Tags, mode: str = "conll") -> Score:
+    """Score BIO tags, one sequence of tags per sentence.
+
+    Raises:
+        ValueError: as `sentence_counts`.
+    """
+    return Score.of(*sentence_counts(gold, prediction, mode).sum(0).tolist())
+
+
+def by_seqeval(gold: Tags, prediction: Tags, mode: str = "conll") -> tuple[float, float, float]:
+    """Micro precision, recall and F1 by `seqeval`, the reference of `score_tags`; needs a second to import."""
+    from seqeval.metrics import sequence_labeling, v1
+    from seqeval.scheme import IOB2
+
+    gold, prediction = list(map(list, gold)), list(map(list, prediction))
+    if mode == "conll":
+        answer = sequence_labeling.precision_recall_fscore_support(gold, prediction, average="micro", zero_division=0)
+    else:
+        answer = v1.precision_recall_fscore_support(gold, prediction, average="micro", zero_division=0, scheme=IOB2)
+    return tuple(map(float, answer[:3]))
+
+
+def score_labels(gold: Tags, prediction: Tags) -> dict[str, Score]:
+    """The score of each slot type, sorted by name, in the mode `conll`."""
+    in_gold, predicted, correct = Counter(), Counter(), Counter()
+    for own, other in zip(map(spans_of, gold), map(spans_of, prediction), strict=True):
+        for counter, found in ((in_gold, own), (predicted, other), (correct, own & other)):
+            counter.update(slot_type for slot_type, _, _ in found)
+    return {name: Score.of(in_gold[name], predicted[name], correct[name]) for name in sorted(in_gold | predicted)}
+
+
+def score_sentences(sentences: Sequence[PredictedSentence], decoding: str) -> tuple[dict[str, Any], np.ndarray]:
+    """All scores of one test set.
+
+    Args:
+        sentences: gold and predictions.
+        decoding: how they were decoded, for the signatures.
+
+    Returns:
+        Its entry in `scores.json`, and the headline's span counts (sentences, 3).
+    """
+    writes = any(sentence.by_order is not None for sentence in sentences)
+    data = data_checksum((sentence.tokens, sentence.gold) for sentence in sentences)
+    gold, prediction = [sentence.gold for sentence in sentences], [sentence.prediction for sentence in sentences]
+    scores, counts = [], []
+    for way in WAYS_OF_TEXT if writes else WAYS_WITHOUT_TEXT:
+        counts.append(sentence_counts(*_tags(sentences, way), way.mode))
+        low, high = bootstrap_interval(counts[-1])
+        score = Score.of(*counts[-1].sum(0).tolist())
+        marks = {"ci_low": low, "ci_high": high, "signature": signature(**way._asdict(), decoding=decoding, data=data)}
+        scores.append(way._asdict() | score._asdict() | marks)
+    if sentences:
+        reference = by_seqeval(gold, prediction)
+        assert np.allclose([scores[0][name] for name in ("precision", "recall", "f1")], reference, atol=1e-9), reference
+    entry = {
+        "sentences": len(sentences),
+        "malformed": sum(sentence.malformed for sentence in sentences) / max(len(sentences), 1),
+        "scores": scores,
+        "labels": {name: score._asdict() for name, score in score_labels(gold, prediction).items()},
+    }
+    return entry, counts[0]
+
+
+def _tags(sentences: Iterable[PredictedSentence], way: Way) -> tuple[list[list[str]], list[list[str]]]:
+    """Gold and predicted tags in a way of scoring."""
+    pairs = []
+    for sentence in sentences:
+        by_order = way.alignment == "order" and sentence.by_order is not None
+        tags = sentence.by_order if by_order else sentence.prediction
+        end = sentence.gold_words if way.gold == "truncated" else len(sentence.gold)
+        pairs.append((sentence.gold[:end], tags[:end]))
+    return [gold for gold, _ in pairs], [tags for _, tags in pairs]
+
+
+def headline(entry: dict[str, Any]) -> dict[str, Any]:
+    """The score that stands in tables, of a corpus' entry in `scores.json`: by sentinel, whole gold, mode `conll`."""
+    return entry["scores"][0]
 
 
 def score_run(run: str | Path) -> None:
-    """Score all predictions of a run: `predictions.json` and the files that it names -> `scores.json`.
+    """Score all predictions of a run; writes `counts/<corpus>.csv`, then `scores.json`.
 
     Raises:
-        RunError: predictions are missing, damaged, or not those of the manifest; names the file and the line.
+        UserError: predictions are missing, damaged, or not those of the manifest; names the file and the line.
     """
     run = Path(run)
     settings = read_settings(RunSettings, run / "settings.json")
-    manifest = read_json(run / "predictions.json", remedy=REMEDY)
+    manifest = read_manifest(run)
     corpora = {}
-    for name, entry in _entries(run, manifest).items():
-        sentences = list(_read_predictions(run / entry["file"], entry))
-        score = score_tags([sentence["gold"] for sentence in sentences], [sentence["prediction"] for sentence in sentences])
-        malformed = sum(bool(sentence["malformed"]) for sentence in sentences)
-        corpora[name] = asdict(score) | {"malformed": malformed / len(sentences) if sentences else 0.0}
-    write_json(
-        run / "scores.json",
-        {
-            "scale": settings.scale,
-            "recipe": settings.recipe,
-            "method": settings.method,
-            "percent": settings.percent,
-            "seed": settings.seed,
-            "decoding": manifest["decoding"],
-            "alignment": "sentinel",
-            "corpora": corpora,
-        },
-    )
-
-
-def _entries(run: Path, manifest: dict) -> dict[str, dict]:
-    """The manifest's entries, one per corpus, after a look at its keys."""
-    entries = manifest.get("corpora")
-    complete = isinstance(entries, dict) and all({"file", "sentences", "sha256"} <= entry.keys() for entry in entries.values())
-    if not complete or "decoding" not in manifest:
-        raise RunError("not a manifest of predictions", file=run / "predictions.json", remedy=REMEDY)
-    return entries
-
-
-def _read_predictions(path: Path, entry: dict) -> Iterator[dict]:
-    """The sentences of one file of predictions; raises at the first that is not as the manifest says."""
-    try:
-        # not splitlines(), which also splits at separators that a raw output may contain
-        lines = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
-    except (FileNotFoundError, UnicodeDecodeError):
-        raise RunError("no such file, or not a text file", file=path, remedy=REMEDY) from None
-    for number, line in enumerate(lines, 1):
-        try:
-            sentence = json.loads(line)
-            tokens, gold, prediction, _ = (sentence[key] for key in ("tokens", "gold", "prediction", "malformed"))
-        except (json.JSONDecodeError, KeyError, TypeError):
-            raise RunError("not a prediction", file=path, line=number, remedy=REMEDY) from None
-        if not len(tokens) == len(gold) == len(prediction):
-            counts = f"{len(tokens)} tokens, {len(gold)} gold tags and {len(prediction)} predicted tags"
-            raise RunError(f"unequal lengths: {counts}", file=path, line=number, remedy=REMEDY)
-        yield sentence
-    if len(lines) != entry["sentences"]:
-        raise RunError(f"{len(lines)} sentences instead of {entry['sentences']}", file=path, line=len(lines), remedy=REMEDY)
-    if sha256(path) != entry["sha256"]:
-        raise RunError("not the file that was predicted: its checksum differs from predictions.json", file=path, remedy=REMEDY)
+    for name, listed in manifest["corpora"].items():
+        corpora[name], counts = score_sentences(list(read_predictions(run / listed["file"], listed)), manifest["decoding"])
+        rows = (f"{number},{','.join(map(str, row))}\n" for number, row in enumerate(counts.tolist()))
+        write_text(run / "counts" / f"{name}.csv", "sentence,gold,predicted,correct\n" + "".join(rows))
+    named = {key: getattr(settings, key) for key in ("scale", "recipe", "method", "percent", "seed")}
+    write_json(run / "scores.json", named | {"decoding": manifest["decoding"], "corpora": corpora})

@@ -1,23 +1,29 @@
-"""Span metrics against an independent count, and what `score` says of damaged predictions."""
+"""Span metrics against independent counts and seqeval, and what `score` writes and says of damaged predictions."""
 
+import csv
 import json
+import random
 
+import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from seqeval.metrics import f1_score
 
+from hyperloader.corpora.readers import read_split
+from hyperloader.corpora.registry import CORPORA
 from hyperloader.errors import RunError, UserError
 from hyperloader.files import sha256
-from hyperloader.scoring import Score, score_run, score_tags
+from hyperloader.prediction_files import PredictedSentence, read_predictions, write_predictions
+from hyperloader.scoring import by_seqeval, headline, score_labels, score_run, score_sentences, score_tags, sentence_counts
 from hyperloader.settings import RunSettings, Training
 
 TAGS = ["O", "B-x", "I-x", "B-y.z", "I-y.z", "B-a-b", "I-a-b"]
-sentences = st.lists(st.lists(st.tuples(st.sampled_from(TAGS), st.sampled_from(TAGS)), min_size=1, max_size=8), min_size=1, max_size=5)
+PAIRS = st.lists(st.lists(st.tuples(st.sampled_from(TAGS), st.sampled_from(TAGS)), min_size=1, max_size=8), min_size=1, max_size=5)
+MODES = ("conll", "strict")
 
 
-def spans(tags):
-    """The CoNLL reading: `B-` opens a span, and so does an `I-` after another type."""
+def conll(tags):
+    """`B-` opens a span, and so does an `I-` after another type."""
     found, previous = [], ""
     for index, tag in enumerate(tags):
         kind = tag[2:]
@@ -29,27 +35,144 @@ def spans(tags):
     return {tuple(span) for span in found}
 
 
-@given(sentences)
-def test_scores_equal_an_independent_count_and_seqeval(pairs):
-    gold = [[tag for tag, _ in sentence] for sentence in pairs]
-    prediction = [[tag for _, tag in sentence] for sentence in pairs]
-    counts = [(len(spans(g)), len(spans(p)), len(spans(g) & spans(p))) for g, p in zip(gold, prediction, strict=True)]
-    in_gold, predicted, correct = map(sum, zip(*counts, strict=True))
-    score = score_tags(gold, prediction)
-    assert (score.gold_spans, score.predicted_spans, score.correct_spans) == (in_gold, predicted, correct)
-    assert score.precision == pytest.approx(correct / predicted if predicted else 0)
-    assert score.recall == pytest.approx(correct / in_gold if in_gold else 0)
-    assert score.f1 == pytest.approx(2 * correct / (in_gold + predicted) if in_gold + predicted else 0)
-    assert score.f1 == pytest.approx(f1_score(gold, prediction, zero_division=0))
+def strict(tags):
+    """`B-X` and all `I-X` right behind it."""
+    found = set()
+    for start, tag in enumerate(tags):
+        if tag.startswith("B-"):
+            end = start
+            while end + 1 < len(tags) and tags[end + 1] == f"I-{tag[2:]}":
+                end += 1
+            found.add((tag[2:], start, end))
+    return found
+
+
+def recomputed(gold, prediction, mode):
+    """Numbers of spans in gold, predicted, correct; precision, recall, F1."""
+    read = conll if mode == "conll" else strict
+    g, p, c = (
+        sum(sizes)
+        for sizes in zip(
+            *((len(read(a)), len(read(b)), len(read(a) & read(b))) for a, b in zip(gold, prediction, strict=True)), strict=True
+        )
+    )
+    return (g, p, c), (c / p if p else 0.0, c / g if g else 0.0, 2 * c / (g + p) if g + p else 0.0)
+
+
+def check(gold, prediction, mode):
+    score = score_tags(gold, prediction, mode)
+    counts, measures = recomputed(gold, prediction, mode)
+    assert score[3:] == counts
+    assert score[:3] == pytest.approx(measures)
+    assert score[:3] == pytest.approx(by_seqeval(gold, prediction, mode))
+
+
+@pytest.mark.parametrize("mode", MODES)
+@settings(deadline=None)  # the first call imports seqeval
+@given(pairs=PAIRS)
+def test_scores_equal_an_independent_count_and_seqeval(mode, pairs):
+    check([[tag for tag, _ in sentence] for sentence in pairs], [[tag for _, tag in sentence] for sentence in pairs], mode)
+
+
+@pytest.mark.parametrize("name", CORPORA)
+def test_scores_of_real_gold_equal_an_independent_count_and_seqeval(mirror, name):
+    gold = [list(sentence.tags) for sentence in read_split(CORPORA[name], mirror / "corpora", "test")]
+    tags, draw = sorted({tag for sentence in gold for tag in sentence}), random.Random(name)
+    changed = [[draw.choice(tags) if draw.random() < 0.1 else tag for tag in sentence] for sentence in gold]
+    for mode in MODES:
+        check(gold, changed, mode)
+    assert 0.3 < score_tags(gold, changed).f1 < 0.95
+
+
+def test_modes_differ_at_tags_that_continue_nothing():
+    gold, prediction = [["B-x", "I-y", "O", "I-x"]], [["B-x", "B-y", "O", "B-x"]]
+    assert score_tags(gold, prediction)[3:] == (3, 3, 3)
+    assert score_tags(gold, prediction, "strict")[3:] == (1, 3, 1)
 
 
 def test_nothing_but_outside_scores_zero():
-    assert score_tags([["B-x", "O"]], [["O", "O"]]) == Score(0.0, 0.0, 0.0, 1, 0, 0, 1)
+    assert score_tags([["B-x", "O"]], [["O", "O"]]) == (0.0, 0.0, 0.0, 1, 0, 0)
+    assert score_tags([], []) == (0.0, 0.0, 0.0, 0, 0, 0)
 
 
 def test_unequal_lengths_are_refused():
     with pytest.raises(ValueError, match="differ"):
-        score_tags([["O", "O"]], [["O"]])
+        sentence_counts([["O", "O"]], [["O"]])
+
+
+@given(pairs=PAIRS)
+def test_labels_sum_up_to_the_whole(pairs):
+    gold, prediction = ([[pair[side] for pair in sentence] for sentence in pairs] for side in (0, 1))
+    labels = score_labels(gold, prediction)
+    assert list(labels) == sorted({span[0] for tags in gold + prediction for span in conll(tags)})
+    assert tuple(np.sum([score[3:] for score in labels.values()] or [(0, 0, 0)], axis=0)) == score_tags(gold, prediction)[3:]
+    for name, score in labels.items():
+        own = [[[tag if tag[2:] == name else "O" for tag in tags] for tags in side] for side in (gold, prediction)]
+        assert score == score_tags(*own)
+
+
+def sentence(gold, prediction, by_order=None, gold_words=None, malformed=False):
+    gold, prediction = gold.split(), prediction.split()
+    return PredictedSentence(
+        tokens=[f"w{index}" for index in range(len(gold))],
+        gold=gold,
+        prediction=prediction,
+        by_order=None if by_order is None else by_order.split(),
+        confidences=None,
+        output="",
+        malformed=malformed,
+        gold_words=len(gold) if gold_words is None else gold_words,
+    )
+
+
+def by_way(entry):
+    return {(score["alignment"], score["gold"], score["mode"]): score for score in entry["scores"]}
+
+
+def test_the_authors_way_sees_neither_gold_nor_predictions_behind_the_cut():
+    # one label left out: by order, the last two tags come one word early
+    shifted = sentence("O B-x O B-y B-z", "O B-x O B-y B-z", by_order="O B-x B-y B-z O")
+    cut = sentence("O B-x I-x B-y O", "O B-x I-x O B-z", by_order="O B-x I-x O B-z", gold_words=2)
+    ways = by_way(score_sentences([shifted, cut], "free")[0])
+    spans = {way: tuple(score[f"{kind}_spans"] for kind in ("gold", "predicted", "correct")) for way, score in ways.items()}
+    assert spans == {
+        ("sentinel", "full", "conll"): (5, 5, 4),
+        ("sentinel", "full", "strict"): (5, 5, 4),
+        ("order", "full", "conll"): (5, 5, 2),
+        ("order", "full", "strict"): (5, 5, 2),
+        # a span across the cut is as long as what is left of it, in gold and prediction alike
+        ("order", "truncated", "conll"): (4, 4, 2),
+    }
+    assert list(ways)[0] == ("sentinel", "full", "conll")
+
+
+def test_methods_without_text_have_nothing_to_align():
+    entry, counts = score_sentences([sentence("B-x I-x O", "I-x I-x B-y", malformed=True), sentence("O", "O")], "constrained")
+    assert list(by_way(entry)) == [("none", "full", "conll"), ("none", "full", "strict")]
+    assert counts.tolist() == [[1, 2, 1], [0, 0, 0]]
+    assert [score["f1"] for score in entry["scores"]] == [pytest.approx(2 / 3), 0.0]
+    assert entry["malformed"] == 0.5 and entry["sentences"] == 2
+    assert "|align:none|decoding:none|labels:raw|repair:none|" in headline(entry)["signature"]
+
+
+def test_signatures_name_what_decides_a_score():
+    texts = [sentence("B-x O", "B-x O", by_order="B-x O")]
+    entry, _ = score_sentences(texts, "free")
+    first, *others = (score["signature"] for score in entry["scores"])
+    assert first.startswith("f1:micro|mode:conll|align:sentinel|decoding:free|labels:raw|repair:orphan-I-to-O|gold:full|data:")
+    assert "|seqeval:" in first and "|hyperloader:" in first
+    assert len({first, *others}) == len(entry["scores"])
+
+    def data(*sentences):
+        return headline(score_sentences(sentences, "free")[0])["signature"].split("|")[7]
+
+    assert data(*texts) == data(sentence("B-x O", "O O"))
+    assert len({data(*texts), data(*texts, *texts), data(sentence("B-y O", "O O")), data(sentence("B-x O O", "O O O"))}) == 4
+
+
+def test_intervals_surround_their_scores():
+    entry, _ = score_sentences([sentence("B-x O", "B-x O", by_order="O O"), sentence("B-x", "O", by_order="B-x")] * 20, "free")
+    assert all(score["ci_low"] < score["f1"] < score["ci_high"] for score in entry["scores"])
 
 
 @pytest.fixture
@@ -59,16 +182,18 @@ def run(tmp_path):
         loss_reduction="mean", max_grad_norm=None, temperature=1, evaluate_every=1, evaluation_batches=None, selection="last",
         source_length=9, target_length=9,
     )  # fmt: skip
-    settings = RunSettings(
+    run_settings = RunSettings(
         scale="demo", recipe="paper", method="hyperloader", method_settings={}, data={"atis": "data/atis"}, percent=10, seed=42,
         backbone="backbones/t5", training=training,
     )  # fmt: skip
-    (tmp_path / "settings.json").write_text(settings.model_dump_json())
+    (tmp_path / "settings.json").write_text(run_settings.model_dump_json())
+    gold = [("to new york", "O B-city I-city", "O B-city I-city"), ("from\u2028 rome", "O B-city", "B-city O")]
     lines = [
-        {"tokens": ["to", "new", "york"], "gold": ["O", "B-city", "I-city"], "prediction": ["O", "B-city", "I-city"]},
-        {"tokens": ["from\u2028", "rome"], "gold": ["O", "B-city"], "prediction": ["B-city", "O"]},
+        {"tokens": words.split(" "), "gold": tags.split(), "prediction": own.split(), "by_order": own.split(), "confidences": None}
+        | {"output": "", "malformed": index == 1, "gold_words": len(tags.split())}
+        for index, (words, tags, own) in enumerate(gold)
     ]
-    write(tmp_path, [line | {"output": "", "malformed": index == 1} for index, line in enumerate(lines)])
+    write(tmp_path, lines)
     return tmp_path
 
 
@@ -86,17 +211,28 @@ def read(run):
 
 def test_a_run_is_scored_with_equal_bytes_each_time(run):
     score_run(run)
-    first = (run / "scores.json").read_bytes()
-    scores = json.loads(first)
-    assert {key: scores[key] for key in ("scale", "recipe", "method", "percent", "seed", "decoding", "alignment")} == {
-        "scale": "demo", "recipe": "paper", "method": "hyperloader", "percent": 10, "seed": 42, "decoding": "free", "alignment": "sentinel",
-    }  # fmt: skip
-    assert scores["corpora"]["atis"] == {
-        "precision": 0.5, "recall": 0.5, "f1": 0.5,
-        "gold_spans": 2, "predicted_spans": 2, "correct_spans": 1, "sentences": 2, "malformed": 0.5,
-    }  # fmt: skip
+    files = [run / "scores.json", run / "counts/atis.csv"]
+    first = [file.read_bytes() for file in files]
+    scores = json.loads(first[0])
+    entry = scores.pop("corpora")["atis"]
+    assert scores == {"scale": "demo", "recipe": "paper", "method": "hyperloader", "percent": 10, "seed": 42, "decoding": "free"}
+    counts = {"gold_spans": 2, "predicted_spans": 2, "correct_spans": 1}
+    measures = {"precision": 0.5, "recall": 0.5, "f1": 0.5} | counts
+    assert {key: headline(entry)[key] for key in measures} == measures
+    assert entry["labels"] == {"city": measures}
+    assert (entry["sentences"], entry["malformed"]) == (2, 0.5)
     score_run(run)
-    assert (run / "scores.json").read_bytes() == first
+    assert [file.read_bytes() for file in files] == first
+
+
+def test_the_counts_of_sentences_are_those_of_the_headline(run):
+    score_run(run)
+    with open(run / "counts/atis.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert rows == [
+        {"sentence": "0", "gold": "1", "predicted": "1", "correct": "1"},
+        {"sentence": "1", "gold": "1", "predicted": "1", "correct": "0"},
+    ]
 
 
 def test_damaged_predictions_are_named_by_file_and_line(run):
@@ -106,6 +242,15 @@ def test_damaged_predictions_are_named_by_file_and_line(run):
     write(run, [lines[0], lines[1] | {"prediction": ["O"]}])
     with pytest.raises(RunError, match=r"atis\.jsonl:2: unequal lengths: 2 tokens, 2 gold tags and 1 predicted"):
         score_run(run)
+
+    write(run, [lines[0], {key: value for key, value in lines[1].items() if key not in ("by_order", "gold_words")}])
+    with pytest.raises(RunError, match=r"atis\.jsonl:2: a prediction without by_order, gold_words.*predict this run again"):
+        score_run(run)
+
+    for damaged in ([], "text", 1, None, lines[0] | {"tokens": 1}):
+        write(run, [lines[0], damaged])
+        with pytest.raises(RunError, match=r"atis\.jsonl:2: "):
+            score_run(run)
 
     write(run, lines)
     file.write_text(file.read_text(encoding="utf-8")[:-20], encoding="utf-8")
@@ -127,9 +272,20 @@ def test_damaged_predictions_are_named_by_file_and_line(run):
 
 
 def test_a_run_without_predictions_says_what_to_do(run):
-    (run / "predictions.json").write_text("{}")
-    with pytest.raises(RunError, match="not a manifest of predictions"):
-        score_run(run)
+    for damaged in ("{}", "[]", '{"decoding": "free", "corpora": {"atis": 1}}'):
+        (run / "predictions.json").write_text(damaged)
+        with pytest.raises(RunError, match="not a manifest of predictions"):
+            score_run(run)
     (run / "predictions.json").unlink()
     with pytest.raises(UserError, match="predict this run again"):
         score_run(run)
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.text(st.characters(exclude_categories=["Cs"])), st.sampled_from(TAGS), st.floats(0, 1))))
+def test_predictions_come_back_from_their_file(tmp_path_factory, words):
+    file = tmp_path_factory.getbasetemp() / "predictions.jsonl"
+    tokens, tags, confidences = (list(column) for column in zip(*words, strict=True)) if words else ([], [], [])
+    written = [PredictedSentence(tokens, tags, tags, None, confidences, "\u2028\n\x85".join(tokens), False, len(tags))] * 2
+    write_predictions(file, written)
+    assert list(read_predictions(file, {"sentences": 2, "sha256": sha256(file)})) == written
