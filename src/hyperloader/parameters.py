@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,10 +10,10 @@ from pathlib import Path
 from hyperloader.backbones import MANIFEST, load_config
 from hyperloader.controls import Control
 from hyperloader.errors import SettingsError
-from hyperloader.files import write_text
 from hyperloader.methods import methods
 from hyperloader.plan import Plan
 from hyperloader.settings import HubBackbone
+from hyperloader.tables import sheet
 
 COLUMNS = ("method", "backbone", "runs", "total", "trainable", "live", "percent", "paper_total", "paper_trainable")
 
@@ -89,18 +88,12 @@ def count(plan: Plan, scale: str, published: str | Path, results: str = "results
 
 def as_csv(rows: list[Row]) -> str:
     """The rows as CSV with a header."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    for row in rows:
-        writer.writerow([f"{row.percent:.4f}" if column == "percent" else getattr(row, column) for column in COLUMNS])
-    return text.getvalue()
+    cells = ([f"{row.percent:.4f}" if column == "percent" else getattr(row, column) for column in COLUMNS] for row in rows)
+    return sheet.as_csv(COLUMNS, cells)
 
 
-def as_markdown(rows: list[Row]) -> str:
-    """The rows as a Markdown table."""
-    from tabulate import tabulate
-
+def as_sheet(rows: list[Row]) -> sheet.Sheet:
+    """The rows as a table for people."""
     lines = [
         [
             row.method,
@@ -112,14 +105,19 @@ def as_markdown(rows: list[Row]) -> str:
         ]
         for row in rows
     ]
-    header = ["Method", "Total", "Trainable", "Live", "Share", "Paper"]
-    return tabulate(lines, header, tablefmt="pipe", disable_numparse=True, colalign=["left", *["right"] * 4, "left"]) + "\n"
+    return sheet.Sheet(
+        title="Parameters",
+        caption="of one model of each method, without BERT's head: all of them; the trained ones, times the number of models for all "
+        "corpora; those of them that some forward pass uses; the trained ones' share of all; and the paper's total / trained.",
+        header=["Method", "Total", "Trainable", "Live", "Share", "Paper"],
+        rows=lines,
+        align="lrrrrl",
+    )
 
 
 def write_parameters(rows: list[Row], output: str | Path) -> None:
-    """Write `parameters.csv`, and the Markdown table beside it."""
-    write_text(output, as_csv(rows))
-    write_text(Path(output).with_suffix(".md"), as_markdown(rows))
+    """Write `parameters.csv`, and Markdown and LaTeX beside it."""
+    sheet.write_sheet(output, as_csv(rows), as_sheet(rows))
 
 
 def _empty(plan: Plan, scale: str, kind: str, results: str):

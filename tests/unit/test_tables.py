@@ -1,16 +1,19 @@
 """Tables from made-up scores, and the published numbers themselves."""
 
 import csv
-import json
+import re
 from pathlib import Path
 from statistics import mean, stdev
 
 import pytest
+from made_up_runs import right, write_run
 
 from hyperloader.corpora.registry import CORPORA
-from hyperloader.errors import RunError
+from hyperloader.errors import RunError, UserError
 from hyperloader.methods import Method, methods
-from hyperloader.tables import write_table
+from hyperloader.tables.results import write_table
+from hyperloader.tables.scores import TIDY, write_scores
+from hyperloader.tables.sheet import Sheet
 
 PUBLISHED = Path(__file__).parents[2] / "workflow" / "published"
 TITLES = ["UniPELT-BERT", "UniPELT-T5", "HyperFormer", "HyperLoader", "Hyperdecoder"]
@@ -24,15 +27,10 @@ def rows(path):
 
 @pytest.fixture
 def score(tmp_path):
-    """Write a scores.json: F1 = `f1` for each of the corpora."""
+    """Write a scored run: F1 = `f1` for each of the corpora."""
 
-    def write(f1=0.5, corpora=tuple(CORPORA), method="hyperloader", percent=100.0, seed=42, **changes):
-        folder = tmp_path / f"{len(list(tmp_path.iterdir()))}"
-        folder.mkdir()
-        run = {"scale": "demo", "recipe": "paper", "decoding": "free", "alignment": "sentinel"} | changes
-        run |= {"method": method, "percent": percent, "seed": seed, "corpora": {name: {"f1": f1} for name in corpora}}
-        (folder / "scores.json").write_text(json.dumps(run))
-        return folder / "scores.json"
+    def write(f1=0.5, corpora=tuple(CORPORA), **changes):
+        return write_run(tmp_path / f"run{len(list(tmp_path.iterdir()))}", {name: right(f1) for name in corpora}, **changes)
 
     return write
 
@@ -51,14 +49,14 @@ def test_layout_is_the_papers(table, score):
     cells, markdown = table(3, [score(0.88), score(0.5, method="hyperformer_pp")])
     assert list(cells) == [("100", name) for name in (*DATASETS, "Average")]
     columns = [f"{title}{part}" for title in TITLES for part in ("", " (paper)", " (difference)")]
-    assert list(cells["100", "ATIS"]) == ["fraction", "dataset", *columns]
+    assert list(cells["100", "ATIS"]) == ["fraction", "dataset", *columns, "best", "best (paper)"]
     atis = cells["100", "ATIS"]
     assert (atis["HyperLoader"], atis["HyperLoader (paper)"], atis["HyperLoader (difference)"]) == ("0.8800", "0.9599", "-0.0799")
     assert cells["100", "Average"]["HyperLoader (difference)"] == "-0.0011"
     assert atis["Hyperdecoder"] == atis["Hyperdecoder (difference)"] == "" and atis["Hyperdecoder (paper)"] == "0.9519"
-    assert "0.8800 (0.9599, -0.0799)" in markdown
+    assert "**0.8800** (0.9599, -0.0799)" in markdown
     assert "Not run: UniPELT-BERT, UniPELT-T5, Hyperdecoder.\n" in markdown
-    for word in ("Table 3", "scale demo", "recipe paper", "seed 42", "decoding free", "alignment sentinel"):
+    for word in ("Table 3", "scale demo", "recipe paper", "seed 42", "decoding free", "aligned by sentinel"):
         assert word in markdown
 
 
@@ -102,7 +100,7 @@ def test_a_method_that_the_paper_does_not_have_comes_last(table, score, monkeypa
 
     monkeypatch.setitem(methods(), "mine", Mine())
     cells, _ = table(3, [score(method="mine")])
-    assert list(cells["100", "ATIS"])[-3:] == ["Mine", "Mine (paper)", "Mine (difference)"]
+    assert list(cells["100", "ATIS"])[-5:-2] == ["Mine", "Mine (paper)", "Mine (difference)"]
     assert (cells["100", "ATIS"]["Mine"], cells["100", "ATIS"]["Mine (paper)"]) == ("0.5000", "")
 
 
@@ -112,7 +110,7 @@ def test_without_scores_only_the_papers_numbers_are_there(table):
     assert f"Not run: {', '.join(TITLES)}." in markdown and "nothing was run" in markdown
 
 
-@pytest.mark.parametrize("change", [{"scale": "mini"}, {"recipe": "other"}, {"decoding": "constrained"}, {"alignment": "order"}])
+@pytest.mark.parametrize("change", [{"scale": "mini"}, {"recipe": "other"}, {"decoding": "constrained"}])
 def test_scores_of_different_kinds_do_not_share_a_table(table, score, change):
     (key,) = change
     with pytest.raises(RunError, match=f"scores.json: .*{key} {change[key]}.* in a table of .*"):
@@ -125,9 +123,10 @@ def test_two_scores_of_one_cell_are_refused(table, score):
 
 
 def test_incomplete_scores_are_refused(table, tmp_path):
-    (tmp_path / "scores.json").write_text("{}")
-    with pytest.raises(RunError, match="no 'scale' in it"):
-        table(3, [tmp_path / "scores.json"])
+    for text in ("{}", "[]", '{"scale": "demo", "recipe": "paper", "decoding": "free", "method": "hyperloader", "corpora": {"atis": {}}}'):
+        (tmp_path / "scores.json").write_text(text)
+        with pytest.raises(RunError, match=r"scores.json: not the scores of a run .*; score this run again"):
+            table(3, [tmp_path / "scores.json"])
 
 
 @pytest.mark.parametrize("number, fractions", [(3, ["100"]), (4, ["10", "20"])])
@@ -155,3 +154,65 @@ def test_published_methods_and_corpora_are_complete():
     assert {row["dataset"] for row in table2} == set(DATASETS)
     # the size of the training data at 100 %
     assert sum(int(row["train"]) for row in table2) == 86475
+
+
+def test_the_best_of_a_row_is_bold_and_ties_are_marked(table, score):
+    runs = [score(0.5), score(0.5, method="hyperformer_pp"), score(0.4, method="unipelt_t5"), score(1.0, method="gold_oracle")]
+    cells, markdown = table(3, runs)
+    atis = cells["100", "ATIS"]
+    # a control is no candidate
+    assert (atis["best"], atis["best (paper)"]) == ("HyperFormer = HyperLoader", "UniPELT-T5")
+    (line,) = [line for line in markdown.splitlines() if "| ATIS" in line]
+    assert "**0.5000=** (0.9595, -0.4595)" in line and "0.4000 (**0.9611**, -0.5611)" in line and "| 1.0000 " in line
+    assert cells["100", "Average"]["best (paper)"] == "HyperLoader"
+
+
+def test_latex_has_the_same_cells(table, score, tmp_path):
+    table(3, [score(0.88), score(0.5, seed=1)])
+    latex = (tmp_path / "out/table3.tex").read_text(encoding="utf-8")
+    assert r"100 \% & ATIS &" in latex and r"\textbf{0.6900} $\pm$ 0.2687 (0.9599, -0.2699)" in latex
+    body = re.search(r"\\midrule\n(.*)\\bottomrule", latex, re.DOTALL).group(1)
+    assert all(line.endswith(r" \\") and line.count(" & ") == 6 for line in body.splitlines()) and len(body.splitlines()) == 8
+    assert latex.count("{") == latex.count("}") and latex.count(r"\begin{") == latex.count(r"\end{") == 2
+
+
+def test_characters_that_latex_reads_as_commands_are_escaped():
+    latex = Sheet("Table 9", "a_b & 5 % of {x} ~ y^2 \\ #$", ["a|b", "<c>"], [["**1_0**", "±"]], "lr", ["50 %"]).latex()
+    assert r"\caption{a\_b \& 5 \% of \{x\} \textasciitilde{} y\textasciicircum{}2 \textbackslash{} \#\$}" in latex
+    assert "a$|$b & $<$c$>$ \\\\" in latex and r"\textbf{1\_0} & $\pm$ \\" in latex and r"50 \%" in latex
+
+
+def test_every_score_stands_in_the_tidy_table(tmp_path, score):
+    write_scores(
+        [score(0.5, corpora=["atis", "snips"]), score(0.25, corpora=["mtod"], method="unipelt_bert", align="none")], tmp_path / "s.csv"
+    )
+    tidy = rows(tmp_path / "s.csv")
+    assert list(tidy[0]) == list(TIDY)
+    assert [(row["method"], row["corpus"], row["alignment"]) for row in tidy] == [
+        ("hyperloader", "atis", "sentinel"), ("hyperloader", "atis", "order"), ("hyperloader", "snips", "sentinel"),
+        ("hyperloader", "snips", "order"), ("unipelt_bert", "mtod", "none"), ("unipelt_bert", "mtod", "order"),
+    ]  # fmt: skip
+    last = {key: tidy[-1][key] for key in ("title", "percent", "seed", "f1", "ci_low", "correct_spans", "sentences", "malformed")}
+    assert last == {
+        "title": "UniPELT-BERT", "percent": "100", "seed": "42", "f1": "0.2500", "ci_low": "0.1000", "correct_spans": "25",
+        "sentences": "100", "malformed": "0.2500",
+    }  # fmt: skip
+
+
+DAMAGED = {
+    "": "no column 'fraction'",
+    "fraction,dataset,HyperLoader\n100,ATIS\n": ":2: not as many cells",
+    "fraction,dataset,HyperLoader\n100,ATIS,.9\n100,SNIPS,much\n": ":3: '100' or 'much' is not a number",
+    "\xff": "not a CSV file",
+}
+
+
+@pytest.mark.parametrize("text", DAMAGED)
+def test_a_damaged_published_table_is_named(tmp_path, text):
+    path = tmp_path / "published.csv"
+    path.write_bytes(text.encode("latin-1"))
+    with pytest.raises(UserError, match=rf"published.csv.*{DAMAGED[text]}"):
+        write_table(3, [], path, tmp_path / "out.csv")
+    with pytest.raises(UserError, match="no such file"):
+        write_table(3, [], tmp_path / "absent.csv", tmp_path / "out.csv")
+    assert not (tmp_path / "out.csv").exists()

@@ -1,0 +1,96 @@
+"""The paper's own numbers, from the CSV files of `workflow/published/`."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hyperloader.errors import UserError
+
+AVERAGE = "Average"
+
+
+@dataclass(frozen=True)
+class Paper:
+    """Micro F1s of the paper's tables 3 and 4.
+
+    Attributes:
+        f1: by (method title, fraction in percent, corpus title or `Average`), in the order of the tables.
+    """
+
+    f1: dict[tuple[str, float, str], float]
+
+    @classmethod
+    def read(cls, *paths: str | Path) -> Paper:
+        """Read tables with the columns `fraction`, `dataset`, and one per method; an empty cell is left out."""
+        return cls({key: value for path in paths for key, value in _f1s(Path(path))})
+
+    @property
+    def titles(self) -> list[str]:
+        """Methods, in the paper's order."""
+        return list(dict.fromkeys(title for title, _, _ in self.f1))
+
+    @property
+    def fractions(self) -> list[float]:
+        """Shares of the training data in percent, in the paper's order."""
+        return list(dict.fromkeys(fraction for _, fraction, _ in self.f1))
+
+    @property
+    def datasets(self) -> list[str]:
+        """Corpora in the paper's order, without the average."""
+        return [name for name in dict.fromkeys(dataset for _, _, dataset in self.f1) if name != AVERAGE]
+
+
+def read_brackets(path: str | Path) -> dict[str, dict[str, float]]:
+    """Parameters of the paper's methods as its brackets have them: `trainable`, and as a `share` of all, by title."""
+    brackets = {}
+    for line, row in enumerate(read_rows(path, ("title", "total", "trainable")), 2):
+        total, trainable = (millions(row[column], path, line) for column in ("total", "trainable"))
+        brackets[row["title"]] = {"trainable": trainable, "share": trainable / total}
+    return brackets
+
+
+def millions(text: str, path: str | Path, line: int) -> float:
+    """The number that `4.5M` stands for."""
+    if not re.fullmatch(r"\d+(\.\d+)?M", text):
+        raise UserError(f"'{text}' is not a number of millions such as 4.5M", file=path, line=line)
+    return float(text[:-1]) * 1e6
+
+
+def read_rows(path: str | Path, columns: Iterable[str]) -> list[dict[str, str]]:
+    """The rows of a CSV file that has at least these columns.
+
+    Raises:
+        UserError: the file is missing or is not such a file.
+    """
+    try:
+        with open(path, newline="", encoding="utf-8") as file:
+            reader = csv.DictReader(file, strict=True)
+            header, rows = reader.fieldnames or [], list(reader)
+    except FileNotFoundError:
+        raise UserError("no such file", file=path) from None
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"not a CSV file ({error})", file=path) from None
+    missing = [column for column in columns if column not in header]
+    if missing:
+        raise UserError(f"no column '{missing[0]}' in it", file=path, line=1)
+    for line, row in enumerate(rows, 2):
+        if None in row or None in row.values():
+            raise UserError("not as many cells as the header has", file=path, line=line)
+    return rows
+
+
+def _f1s(path: Path) -> Iterable[tuple[tuple[str, float, str], float]]:
+    for line, row in enumerate(read_rows(path, ("fraction", "dataset")), 2):
+        values: dict[str, Any] = dict(row)
+        fraction, dataset = values.pop("fraction"), values.pop("dataset")
+        for title, value in values.items():
+            if value:
+                try:
+                    yield (title, float(fraction), dataset), float(value)
+                except ValueError:
+                    raise UserError(f"'{fraction}' or '{value}' is not a number", file=path, line=line) from None

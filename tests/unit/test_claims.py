@@ -1,0 +1,236 @@
+"""Verdicts on the paper's claims, comparisons and the audit, from made-up runs whose truth is known."""
+
+import csv
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from made_up_runs import all_corpora, right, write_run
+
+from hyperloader.corpora.registry import CORPORA
+from hyperloader.errors import RunError, UserError
+from hyperloader.methods import methods
+from hyperloader.plan import Plan
+from hyperloader.tables.audit import write_audit
+from hyperloader.tables.claims import read_claims, read_paper, write_claims
+from hyperloader.tables.comparisons import compare_runs
+from hyperloader.tables.rules import Verdict, all_of, count_of, parse
+
+ROOT = Path(__file__).parents[2]
+PUBLISHED = ROOT / "workflow/published"
+DATASETS = [corpus.title for corpus in CORPORA.values()]
+BASELINES = ["unipelt_bert", "unipelt_t5", "hyperformer_pp", "hyperdecoder"]
+PARAMETERS = "method,trainable,percent\nHyperLoader,600,6\nHyperFormer,500,5\nHyperdecoder,1600,16\nUniPELT-T5,400,4\nUniPELT-BERT,900,19\n"
+
+
+def rows(path):
+    with open(path, newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture
+def judged(tmp_path):
+    """The rows of claims.csv by id, and those of comparisons.csv, for runs at 100 %."""
+
+    def judge(runs, **changes):
+        """`runs`: (method, counts by corpus), or with a seed as third."""
+        paths = [
+            write_run(tmp_path / f"runs/{index}", counts, method, seed=(*seed, 42)[0], **changes)
+            for index, (method, counts, *seed) in enumerate(runs)
+        ]
+        (tmp_path / "parameters.csv").write_text(PARAMETERS)
+        write_claims(paths, tmp_path / "parameters.csv", PUBLISHED, "none: made up", tmp_path)
+        return {row["id"]: row for row in rows(tmp_path / "claims.csv")}, rows(tmp_path / "comparisons.csv")
+
+    return judge
+
+
+def test_a_clear_winner_is_confirmed_and_a_clear_loser_contradicted(judged):
+    claims, _ = judged([("hyperloader", all_corpora(0.9)), *((name, all_corpora(0.3)) for name in BASELINES)])
+    best = claims["best-average-100"]
+    assert best["verdict"] == "confirmed" and "HyperLoader 0.9000" in best["numbers"] and "+0.6000 (+0." in best["numbers"]
+    assert claims["all-tasks-100"]["verdict"] == "confirmed" and claims["all-tasks-100"]["numbers"].startswith("7 of 7 (confirmed: Movie")
+    assert claims["single-task-atis"]["verdict"] == claims["single-task-one-100"]["verdict"] == "contradicted"
+    assert claims["not-parameters-100"]["verdict"] == "confirmed"
+    assert claims["best-average-10"]["verdict"] == claims["bert-falls-most-10"]["verdict"] == "not run"
+    assert claims["above-full-fine-tuning"]["verdict"] == "not run"
+    known = {"scale": "demo", "recipe": "paper", "decoding": "free", "seeds": "42", "bearing": "none: made up"}
+    assert all(known.items() <= row.items() for row in claims.values())
+
+
+def test_a_small_difference_is_inconclusive(judged):
+    # the right sentences are other ones, so that the difference is uncertain
+    close = [("hyperloader", all_corpora(0.5)), *((name, all_corpora(0.49, start=40)) for name in BASELINES)]
+    claims, _ = judged(close)
+    for name in ("best-average-100", "three-of-seven-100", "all-tasks-100", "not-parameters-100"):
+        assert claims[name]["verdict"] == "inconclusive", name
+
+
+def test_parameters_decide_by_themselves(judged):
+    claims, _ = judged([])
+    assert claims["most-parameters"]["verdict"] == claims["more-than-unipelt-t5"]["verdict"] == "confirmed"
+    # 19 % of UniPELT-BERT
+    assert claims["largest-share"]["verdict"] == "contradicted"
+    assert claims["best-average-100"]["verdict"] == "not run" and claims["best-average-100"]["numbers"] == ""
+
+
+def test_seeds_that_disagree_are_inconclusive_where_test_sentences_are_not(judged):
+    def runs(*seeds):
+        return [(name, all_corpora(f1), seed) for seed, ours in seeds for name, f1 in (("hyperloader", ours), ("hyperformer_pp", 0.4))]
+
+    assert judged(runs((1, 0.9)))[0]["above-foundation"]["verdict"] == "confirmed"
+    claims, comparisons = judged(runs((1, 0.9), (2, 0.3), (3, 0.6)))
+    assert claims["above-foundation"]["verdict"] == "inconclusive"
+    average = comparisons[-1]
+    assert (average["dataset"], average["seeds"], average["f1"], average["difference"]) == ("Average", "1 2 3", "0.6000", "0.2000")
+    # over test sentences the mean is clearly above, and the spread of seeds stands apart
+    assert float(average["ci_low"]) > 0 and average["sd_seeds"] == "0.3000"
+
+
+def test_what_the_papers_own_tables_bear_out(judged):
+    claims, _ = judged([])
+    said = {answer: {name for name, row in claims.items() if row["paper"] == answer} for answer in ("yes", "no", "no numbers")}
+    assert said["no"] == {"most-datasets-100", "all-tasks-100", "all-tasks-20", "all-tasks-10", "single-task-one-100"}
+    assert said["no numbers"] == {"above-full-fine-tuning"}
+    assert len(said["yes"]) == len(claims) - 6
+    assert claims["single-task-one-100"]["paper_numbers"].startswith("2 of 7 (confirmed: Movie, ATIS;")
+    assert "HyperLoader - HyperFormer +0.0016" in claims["best-average-100"]["paper_numbers"]
+
+
+def test_comparisons_are_with_trained_methods_and_corrected_in_families(judged):
+    runs = [("hyperloader", all_corpora(0.6)), ("hyperformer_pp", all_corpora(0.5)), ("full_finetuning", all_corpora(0.7))]
+    _, comparisons = judged([*runs, ("gazetteer", all_corpora(0.1))])
+    assert [(row["dataset"], row["other"]) for row in comparisons] == [
+        (dataset, other) for other in ("HyperFormer", "Full fine-tuning") for dataset in (*DATASETS, "Average")
+    ]
+    families = {name: [row for row in comparisons if row["family"] == name] for name in ("100 % corpora", "100 % averages")}
+    assert [len(family) for family in families.values()] == [14, 2]
+    for family in families.values():
+        assert all(float(row["p"]) <= float(row["p_holm"]) <= min(1, len(family) * float(row["p"])) for row in family)
+    assert comparisons[-1]["sd_seeds"] == "" and float(comparisons[-1]["ci_low"]) < -0.1 < float(comparisons[-1]["ci_high"])
+
+
+def test_an_average_needs_every_corpus(judged):
+    claims, comparisons = judged(
+        [(name, {"atis": right(0.9), "snips": right(f1)}) for name, f1 in (("hyperloader", 0.9), ("hyperformer_pp", 0.1))]
+    )
+    assert [row["dataset"] for row in comparisons] == ["ATIS", "SNIPS"]
+    assert claims["above-foundation"]["verdict"] == "not run"
+
+
+def test_the_same_runs_give_the_same_bytes(judged, tmp_path):
+    runs = [("hyperloader", all_corpora(0.6)), ("hyperformer_pp", all_corpora(0.5, start=30))]
+    judged(runs)
+    names = ("claims.csv", "claims.md", "comparisons.csv", "comparisons.md")
+    first = [(tmp_path / name).read_bytes() for name in names]
+    judged(runs)
+    assert [(tmp_path / name).read_bytes() for name in names] == first
+
+
+def test_runs_on_other_sentences_are_refused(judged):
+    with pytest.raises(RunError, match="ATIS|atis.csv: another test set than that of"):
+        judged([("hyperloader", {"atis": right(0.5)}), ("hyperformer_pp", {"atis": right(0.5, sentences=99)})])
+
+
+@pytest.mark.parametrize(
+    "text", [None, "", "sentence,gold,predicted,correct\n", "a,b\n1,2\n", "sentence,gold,predicted,correct\n0,1,1,x\n"]
+)
+@pytest.mark.filterwarnings("ignore:loadtxt")
+def test_missing_or_damaged_counts_are_named(tmp_path, text):
+    run = write_run(tmp_path / "run", {"atis": right(0.5)}).parent
+    counts = run / "counts/atis.csv"
+    counts.unlink()
+    if text is not None:
+        counts.write_text(text)
+    with pytest.raises(RunError, match=r"atis\.csv: .*score this run again"):
+        compare_runs(run, run)
+
+
+def test_two_runs_are_compared_on_their_common_corpora(tmp_path):
+    one = write_run(tmp_path / "one", all_corpora(0.9)).parent
+    other = write_run(tmp_path / "other", {"atis": right(0.2), "snips": right(0.9)}, "unipelt_t5", recipe="matched", seed=7).parent
+    lines = compare_runs(one, other).splitlines()
+    assert lines[:2] == [f"first:  {one}", f"second: {other}"]
+    cells = {line.split()[0]: line.split()[1:] for line in lines[5:]}
+    assert list(cells) == ["ATIS", "SNIPS", "Average"]
+    assert cells["ATIS"][:3] == ["0.9000", "0.2000", "+0.7000"] and cells["ATIS"][-1] == "0.0001"
+    assert cells["SNIPS"][2] == "+0.0000" and cells["SNIPS"][-1] == "1.0000"
+    assert cells["Average"][:3] == ["0.9000", "0.5500", "+0.3500"]
+
+
+def test_runs_on_different_corpora_or_data_are_not_compared(tmp_path):
+    one, two, three = (
+        write_run(tmp_path / str(index), counts).parent
+        for index, counts in enumerate([{"atis": right(0.5)}, {"mtod": right(0.5)}, {"atis": right(0.5, sentences=50)}])
+    )
+    with pytest.raises(RunError, match="no corpus in common"):
+        compare_runs(one, two)
+    with pytest.raises(RunError, match="another test set"):
+        compare_runs(one, three)
+
+
+def test_rules_name_methods_and_corpora_that_there_are():
+    paper, titles = read_paper(PUBLISHED), {method.title for method in methods().values()}
+    claims = read_claims(PUBLISHED / "claims.csv")
+    assert len({claim.name for claim in claims}) == len(claims) >= 20
+    for claim in claims:
+        for part in claim.parts:
+            assert {title for group in part.chain for title in group} <= titles | {"others"}
+            assert part.measure.dataset in {"", "Average", "datasets", *paper.datasets}
+            assert set(part.measure.fractions) <= set(paper.fractions)
+
+
+@pytest.mark.parametrize(
+    "rule", ["", "Average: A > B", "Average 100: A", "datasets 100: A > B", "Average 100: A > B in >= 3", "fall 100: A > B"]
+)
+def test_what_is_no_rule_is_named_with_its_line(tmp_path, rule):
+    with pytest.raises(UserError, match="is not a rule such as"):
+        parse(rule)
+    path = tmp_path / "claims.csv"
+    path.write_text(f'id,claim,where,rule\na,b,c,trainable: A > B\nd,e,f,"{rule}"\n')
+    with pytest.raises(UserError, match=r"claims\.csv:3: .* is not a rule such as"):
+        read_claims(path)
+
+
+def test_others_are_the_papers_methods_that_a_rule_does_not_name():
+    (part,) = parse("fall 100-10: A > B, C > others")
+    assert list(part.pairs(list("ABCDE"))) == [("A", "B"), ("A", "C"), *((left, right) for left in "BC" for right in "DE")]
+    assert (part.measure.name, part.measure.fractions) == ("fall", (100.0, 10.0))
+
+
+@given(st.lists(st.sampled_from(list(Verdict)), min_size=1, max_size=5), st.integers(0, 5), st.sampled_from([">=", "="]))
+def test_a_count_is_decided_if_the_open_corpora_cannot_change_it(verdicts, number, sign):
+    """Against every way in which the open ones may turn out."""
+    least = verdicts.count(Verdict.CONFIRMED)
+    ends = range(least, len(verdicts) - verdicts.count(Verdict.CONTRADICTED) + 1)
+    outcomes = {end >= number if sign == ">=" else end == number for end in ends}
+    expected = {frozenset({True}): Verdict.CONFIRMED, frozenset({False}): Verdict.CONTRADICTED}.get(frozenset(outcomes))
+    verdict = count_of(verdicts, sign, number)
+    assert verdict is expected if expected else verdict in (Verdict.NOT_RUN, Verdict.INCONCLUSIVE)
+
+
+def test_a_conjunction_falls_with_one_inequality():
+    yes, no, open_, absent = Verdict.CONFIRMED, Verdict.CONTRADICTED, Verdict.INCONCLUSIVE, Verdict.NOT_RUN
+    assert [all_of(own) for own in ([yes, yes], [yes, open_], [open_, absent], [absent, no], [])] == [yes, open_, absent, no, yes]
+
+
+def test_scales_say_what_they_mean_for_the_paper():
+    plan = Plan.read(ROOT / "config/config.yaml")
+    said = {name: plan.scale(name).bearing.partition(":")[0] for name in ("demo", "mini", "paper")}
+    assert said == {"demo": "none", "mini": "little", "paper": "full"}
+
+
+def test_the_audit_finds_what_the_paper_prints_otherwise(tmp_path):
+    write_audit(PUBLISHED, tmp_path / "audit.csv")
+    checks = rows(tmp_path / "audit.csv")
+    differs = {(row["what"], row["where"]): (row["printed"], row["recomputed"]) for row in checks if row["differs"] == "yes"}
+    assert differs["average of Hyperdecoder with 10 %", "section 5.2"] == ("0.8161", "0.8162")
+    assert differs["average of UniPELT-T5 with 10 %", "table 4"] == ("0.8117", "0.8118")
+    assert differs["total parameters of HyperLoader", "tables 3 and 4"] == ("229M", "230M")
+    assert differs["trainable parameters of HyperLoader", "tables 3 and 4"] == ("6M", "7M")
+    only_one = "UniPELT on T5 is best on one corpus only with all training data"
+    assert differs[only_one, "section 5.1; table 3"] == ("1", "2")
+    assert len(differs) == 9 and len(checks) == 49
+    # 15 averages, 16 scores in the text, 11 counts of corpora, 4 brackets, 3 validation sets
+    assert f"{len(differs)} of {len(checks)} differ" in (tmp_path / "audit.md").read_text(encoding="utf-8")
