@@ -1,0 +1,47 @@
+# Scores and training records -> figures, and the page that leads from each score to its run.
+
+
+rule figures:
+    input:
+        scores="results/{scale}/scores.csv",
+        parameters="results/{scale}/parameters.csv",
+        published=expand("workflow/published/{name}.csv", name=["table3", "table4", "methods"]),
+        labels=lambda wildcards: scores(wildcards.scale),
+        losses=lambda wildcards: [f"{folder}/run.json" for folder in runs(wildcards.scale)],
+        code=code("figures"),
+    output:
+        in_report("results/{scale}/figure2.svg", "Figures", "F1 against trainable parameters", "figure2"),
+        in_report("results/{scale}/labels.svg", "Figures", "F1 by slot type", "labels"),
+        in_report("results/{scale}/curves.svg", "Figures", "Losses", "curves"),
+        expand("results/{{scale}}/{name}.{format}", name=["figure2", "labels", "curves"], format=["png", "csv"]),
+    log:
+        "results/{scale}/logs/figures.log",
+    benchmark:
+        "results/{scale}/benchmarks/figures.tsv"
+    conda:
+        "../../environment.yml"
+    params:
+        runs=lambda wildcards: list(runs(wildcards.scale)),
+        published=lambda wildcards, input: os.path.dirname(input.published[0]),
+        folder=subpath(output[0], parent=True),
+    shell:
+        "workflow/scripts/logged.sh {log:q} hyperloader figures {params.runs:q} --scores {input.scores:q}"
+        " --parameters {input.parameters:q} --published {params.published:q} --output {params.folder:q}"
+
+
+rule score_page:
+    input:
+        scores=lambda wildcards: scores(wildcards.scale),
+        code=code("score_page"),
+    output:
+        "results/{scale}/scores.html",
+    log:
+        "results/{scale}/logs/score_page.log",
+    benchmark:
+        "results/{scale}/benchmarks/score_page.tsv"
+    conda:
+        "../../environment.yml"
+    params:
+        runs=lambda wildcards: list(runs(wildcards.scale)),
+    shell:
+        "workflow/scripts/logged.sh {log:q} hyperloader score-page {params.runs:q} --output {output:q}"
