@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 import sentencepiece
 
@@ -17,6 +18,23 @@ from hyperloader.errors import BackboneError
 from hyperloader.sentt import INSIDE, OUTSIDE, SENTINELS, check_length
 
 PAD, EOS = 0, 1
+
+
+class Segments(NamedTuple):
+    """Where things stand in a generated output.
+
+    Attributes:
+        start: the first id behind the decoder's start token; `end` is the place of `</s>`, or the number of ids.
+        order: the sentinels as they come, by number.
+        places: of each sentinel, start and end of what stands between it and the next one; where it comes twice, of the first.
+        complete: `</s>` was written, and nothing stands before the first sentinel or behind the last.
+    """
+
+    start: int
+    end: int
+    order: list[int]
+    places: dict[int, tuple[int, int]]
+    complete: bool
 
 
 class Vocabulary:
@@ -36,8 +54,10 @@ class Vocabulary:
             raise BackboneError(f"not a sentencepiece model ({str(error).splitlines()[0]})", file=model) from None
         if (self._pieces.pad_id(), self._pieces.eos_id()) != (PAD, EOS):
             raise BackboneError("<pad> and </s> are not the first two pieces, as in T5's vocabulary", file=model)
-        self.size = self._pieces.get_piece_size() + SENTINELS
+        self._piece_count = self._pieces.get_piece_size()
+        self.size = self._piece_count + SENTINELS
         self.pieces = lru_cache(maxsize=200_000)(self._encode)
+        self._labels = lru_cache(maxsize=200_000)(self._decode)
 
     def _encode(self, word: str) -> tuple[int, ...]:
         return tuple(self._pieces.encode(word))
@@ -66,11 +86,35 @@ class Vocabulary:
         ids.append(EOS)
         return ids
 
+    def label(self, pieces: Sequence[int]) -> str:
+        """The text of pieces without blanks around it; empty for ids that are no pieces."""
+        return self._labels(tuple(pieces))
+
+    def _decode(self, pieces: tuple[int, ...]) -> str:
+        return self._pieces.decode(list(pieces)).strip() if all(0 <= piece < self._piece_count for piece in pieces) else ""
+
+    def segments(self, ids: Sequence[int]) -> Segments:
+        """Part the ids that a model wrote at their sentinels; everything is read up to `</s>`.
+
+        Args:
+            ids: generated ids, with or without the decoder's start token.
+        """
+        start = 1 if len(ids) and ids[0] == PAD else 0
+        end = next((place for place in range(start, len(ids)) if ids[place] == EOS), len(ids))
+        marks = [place for place in range(start, end) if 0 <= self.size - 1 - ids[place] < SENTINELS]
+        order = [self.size - 1 - int(ids[place]) for place in marks]
+        places: dict[int, tuple[int, int]] = {}
+        for index, mark, following in zip(order, marks, [*marks[1:], end], strict=False):
+            places.setdefault(index, (mark + 1, following))
+        complete = end < len(ids) and bool(marks) and marks[0] == start and marks[-1] == end - 1
+        return Segments(start, end, order, places, complete)
+
     def read(self, ids: Sequence[int], length: int, known: Collection[str]) -> tuple[list[str], bool]:
         """Labels from the ids that a model wrote, aligned by sentinel.
 
-        Label i is what stands between sentinel i-1 and the next sentinel. Where a sentinel comes twice, the first
-        counts; where one is missing, or the label is not a known one, the word is outside.
+        Label i is what stands between sentinel i-1 and the next sentinel, whichever that is. Where a sentinel comes twice, the
+        first counts; where it is missing, or what stands there is no known label, the word is outside. The order of the sentinels
+        does not matter, nor does what stands before the first or behind that of the last word.
 
         Args:
             ids: generated ids, with or without the decoder's start token and padding.
@@ -80,32 +124,24 @@ class Vocabulary:
         Returns:
             L sBIO labels, and whether anything but `s0 t1 s1 ... tL sL </s>` with known labels was written.
         """
-        if len(ids) and ids[0] == PAD:
-            ids = ids[1:]
-        written: dict[int, list[int]] = {}
-        order: list[int] = []
-        current: list[int] = []
-        stray = ended = False
-        for token in ids:
-            if token == EOS:
-                ended = True
-                break
-            index = self.size - 1 - token
-            if 0 <= index < SENTINELS:
-                order.append(index)
-                current = []
-                written.setdefault(index, current)
-            else:
-                current.append(int(token))
-                stray = stray or not order
-        labels, unknown = [], False
-        for index in range(length):
-            label = self._pieces.decode(written.get(index, [])).strip()
-            if label not in known and label not in (OUTSIDE, INSIDE):
-                label, unknown = OUTSIDE, True
-            labels.append(label)
-        malformed = unknown or stray or not ended or order != list(range(length + 1)) or bool(current)
-        return labels, malformed
+        segments = self.segments(ids)
+        written = [self.label(ids[slice(*segments.places.get(index, (0, 0)))]) for index in range(length)]
+        labels = [_known(label, known) for label in written]
+        return labels, labels != written or not segments.complete or segments.order != list(range(length + 1))
+
+    def read_in_order(self, ids: Sequence[int], length: int, known: Collection[str]) -> list[str]:
+        """Labels from the ids that a model wrote, aligned by their order, as the authors scored.
+
+        Sentinels are stripped and the text is split at its blanks; the n-th part is the label of the n-th word. One part too many or
+        too few therefore shifts all labels behind it. What is too long is cut, missing labels and unknown ones are outside.
+
+        Args:
+            ids, length, known: see `read`.
+        """
+        segments = self.segments(ids)
+        kept = [int(token) for token in ids[segments.start : segments.end] if PAD < token < self._piece_count]
+        labels = [_known(label, known) for label in self._pieces.decode(kept).split()[:length]]
+        return labels + [OUTSIDE] * (length - len(labels))
 
     def text(self, ids: Sequence[int]) -> str:
         """Readable form of ids, sentinels as `<extra_id_i>`, up to `</s>`."""
@@ -121,6 +157,10 @@ class Vocabulary:
                 if token == EOS:
                     break
                 parts.append(f"<extra_id_{index}>")
-            elif token != PAD and token < self._pieces.get_piece_size():
+            elif token != PAD and token < self._piece_count:
                 run.append(int(token))
         return " ".join(parts)
+
+
+def _known(label: str, known: Collection[str]) -> str:
+    return label if label in known or label in (OUTSIDE, INSIDE) else OUTSIDE

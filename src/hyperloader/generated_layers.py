@@ -46,11 +46,25 @@ class AdaptedLinear(_AroundLinear):
 
 
 class LoRALinear(_AroundLinear):
-    """A frozen linear layer with a generated low-rank update (eq. 4; alpha / r = 1, no dropout)."""
+    """A frozen linear layer with a generated low-rank update (eq. 4; alpha / r = 1, no dropout), merged into its weight or beside it."""
 
     generated: LoRAWeights | None
 
+    def __init__(self, linear: nn.Linear):
+        super().__init__(linear)
+        self._merged: Tensor | None = None
+
+    def merge(self) -> None:
+        """Use W + B A, one matrix product instead of three, until `unmerge`; as many passes as wanted, but no new weights."""
+        self._merged = self.weight + self.generated.b @ self.generated.a
+
+    def unmerge(self) -> None:
+        """Use W, B and A again."""
+        self._merged = None
+
     def forward(self, x: Tensor) -> Tensor:
+        if self._merged is not None:
+            return F.linear(x, self._merged, self.bias)
         y = super().forward(x)
         return y if self.generated is None else y + F.linear(F.linear(x, self.generated.a), self.generated.b)
 

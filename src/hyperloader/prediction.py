@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import time
 from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from hyperloader.controls import Control, load_learned
 from hyperloader.corpora.prepared import load_corpus
 from hyperloader.corpora.readers import Sentence
 from hyperloader.errors import RunError
-from hyperloader.files import replacing, sha256, write_json
+from hyperloader.files import sha256, write_json
 from hyperloader.formulations import Prediction
+from hyperloader.gpus import lease_gpu
+from hyperloader.locks import holding_run
 from hyperloader.methods import get_method
-from hyperloader.settings import RunSettings, read_settings
+from hyperloader.prediction_files import MANIFEST, PredictedSentence, write_predictions
+from hyperloader.settings import Decoding, RunSettings, Training, read_settings
 from hyperloader.training.run import MODEL, SETTINGS
 
 log = logging.getLogger(__name__)
 
-MANIFEST = "predictions.json"
+RECORDED_PACKAGES = ("hyperloader", "torch", "transformers")
+Precision = Literal["fp32", "bf16"]
 
 
 class Predictor(Protocol):
@@ -32,24 +36,65 @@ class Predictor(Protocol):
     def predict(self, task: str, sentences: Sequence[Sentence]) -> list[Prediction]:
         """Tag sentences of one of the tasks."""
 
+    def learn(self, task: str, sentences: Sequence[Sentence]) -> None:
+        """Take training sentences as hints, which make predicting faster and change no prediction."""
+
+    def capacity(self, words: Sequence[str]) -> int:
+        """How many of the words, from the first on, can be tagged as one sentence."""
+
+    def gold_words(self, tags: Sequence[str]) -> int:
+        """How many of a sentence's gold tags the authors' scorer saw."""
+
+    def slot_types(self, task: str) -> tuple[str, ...] | None:
+        """The slot types that can be predicted for a task; None where they are not known beforehand."""
+
+
+class Lengths(NamedTuple):
+    """Longest input and output of a saved model, which is without its recipe: those of the authors' runs."""
+
+    source_length: int = 128
+    target_length: int = 128
+
 
 class NetworkPredictor:
-    """A trained network, on the first GPU or the CPU."""
+    """A trained network, on the first GPU or the CPU.
 
-    def __init__(self, folder: Path, settings: RunSettings):
+    Args:
+        folder: of the saved model.
+        lengths: longest input and output.
+        decoding: how text is written.
+        precision: `bf16` for all weights and arithmetic is faster on a GPU, and changes some outputs.
+    """
+
+    def __init__(self, folder: Path, lengths: Training | Lengths, decoding: Decoding, precision: Precision):
+        lease_gpu()
         # seconds of imports, which a control does without
         import torch
 
         from hyperloader.formulations import formulation_of
-        from hyperloader.saved_models import from_pretrained
+        from hyperloader.saved_models import from_pretrained, read_config
 
-        self._model = from_pretrained(folder).to(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
-        self._formulation = formulation_of(get_method(settings.method).backbone, settings.backbone, self._model.tasks)
-        self._training = settings.training
+        device, dtype = "cuda" if torch.cuda.is_available() else "cpu", torch.bfloat16 if precision == "bf16" else torch.float32
+        self._model = from_pretrained(folder).to(device, dtype)
+        config = read_config(folder)
+        self._formulation = formulation_of(get_method(config["method"]).backbone, config["backbone"], self._model.tasks, decoding)
+        self._lengths = lengths
         self.tasks = tuple(self._model.tasks)
 
     def predict(self, task: str, sentences: Sequence[Sentence]) -> list[Prediction]:
-        return self._formulation.predict(self._model, task, [sentence.tokens for sentence in sentences], self._training)
+        return self._formulation.predict(self._model, task, [sentence.tokens for sentence in sentences], self._lengths)
+
+    def learn(self, task: str, sentences: Sequence[Sentence]) -> None:
+        self._formulation.learn(task, sentences)
+
+    def capacity(self, words: Sequence[str]) -> int:
+        return self._formulation.capacity(words, self._lengths)
+
+    def gold_words(self, tags: Sequence[str]) -> int:
+        return self._formulation.gold_words(tags)
+
+    def slot_types(self, task: str) -> tuple[str, ...] | None:
+        return tuple(self._model.tasks[task])
 
 
 class ControlPredictor:
@@ -63,48 +108,86 @@ class ControlPredictor:
     def predict(self, task: str, sentences: Sequence[Sentence]) -> list[Prediction]:
         return [self._tag[task](sentence) for sentence in sentences]
 
+    def learn(self, task: str, sentences: Sequence[Sentence]) -> None:
+        pass
 
-def load_predictor(run: str | Path) -> Predictor:
-    """Load a trained run.
+    def capacity(self, words: Sequence[str]) -> int:
+        return len(words)
+
+    def gold_words(self, tags: Sequence[str]) -> int:
+        return len(tags)
+
+    def slot_types(self, task: str) -> tuple[str, ...] | None:
+        return None
+
+
+def load_predictor(folder: str | Path, decoding: Decoding = "free", precision: Precision = "fp32") -> Predictor:
+    """Load a trained run, or a saved model.
+
+    Args:
+        folder: of the run or of the model.
+        decoding: how text is written, for a model that writes its answer.
+        precision: of a network's weights and arithmetic.
 
     Raises:
-        UserError: the run is missing, untrained or damaged.
+        UserError: it is missing, untrained or damaged.
     """
-    run = Path(run)
+    run = Path(folder)
+    if not run.is_dir():
+        raise RunError("no such folder", file=run, remedy="name a run, or the folder of a saved model")
+    if not (run / SETTINGS).is_file():
+        return NetworkPredictor(run, Lengths(), decoding, precision)
     settings = read_settings(RunSettings, run / SETTINGS)
     if not (run / MODEL).is_dir():
         raise RunError("the run has no model", file=run, remedy=f"train it: hyperloader train {run}")
-    kind = ControlPredictor if isinstance(get_method(settings.method), Control) else NetworkPredictor
-    return kind(run / MODEL, settings)
+    if isinstance(get_method(settings.method), Control):
+        return ControlPredictor(run / MODEL, settings)
+    return NetworkPredictor(run / MODEL, settings.training, decoding, precision)
 
 
-def predict_run(run: str | Path) -> None:
-    """Predict the test sets of a run; writes `predictions/<corpus>.jsonl`, then `predictions.json`."""
+def predicted_sentences(predictor: Predictor, task: str, sentences: Sequence[Sentence]) -> list[PredictedSentence]:
+    """Tagged sentences beside what a run predicts for them."""
+    return [
+        PredictedSentence(
+            tokens=list(sentence.tokens),
+            gold=list(sentence.tags),
+            prediction=prediction.tags,
+            by_order=prediction.by_order,
+            confidences=None if prediction.confidences is None else [round(confidence, 4) for confidence in prediction.confidences],
+            output=prediction.output,
+            malformed=prediction.malformed,
+            gold_words=predictor.gold_words(sentence.tags),
+        )
+        for sentence, prediction in zip(sentences, predictor.predict(task, sentences), strict=True)
+    ]
+
+
+@holding_run
+def predict_run(run: str | Path, decoding: Decoding = "free") -> None:
+    """Predict the test sets of a run; writes `predictions/<corpus>.jsonl`, then `predictions.json`.
+
+    Args:
+        run: a trained run.
+        decoding: how text is written; recorded for every method, so that tables tell runs apart by it.
+    """
     run = Path(run)
     settings = read_settings(RunSettings, run / SETTINGS)
-    predictor = load_predictor(run)
+    predictor = load_predictor(run, decoding)
     files = {}
     for name, path in settings.data.items():
-        test = load_corpus(path).test
+        corpus = load_corpus(path, settings.percent)
         started = time.perf_counter()
-        predictions = predictor.predict(name, test)
+        predictor.learn(name, corpus.train)
+        sentences = predicted_sentences(predictor, name, corpus.test)
         seconds = time.perf_counter() - started
         target = run / "predictions" / f"{name}.jsonl"
-        with replacing(target) as temporary, open(temporary, "w", encoding="utf-8", newline="\n") as file:
-            for sentence, prediction in zip(test, predictions, strict=True):
-                line = {
-                    "tokens": sentence.tokens,
-                    "gold": sentence.tags,
-                    "prediction": prediction.tags,
-                    "output": prediction.output,
-                    "malformed": prediction.malformed,
-                }
-                file.write(json.dumps(line, ensure_ascii=False) + "\n")
+        write_predictions(target, sentences)
         files[name] = {
             "file": f"predictions/{name}.jsonl",
-            "sentences": len(predictions),
+            "sentences": len(sentences),
             "sha256": sha256(target),
             "seconds": round(seconds, 1),
         }
-        log.info("%s: %d sentences in %.1f s", name, len(predictions), seconds)
-    write_json(run / MANIFEST, {"decoding": "free", "corpora": files})
+        log.info("%s: %d sentences in %.1f s", name, len(sentences), seconds)
+    versions = {name: version(name) for name in RECORDED_PACKAGES}
+    write_json(run / MANIFEST, {"decoding": decoding, "corpora": files, "versions": versions})

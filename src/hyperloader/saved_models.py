@@ -50,12 +50,7 @@ def from_pretrained(folder: str | Path, backbone: PreTrainedModel | None = None)
         RunError: the folder is missing, damaged, or of a newer version.
     """
     folder = Path(folder)
-    config = read_json(folder / CONFIG_NAME, remedy="train the run first")
-    version = config.get("format_version", 0)
-    if version > FORMAT_VERSION:
-        raise RunError("written by a newer version of hyperloader", file=folder / CONFIG_NAME, remedy="update hyperloader")
-    if version < FORMAT_VERSION:
-        raise RunError("written by an older version of hyperloader", file=folder / CONFIG_NAME, remedy="train the run again")
+    config = read_config(folder)
     method = get_method(config["method"])
     if backbone is None:
         backbone = load_backbone(config["backbone"])
@@ -66,3 +61,23 @@ def from_pretrained(folder: str | Path, backbone: PreTrainedModel | None = None)
         raise RunError(f"cannot be read ({error})", file=folder / WEIGHTS_NAME, remedy="train the run again") from None
     model.load_trainable(state, folder / WEIGHTS_NAME)
     return model.eval()
+
+
+def read_config(folder: str | Path) -> dict:
+    """What `save_pretrained` wrote beside the weights: `method`, its `settings`, `tasks` with their slot types, and `backbone`.
+
+    A backbone that is named relative to another working directory, as in a run of the workflow, is found in the folders
+    around the model.
+
+    Raises:
+        UserError: it is missing, damaged, or of another version.
+    """
+    folder = Path(folder)
+    config = read_json(folder / CONFIG_NAME, remedy="name a run that is trained, or the folder of a saved model")
+    version = config.get("format_version", 0)
+    if version > FORMAT_VERSION:
+        raise RunError("written by a newer version of hyperloader", file=folder / CONFIG_NAME, remedy="update hyperloader")
+    if version < FORMAT_VERSION:
+        raise RunError("written by an older version of hyperloader", file=folder / CONFIG_NAME, remedy="train the run again")
+    places = (place / config["backbone"] for place in (Path(), *folder.resolve().parents))
+    return config | {"backbone": str(next(filter(Path.is_dir, places), config["backbone"]))}

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -64,6 +65,25 @@ class TaskModel(nn.Module):
         self._check(task)
         self.adapt(task)
         return self.backbone(**inputs)
+
+    @contextmanager
+    def decoding(self, task: str) -> Iterator[None]:
+        """One task's model for many passes without gradients: its weights are generated once.
+
+        What is generated per sentence stays as long as passes are given the same tensor as the encoder's output.
+        """
+        self._check(task)
+        with torch.no_grad():
+            self.adapt(task)
+            yield
+
+    def select(self, rows: Tensor, states: Tensor) -> None:
+        """While decoding, go on with some sentences of the batch.
+
+        Args:
+            rows: their numbers, (sentences left,).
+            states: the encoder's output of these, (sentences left, source length, d_model), as it will be given to the next pass.
+        """
 
     @torch.no_grad()
     def generate(self, task: str, **inputs) -> Tensor:
@@ -165,6 +185,18 @@ class HypernetworkT5(TaskModel):
     def adapt(self, task: str) -> None:
         for stack, weights in zip(self._stacks, self.hypernetwork(task), strict=True):
             stack.install(weights)
+
+    @contextmanager
+    def decoding(self, task: str) -> Iterator[None]:
+        places = [place for stack in self._stacks for layer in stack.loras for place in layer]
+        with super().decoding(task):
+            for place in places:
+                place.merge()
+            try:
+                yield
+            finally:
+                for place in places:
+                    place.unmerge()
 
     def unused_parameters(self) -> int:
         return self.hypernetwork.unused_parameters()

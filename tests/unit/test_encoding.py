@@ -1,5 +1,7 @@
 """Ids: as T5's own tokenizer gives them, and back to labels whatever a model writes."""
 
+import random
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -7,7 +9,7 @@ from hypothesis import strategies as st
 from hyperloader.encoding import EOS, PAD, Vocabulary
 from hyperloader.errors import BackboneError, FormatError
 from hyperloader.pretraining.vocabularies import write_cut_vocabulary, write_word_vocabulary
-from hyperloader.sentt import interleave
+from hyperloader.sentt import OUTSIDE, from_sbio, interleave, to_sbio
 
 LABELS = ["O", "I", "artist", "fromloc.city_name"]
 
@@ -81,13 +83,80 @@ def test_reading_what_was_encoded(words, labels):
     assert words.read(words.encode(labels), len(labels), set(LABELS)) == (labels, False)
 
 
+def check(vocabulary, ids, length):
+    """Both alignments give known labels, one a word, and tags that continue spans only."""
+    for labels in (vocabulary.read(ids, length, set(LABELS))[0], vocabulary.read_in_order(ids, length, set(LABELS))):
+        assert len(labels) == length
+        assert set(labels) <= set(LABELS)
+        tags = from_sbio(labels)
+        assert len(tags) == length
+        assert all(before[1:] == tag[1:] for before, tag in zip(["O", *tags], tags, strict=False) if tag[0] == "I")
+    vocabulary.text(ids)
+
+
 @settings(max_examples=300)
 @given(data=st.data(), length=st.integers(0, 99))
 def test_any_ids_give_as_many_labels_as_words(words, data, length):
-    ids = data.draw(st.lists(st.integers(0, words.size - 1), max_size=60))
-    labels, _ = words.read(ids, length, set(LABELS))
-    assert len(labels) == length
-    assert set(labels) <= set(LABELS)
+    # models know some ids more than the vocabulary has
+    check(words, data.draw(st.lists(st.integers(0, words.size + 28), max_size=60)), length)
+
+
+def test_a_hundred_thousand_outputs_are_read(words):
+    """Right outputs with ids left out, put in, repeated, exchanged and cut, and outputs of random ids."""
+    draw = random.Random(0)
+    for number in range(100_000):
+        length = draw.randrange(12)
+        ids = words.encode(draw.choices(LABELS, k=length)) if number % 4 else draw.choices(range(words.size + 28), k=draw.randrange(30))
+        for _ in range(draw.randrange(4)):
+            place, kind = draw.randrange(len(ids) + 1), draw.randrange(5)
+            if kind == 0:
+                del ids[place : place + draw.randrange(1, 4)]
+            elif kind == 1:
+                ids[place:place] = draw.choices(range(words.size + 28), k=1)
+            elif kind == 2:
+                ids[place:place] = ids[place : place + 2]
+            elif kind == 3:
+                ids[place : place + 2] = ids[place : place + 2][::-1]
+            else:
+                del ids[place:]
+        check(words, ids, length)
+
+
+@given(labels=st.lists(st.sampled_from(LABELS), max_size=99))
+def test_both_alignments_agree_on_whole_outputs(words, labels):
+    assert words.read_in_order(words.encode(labels), len(labels), set(LABELS)) == labels
+
+
+@pytest.mark.parametrize(
+    ("written", "by_sentinel", "by_order"),
+    [
+        ("s0 artist s1 I s2 O s3 .", "artist I O", "artist I O"),
+        # a word is skipped: by order everything behind it shifts
+        ("s0 artist s1 I s3 O s4 .", "artist I O O", "artist I O O"),
+        ("s0 artist s2 O s3 artist s4 .", "artist O O artist", "artist O artist O"),
+        # two labels in one place are no label by sentinel, and shift by order
+        ("s0 O O s1 artist s2 .", "O artist", "O O"),
+        # no sentinels at all
+        ("artist I O .", "O O O", "artist I O"),
+        # repeated sentinel
+        ("s0 artist s1 O s1 artist s2 .", "artist O", "artist O"),
+        ("s1 artist s0 O s2 .", "O artist", "artist O"),
+        # unknown label
+        ("s0 song s1 artist s2 .", "O artist", "O artist"),
+        # cut, and too long
+        ("s0 artist s1 I", "artist I O", "artist I O"),
+        ("s0 artist s1 I s2 O s3 artist s4 .", "artist I", "artist I"),
+        # behind the end
+        ("s0 O s1 . artist s2", "O O", "O O"),
+    ],
+)
+def test_the_rules_of_reading(words, written, by_sentinel, by_order):
+    ids = []
+    for part in written.split():
+        ids += [EOS] if part == "." else [words.sentinel(int(part[1:]))] if part[0] == "s" and part[1:].isdigit() else words.pieces(part)
+    expected = by_sentinel.split()
+    assert words.read(ids, len(expected), set(LABELS))[0] == expected
+    assert words.read_in_order(ids, len(expected), set(LABELS)) == by_order.split()
 
 
 def test_labels_align_by_sentinel_not_by_order(words):
@@ -115,6 +184,37 @@ def test_unknown_labels_are_outside(words):
 
 def test_text_shows_sentinels(words):
     assert words.text([PAD, *words.encode(["play", "song"]), PAD]) == "<extra_id_0> play <extra_id_1> song <extra_id_2>"
+
+
+# the gold tags that SentT' cannot hold: an `I-x` that continues no span comes back as the `B-x` that it is scored as
+ORPHANS = {("mtod", "train"): 1, ("mtod", "test"): 2}
+
+
+@pytest.mark.slow
+def test_the_gold_of_all_real_sentences_comes_back(t5, mirror, tmp_path):
+    from hyperloader.corpora.download import fetch
+    from hyperloader.corpora.prepare import prepare
+    from hyperloader.corpora.prepared import load_corpus
+    from hyperloader.corpora.registry import CORPORA, get_corpus
+
+    vocabulary, sentences, changed = Vocabulary(t5), 0, {}
+    for name in CORPORA:
+        fetch(get_corpus(name), tmp_path / "raw", mirror)
+        prepare(name, tmp_path / "raw", tmp_path / name)
+        corpus = load_corpus(tmp_path / name)
+        known = {tag[2:] for tag in corpus.labels if tag != OUTSIDE}
+        for split in ("train", "validation", "test"):
+            for sentence in getattr(corpus, split):
+                sentences += 1
+                labels = to_sbio(sentence.tags)
+                ids = vocabulary.encode(labels)
+                assert vocabulary.read(ids, len(labels), known) == (labels, False)
+                assert vocabulary.read_in_order(ids, len(labels), known) == labels
+                if from_sbio(labels) != list(sentence.tags):
+                    changed[name, split] = changed.get((name, split), 0) + 1
+                    assert from_sbio(to_sbio(from_sbio(labels))) == from_sbio(labels)
+    assert sentences == 117_134
+    assert changed == ORPHANS
 
 
 def test_a_cut_vocabulary_segments_its_words_as_before(t5, tmp_path):

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from hyperloader.corpora.readers import Sentence
-from hyperloader.settings import Training
+from hyperloader.settings import Decoding, Training
 
 if TYPE_CHECKING:
     from hyperloader.task_model import TaskModel
@@ -52,6 +52,19 @@ class Formulation(ABC):
         """Examples of one task, padded."""
 
     @abstractmethod
+    def capacity(self, words: Sequence[str], training: Training) -> int:
+        """How many of the words, from the first on, a model can read and answer as one sentence."""
+
+    def gold_words(self, tags: Sequence[str]) -> int:
+        """How many of a sentence's gold tags the authors' scorer saw: it read them from a target of limited length."""
+        return len(tags)
+
+    def learn(self, task: str, sentences: Sequence[Sentence]) -> None:
+        """Take training sentences as hints of what a model may answer; they make predicting faster and change no prediction."""
+        # a formulation may have no use for them
+        return None
+
+    @abstractmethod
     def predict(self, model: TaskModel, task: str, sentences: Sequence[Sequence[str]], training: Training) -> list[Prediction]:
         """Tag sentences, given as words, with a model in evaluation mode.
 
@@ -67,19 +80,22 @@ def batches_by_length(lengths: Sequence[int]) -> Iterator[list[int]]:
         yield order[start : start + BATCH_SIZE]
 
 
-def formulation_of(kind: str, backbone: str | Path, tasks: Mapping[str, Sequence[str]]) -> Formulation:
+def formulation_of(
+    kind: str, backbone: str | Path, tasks: Mapping[str, Sequence[str]], decoding: Decoding = "free"
+) -> Formulation:
     """The formulation for a kind of backbone.
 
     Args:
         kind: `t5` or `bert`.
         backbone: its folder, for the vocabulary.
         tasks: the slot types of each task.
+        decoding: how text is written.
     """
     if kind == "t5":
         from hyperloader.backbones import load_vocabulary
         from hyperloader.formulations.text_to_text import TextToText
 
-        return TextToText(load_vocabulary(backbone), tasks)
+        return TextToText(load_vocabulary(backbone), tasks, decoding)
     from hyperloader.backbones import load_word_pieces
     from hyperloader.formulations.token_classification import TokenClassification
 

@@ -60,8 +60,11 @@ class TokenClassification(Formulation):
         labels = pad([example.target for example in examples], IGNORED)
         return Batch(task, self._inputs([example.source for example in examples]), labels)
 
+    def capacity(self, words: Sequence[str], training: Training) -> int:
+        return len(self.align(words, training.source_length)[1])
+
     def predict(self, model: TaskModel, task: str, sentences: Sequence[Sequence[str]], training: Training) -> list[Prediction]:
-        """Tag sentences by the likeliest class of each word.
+        """Tag sentences by the likeliest class of each word, whose probability is the confidence; it is 0 for words that are left out.
 
         Tags are given as classified: an `I-x` may continue no span, which scorers and `sentt.spans` read as the start of one.
         """
@@ -71,8 +74,9 @@ class TokenClassification(Formulation):
             inputs = self._inputs([aligned[index][0] for index in chosen])
             with torch.no_grad():
                 logits = model(task=task, **{name: tensor.to(model.backbone.device) for name, tensor in inputs.items()}).logits
-            for index, row in zip(chosen, logits.argmax(-1).tolist(), strict=True):
-                classified[index] = [tags[row[place]] for place in aligned[index][1]]
+            probabilities, classes = logits.float().softmax(-1).max(-1)
+            for index, row, sure in zip(chosen, classes.tolist(), probabilities.tolist(), strict=True):
+                classified[index] = [(tags[row[place]], sure[place]) for place in aligned[index][1]]
         return [self._whole(len(words), classified[index]) for index, words in enumerate(sentences)]
 
     def _inputs(self, sources: Sequence[Sequence[int]]) -> dict[str, torch.Tensor]:
@@ -80,6 +84,7 @@ class TokenClassification(Formulation):
         return {"input_ids": input_ids, "attention_mask": (input_ids != self.word_pieces.pad).long()}
 
     @staticmethod
-    def _whole(length: int, tags: list[str]) -> Prediction:
-        missing = length - len(tags)
-        return Prediction(tags + [OUTSIDE] * missing, "", missing > 0)
+    def _whole(length: int, classified: list[tuple[str, float]]) -> Prediction:
+        missing = length - len(classified)
+        tags, confidences = zip(*classified, *[(OUTSIDE, 0.0)] * missing, strict=True) if length else ((), ())
+        return Prediction(list(tags), "", missing > 0, confidences=list(confidences))
