@@ -47,4 +47,8 @@ class RunError(UserError):
 
 
 class FormatError(UserError):
-    """A sentence cannot be written in the SentT' format."""
+    """A sentence cannot be read, or cannot be written in the SentT' format."""
+
+
+class StorageError(UserError):
+    """A file cannot be written: no room, no permission, or its folder went away."""

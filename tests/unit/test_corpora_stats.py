@@ -3,7 +3,7 @@ import json
 
 import pytest
 
-from hyperloader.corpora.stats import markdown, table2, write_table2
+from hyperloader.corpora.stats import sheet, table2, write_table2
 from hyperloader.errors import CorpusError
 
 PAPER = "dataset,train,val,test,labels\nATIS,4478,500,893,83\nmTOD,30521,4181,8621,9\n"
@@ -39,7 +39,7 @@ def test_ours_the_papers_and_the_difference(tmp_path, published):
 def test_a_corpus_that_the_paper_lacks_has_empty_cells(tmp_path, published):
     (row,) = table2([manifest(tmp_path, "conll", "CoNLL")], published)
     assert row["train"] == 4479 and row["train_paper"] == row["train_difference"] == ""
-    assert "4479 (-)" in markdown([row])
+    assert "4479 (-)" in sheet([row]).markdown()
 
 
 def test_mtod_is_counted_in_both_ways_that_give_nine(tmp_path, published):
@@ -55,7 +55,7 @@ def test_generated_corpora_are_named_as_such(tmp_path, published):
     assert "generated" in row["note"]
 
 
-def test_rows_stand_in_the_papers_order_and_are_written_twice(tmp_path, published):
+def test_rows_stand_in_the_papers_order_and_are_written_in_three_formats(tmp_path, published):
     folders = [manifest(tmp_path, "mtod", "mTOD").parent, manifest(tmp_path, "atis", "ATIS").parent]
     rows = table2(folders, published)
     write_table2(rows, tmp_path / "out/table2.csv")
@@ -63,7 +63,8 @@ def test_rows_stand_in_the_papers_order_and_are_written_twice(tmp_path, publishe
         written = list(csv.DictReader(file))
     assert [row["dataset"] for row in written] == ["ATIS", "mTOD"]
     assert written[0]["train_difference"] == "1"
-    assert "| ATIS | 4479 (4478) | 500 (500) | 890 (893) | 1 (83) |" in (tmp_path / "out/table2.md").read_text()
+    assert "| ATIS | 4479 (4478) | 500 (500) | 890 (893) | 1 (83) |" in " ".join((tmp_path / "out/table2.md").read_text().split())
+    assert r"ATIS & 4479 (4478) & 500 (500) & 890 (893) & 1 (83) \\" in (tmp_path / "out/table2.tex").read_text()
 
 
 DAMAGED = ["", "\xff", "dataset,train\nATIS,1\n", "dataset,train,val,test,labels\nATIS\n", PAPER.replace("4478", "many")]

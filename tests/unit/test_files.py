@@ -1,9 +1,34 @@
-"""Files and folders appear whole or not at all."""
+"""Files and folders appear whole or not at all, whatever happens to the disk or to the process."""
+
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from contextlib import contextmanager
 
 import pytest
 
-from hyperloader.errors import UserError
-from hyperloader.files import read_json, replacing, replacing_folder, write_json
+from hyperloader.errors import StorageError, UserError
+from hyperloader.files import read_json, replacing, replacing_folder, write_json, write_text
+
+
+def names(folder):
+    return sorted(entry.name for entry in folder.iterdir())
+
+
+@contextmanager
+def largest_file(size):
+    """No file of this process can grow beyond `size` bytes; what the system says then is an error like that of a full disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def test_a_failed_write_leaves_the_former_file(tmp_path):
@@ -41,3 +66,162 @@ def test_bad_json_is_named_with_its_line(tmp_path):
     path.write_text('{"a": 1,\n oops}')
     with pytest.raises(UserError, match=r"bad.json:2: not valid JSON"):
         read_json(path)
+
+
+# --- disks -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_file_that_does_not_fit_leaves_the_former_one(tmp_path):
+    write_text(tmp_path / "file", "former")
+    with pytest.raises(StorageError, match=r"file: cannot be written \(File too large\); raise the limit"), largest_file(4096):
+        write_text(tmp_path / "file", "x" * 5000)
+    assert (tmp_path / "file").read_text() == "former" and names(tmp_path) == ["file"]
+
+
+def test_a_folder_that_does_not_fit_leaves_the_former_one(tmp_path):
+    with replacing_folder(tmp_path / "folder") as temporary:
+        (temporary / "former").touch()
+    with pytest.raises(StorageError, match="cannot be written"), largest_file(4096), replacing_folder(tmp_path / "folder") as temporary:
+        (temporary / "file").write_bytes(bytes(5000))
+    assert names(tmp_path / "folder") == ["former"] and names(tmp_path) == ["folder"]
+
+
+def test_weights_that_do_not_fit(tmp_path):
+    torch, safetensors = pytest.importorskip("torch"), pytest.importorskip("safetensors.torch")
+    with pytest.raises(StorageError, match="File too large"), largest_file(4096), replacing_folder(tmp_path / "model") as temporary:
+        safetensors.save_file({"weight": torch.zeros(5000)}, temporary / "model.safetensors")
+    assert names(tmp_path) == []
+
+
+FULL_DISK = """
+mount -t tmpfs -o size=64k tmpfs "$1" || exit 77
+cd "$1"
+exec "$2" -c "
+import os
+from hyperloader.errors import StorageError
+from hyperloader.files import write_text
+write_text('file', 'former')
+try:
+    write_text('file', 'x' * 100_000)
+except StorageError as error:
+    print(error, os.listdir(), open('file').read())
+"
+"""
+
+
+def test_a_full_disk(tmp_path):
+    if shutil.which("unshare") is None:
+        pytest.skip("a small disk of its own needs unshare")
+    command = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", FULL_DISK, "sh", str(tmp_path), sys.executable]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode in (1, 77) and not done.stdout:
+        pytest.skip("this machine lets nobody mount a small disk")
+    said = "file: cannot be written (No space left on device); make room on that disk"
+    assert done.stdout == f"{said} ['file'] former\n", done.stderr
+
+
+@pytest.mark.parametrize("write", [write_text, write_json])
+def test_a_folder_that_cannot_be_written_to(tmp_path, write):
+    if os.geteuid() == 0:
+        folder = tmp_path / "file" / "folder"  # permissions do not stop the superuser
+        (tmp_path / "file").touch()
+    else:
+        folder = tmp_path
+        folder.chmod(0o555)
+    with pytest.raises(StorageError, match="cannot be written .*; see that its folder is there and can be written to"):
+        write(folder / "name", "text")
+    tmp_path.chmod(0o755)
+
+
+@pytest.mark.parametrize("loss", ["temporary", "folder"])
+def test_what_vanishes_while_it_is_written(tmp_path, loss):
+    folder = tmp_path / "folder"
+    with pytest.raises(StorageError, match=r"folder/file: cannot be written \(No such file"), replacing(folder / "file") as temporary:
+        temporary.unlink() if loss == "temporary" else shutil.rmtree(folder)
+    assert not folder.exists() or names(folder) == []
+
+
+def test_errors_of_other_files_stay_what_they_are(tmp_path):
+    with pytest.raises(FileNotFoundError), replacing(tmp_path / "file"):
+        (tmp_path / "other").read_text()
+    assert names(tmp_path) == []
+
+
+# --- processes -------------------------------------------------------------------------------------------------------
+
+HOLD = """
+import sys, time
+from hyperloader.files import replacing, replacing_folder
+with {writer}(sys.argv[1]) as temporary:
+    print(temporary, flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.fixture
+def held(tmp_path):
+    """Start a process that is in the middle of writing `tmp_path/name`; it has been there for an hour."""
+    started = []
+
+    def start(writer):
+        process = subprocess.Popen(
+            [sys.executable, "-c", HOLD.format(writer=writer), str(tmp_path / "name")], stdout=subprocess.PIPE, text=True
+        )
+        started.append(process)
+        temporary = process.stdout.readline().strip()
+        os.utime(temporary, (time.time() - 3600,) * 2)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+@pytest.mark.parametrize("writer", ["replacing", "replacing_folder"])
+def test_what_a_killed_writer_leaves_goes_with_the_next_one(tmp_path, held, writer):
+    process = held(writer)
+    write_text(tmp_path / "name.other", "another file")
+    assert len(names(tmp_path)) == 2
+    process.kill()
+    process.wait()
+    with {"replacing": replacing, "replacing_folder": replacing_folder}[writer](tmp_path / "name"):
+        pass
+    assert names(tmp_path) == ["name", "name.other"]
+
+
+def test_a_living_writer_keeps_its_temporary(tmp_path, held):
+    process = held("replacing")
+    write_text(tmp_path / "name", "text")
+    assert len(names(tmp_path)) == 2
+    process.send_signal(signal.SIGINT)
+    process.wait()
+    assert names(tmp_path) == ["name"]
+
+
+def test_a_young_temporary_may_be_a_writer_about_to_lock_it(tmp_path):
+    (tmp_path / ".name.abcdefgh").touch()
+    write_text(tmp_path / "name", "text")
+    assert names(tmp_path) == [".name.abcdefgh", "name"]
+
+
+def test_many_writers_of_one_folder_at_once(tmp_path):
+    errors = []
+
+    def write(number):
+        try:
+            for _ in range(20):
+                with replacing_folder(tmp_path / "folder") as temporary:
+                    for name in "ab":
+                        (temporary / name).write_text(str(number))
+        except Exception as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=write, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == [] and names(tmp_path) == ["folder"]
+    assert (tmp_path / "folder/a").read_text() == (tmp_path / "folder/b").read_text()

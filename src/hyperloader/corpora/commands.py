@@ -1,4 +1,4 @@
-"""`hyperloader corpora`: list, fetch, prepare and generate corpora, and compare them with table 2 of the paper."""
+"""`hyperloader corpora`: list, fetch, prepare, verify and generate corpora, and compare them with table 2 of the paper."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import typer
 from hyperloader.corpora.registry import CORPORA, Corpus, get_corpus
 from hyperloader.errors import CorpusError
 
-# Modules that import numpy, pooch or datasets are imported in the commands: `--help` answers at once.
+# Modules that import numpy, requests or datasets are imported in the commands: `--help` answers at once.
 
-app = typer.Typer(no_args_is_help=True, help="The seven corpora: list, fetch, prepare, generate, stats.")
+app = typer.Typer(no_args_is_help=True, help="The seven corpora: list, fetch, prepare, verify, generate, stats.")
 
 
 class Scale(StrEnum):
@@ -88,6 +88,40 @@ def prepare(
 
 
 @app.command()
+def verify(
+    names: Names = None,
+    raw: Annotated[
+        Path | None,
+        typer.Option(help="Raw folder.", show_default=f"{RAW}, or {DEMO_RAW} at scale demo"),
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the prepared corpora.", show_default="results/SCALE/data"),
+    ] = None,
+    scale: OfScale = Scale.paper,
+) -> None:
+    """Check raw files and prepared corpora against their checksums and counts; say how to mend what is wrong."""
+    from hyperloader.corpora.verify import verify_prepared, verify_raw
+
+    raw, data = raw or (DEMO_RAW if scale is Scale.demo else RAW), data or _data(scale)
+    whole, damaged = 0, 0
+    for corpus in _corpora(names):
+        checks = (lambda c=corpus: verify_raw(c, raw), lambda c=corpus: verify_prepared(c, data / c.name, raw))
+        for check, missing in zip(checks, ("no raw files", "not prepared"), strict=True):
+            try:
+                found = check()
+                whole += found is not None
+                typer.echo(f"{corpus.title}: {found or missing}")
+            except CorpusError as error:
+                damaged += 1
+                typer.echo(f"{corpus.title}: {error}")
+    if damaged:
+        raise CorpusError(f"{damaged} of {whole + damaged} not as they should be", remedy="each is named above with its remedy")
+    if not whole:
+        raise CorpusError("nothing there to verify", remedy=f"looked in {raw} and {data}")
+
+
+@app.command()
 def generate(
     names: Names = None,
     folder: Annotated[Path, typer.Option(help="Raw folder to write.")] = DEMO_RAW,
@@ -107,17 +141,17 @@ def stats(
         typer.Argument(metavar="[MANIFEST]...", help="Prepared folders or their manifests; all of the scale by default."),
     ] = None,
     published: Annotated[Path, typer.Option(help="The paper's table 2 as CSV.")] = PUBLISHED,
-    output: Annotated[Path | None, typer.Option(help="CSV to write, with Markdown beside it.")] = None,
+    output: Annotated[Path | None, typer.Option(help="CSV to write, with Markdown and LaTeX beside it.")] = None,
     scale: OfScale = Scale.paper,
 ) -> None:
     """Compare sentences and labels with table 2 of the paper; without --output, print the table."""
-    from hyperloader.corpora.stats import markdown, table2, write_table2
+    from hyperloader.corpora.stats import sheet, table2, write_table2
 
-    rows = table2(manifests or sorted(_data(scale).glob("*/manifest.json")), published)
+    rows = table2(manifests or sorted(_data(scale).glob("[!.]*/manifest.json")), published)
     if not rows:
         raise CorpusError("no prepared corpora", file=_data(scale), remedy="run: hyperloader corpora prepare")
     if output is None:
-        typer.echo(markdown(rows), nl=False)
+        typer.echo(sheet(rows).markdown(), nl=False)
     else:
         write_table2(rows, output)
 

@@ -3,32 +3,38 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 from hyperloader.corpora.checksum import Checksum, normalised
 from hyperloader.corpora.manifests import RawEntry, manifest_path, read_manifest, write_manifest
-from hyperloader.corpora.registry import Corpus, RawFile, get_corpus
-from hyperloader.corpora.web import Unavailable, Web
+from hyperloader.corpora.registry import Address, Corpus, RawFile, get_corpus
+from hyperloader.corpora.web import STANDARD_LIMITS, Limits, Unavailable, Web, described
 from hyperloader.errors import CorpusError, DownloadError
 from hyperloader.files import replacing
 
 MIRROR_VARIABLE = "HYPERLOADER_MIRROR"
 
+_IN_PLACE = "the file in place"
 
-def fetch(corpus: Corpus | str, folder: str | Path, mirror: str | Path | None = None) -> Path:
+logger = logging.getLogger(__name__)
+
+
+def fetch(corpus: Corpus | str, folder: str | Path, mirror: str | Path | None = None, limits: Limits = STANDARD_LIMITS) -> Path:
     """Put the verified raw files of a corpus into `folder`, laid out as in a mirror's `corpora/` folder.
 
     Files that are there and intact are kept. For each other file the mirror is asked first, then each address in
-    turn. The manifest, `<folder>/<corpus name>.json`, is written last.
+    turn. The manifest, `<folder>/<corpus name>.json`, is written last. However often it was stopped, and with however
+    many others at work in the same folder, it leaves the same bytes.
 
     Args:
         corpus: a corpus or its name.
         folder: the raw folder, shared by all corpora.
         mirror: a folder that contains `corpora/`; by default the environment variable `HYPERLOADER_MIRROR`.
+        limits: of time, size and attempts of each download.
 
     Returns:
         The path of the manifest.
@@ -36,12 +42,13 @@ def fetch(corpus: Corpus | str, folder: str | Path, mirror: str | Path | None = 
     Raises:
         DownloadError: a file could be had from nowhere, or the mirror does not exist.
         CorpusError: `folder` holds a generated corpus of the same name.
+        StorageError: a file cannot be written.
     """
     corpus, folder = get_corpus(corpus), Path(folder)
     mirrored = _mirror_folder(mirror)
-    known = _known_entries(corpus, folder)
-    with Web() as web:
-        entries = [_place(corpus, file, folder, mirrored, web, known.get(file.path)) for file in corpus.files]
+    _refuse_generated(corpus, folder)
+    with Web(limits) as web:
+        entries = [_place(corpus, file, folder, mirrored, web) for file in corpus.files]
     return write_manifest(corpus, folder, entries)
 
 
@@ -59,43 +66,44 @@ def _mirror_folder(mirror: str | Path | None) -> Path | None:
     return corpora
 
 
-def _known_entries(corpus: Corpus, folder: Path) -> dict[str, RawEntry]:
+def _refuse_generated(corpus: Corpus, folder: Path) -> None:
     try:
         entries = read_manifest(corpus, folder)
     except CorpusError:
-        return {}  # none yet, or a damaged one: it will be written anew
+        return  # none yet, or a damaged one: it will be written anew
     if any(entry.provenance == "generated" for entry in entries.values()):
         raise CorpusError(
             "describes a generated corpus, which fetching would overwrite",
             file=manifest_path(corpus, folder),
             remedy="choose another --folder",
         )
-    return entries
 
 
-def _place(corpus: Corpus, file: RawFile, folder: Path, mirrored: Path | None, web: Web, known: RawEntry | None) -> RawEntry:
+def _place(corpus: Corpus, file: RawFile, folder: Path, mirrored: Path | None, web: Web) -> RawEntry:
     """Make sure that one raw file is in place."""
     path = folder / file.path
-    failures = []
-    if path.exists():
-        with _recorded("the file in place", failures):
-            entry = _verified(file, _local(path), "in place")[1]
-            if known is not None and known.sha256 == entry.sha256:
-                entry = replace(entry, origin=known.origin)
-            return entry
-    sources = [("mirror", lambda: _local(mirrored / file.path))] if mirrored else []
-    sources += [(address.url, lambda address=address: web.read(address)) for address in file.addresses]
-    for origin, read in sources:
-        with _recorded(origin, failures):
-            data, entry = _verified(file, read(), origin)
-            with replacing(path) as temporary:
-                temporary.write_bytes(data)
+    sources = [(_IN_PLACE, lambda: _local(path))] if path.exists() else []
+    sources += [("mirror", lambda: _local(mirrored / file.path))] if mirrored else []
+    sources += [(_shown(address), lambda address=address: web.read(address)) for address in file.addresses]
+    failures: list[str] = []
+    for source, read in sources:
+        with _recorded(source, failures):
+            found = read()
+            data, entry = _verified(file, found)
+            if source != _IN_PLACE or data != found:
+                with replacing(path) as temporary:
+                    temporary.write_bytes(data)
+                logger.info("%s: from %s", file.path, source)
             return entry
     raise DownloadError(
         f"{corpus.title}: {file.path} could be had from nowhere: {'; '.join(failures)}",
         remedy=f"let {MIRROR_VARIABLE} or --mirror name a folder that contains corpora/, or put the file at {path} "
         "by hand, or run the scale demo, which downloads nothing",
     )
+
+
+def _shown(address: Address) -> str:
+    return f"{address.url}, in it {address.member}" if address.member else address.url
 
 
 @contextmanager
@@ -116,11 +124,11 @@ def _local(path: Path) -> bytes:
         raise Unavailable(error.strerror or "cannot be read") from None
 
 
-def _verified(file: RawFile, data: bytes, origin: str) -> tuple[bytes, RawEntry]:
+def _verified(file: RawFile, data: bytes) -> tuple[bytes, RawEntry]:
     """The bytes to store and their manifest entry, if they are one of the accepted contents."""
     accepted: Checksum | None = next((checksum for checksum in file.accepted if checksum.matches(data)), None)
     if accepted is None:
-        raise Unavailable(f"wrong checksum: {len(data)} bytes with SHA-256 {hashlib.sha256(data).hexdigest()[:12]}...")
-    if accepted.normalise and origin != "in place":
+        raise Unavailable(f"wrong checksum: {described(data)}")
+    if accepted.normalise:
         data = normalised(data)  # one content on disk, whichever copy it came from
-    return data, RawEntry(file.path, hashlib.sha256(data).hexdigest(), len(data), origin, accepted.provenance)
+    return data, RawEntry(file.path, hashlib.sha256(data).hexdigest(), len(data), accepted.provenance)

@@ -150,4 +150,4 @@ def _refuse_to_overwrite(corpus: Corpus, folder: Path) -> None:
 
 
 def _entry(path: str, data: bytes) -> RawEntry:
-    return RawEntry(path, hashlib.sha256(data).hexdigest(), len(data), "generated", "generated")
+    return RawEntry(path, hashlib.sha256(data).hexdigest(), len(data), "generated")

@@ -1,4 +1,4 @@
-"""`<raw folder>/<corpus>.json`: which raw files of a corpus are there, and where each came from."""
+"""`<raw folder>/<corpus>.json`: which raw files of a corpus are there, and what each is."""
 
 from __future__ import annotations
 
@@ -19,14 +19,12 @@ class RawEntry:
         path: relative to the raw folder.
         sha256: of the bytes on disk.
         bytes: its size.
-        origin: `mirror`, `in place` (found there), `generated`, or the address it was downloaded from.
         provenance: `official`, `rebuilt` or `generated`.
     """
 
     path: str
     sha256: str
     bytes: int
-    origin: str
     provenance: str
 
 
@@ -36,7 +34,7 @@ def manifest_path(corpus: Corpus, folder: str | Path) -> Path:
 
 
 def write_manifest(corpus: Corpus, folder: str | Path, entries: Iterable[RawEntry]) -> Path:
-    """Write the manifest; it holds neither dates nor absolute paths, so equal files give equal bytes."""
+    """Write the manifest; it holds neither dates nor addresses nor absolute paths, so equal files give equal bytes."""
     path = manifest_path(corpus, folder)
     write_json(path, {"corpus": corpus.name, "title": corpus.title, "files": [asdict(entry) for entry in entries]})
     return path

@@ -7,7 +7,7 @@ import json
 from collections import Counter
 from pathlib import Path
 
-from hyperloader.corpora.manifests import read_manifest
+from hyperloader.corpora.manifests import RawEntry, read_manifest
 from hyperloader.corpora.prepared import (
     FORMAT_VERSION,
     MANIFEST,
@@ -47,7 +47,7 @@ def prepare(corpus: Corpus | str, raw_folder: str | Path, folder: str | Path, se
     corpus, folder = get_corpus(corpus), Path(folder)
     if folder.exists() and not (folder / MANIFEST).is_file() and (not folder.is_dir() or any(folder.iterdir())):
         raise CorpusError("is there and is not a prepared corpus", file=folder, remedy="choose another --folder")
-    sources = _checked_sources(corpus, Path(raw_folder))
+    sources = checked_sources(corpus, Path(raw_folder))
     splits = _splits(corpus, Path(raw_folder), seed)
     tags = ["O", *sorted({tag for part in splits.values() for sentence in part for tag in sentence.tags} - {"O"})]
     with replacing_folder(folder) as temporary:
@@ -63,15 +63,19 @@ def prepare(corpus: Corpus | str, raw_folder: str | Path, folder: str | Path, se
             "slot_types": len({slot for part in splits.values() for slot in slot_types(part)}),
             "spans": {split: _spans(part) for split, part in splits.items()},
             "tags": tags,
-            "checksum": _content_checksum(splits),
+            "checksum": content_checksum(splits),
             "files": {str(p.relative_to(temporary)): sha256(p) for p in sorted(temporary.glob("*/*.arrow"))},
         }
         write_json(temporary / MANIFEST, manifest)
     return folder
 
 
-def _checked_sources(corpus: Corpus, raw_folder: Path) -> list[dict]:
-    """Path, SHA-256 and provenance of each raw file, after comparing it with what was fetched or generated."""
+def checked_sources(corpus: Corpus, raw_folder: Path) -> list[dict]:
+    """Path, SHA-256 and provenance of each raw file, after comparing it with what was fetched or generated.
+
+    Raises:
+        CorpusError: there is no manifest, or a file is missing or another one.
+    """
     entries = read_manifest(corpus, raw_folder)
     for file in corpus.files:
         path = raw_folder / file.path
@@ -82,10 +86,12 @@ def _checked_sources(corpus: Corpus, raw_folder: Path) -> list[dict]:
                 file=path,
                 remedy=f"run: hyperloader corpora {verb} {corpus.name} --folder {raw_folder}",
             )
-    return [
-        {"path": entry.path, "sha256": entry.sha256, "provenance": entry.provenance}
-        for entry in (entries[file.path] for file in corpus.files)
-    ]
+    return as_sources(corpus, entries)
+
+
+def as_sources(corpus: Corpus, entries: dict[str, RawEntry]) -> list[dict]:
+    """What the manifest of a prepared corpus says of the raw files that it was made of."""
+    return [{"path": file.path, "sha256": entries[file.path].sha256, "provenance": entries[file.path].provenance} for file in corpus.files]
 
 
 def _splits(corpus: Corpus, raw_folder: Path, seed: int) -> dict[str, list[Sentence]]:
@@ -112,7 +118,7 @@ def _save(splits: dict[str, list[Sentence]], tags: list[str], folder: Path) -> N
         }
         # an explicit fingerprint: the default one is random, and is stored
         datasets[split] = Dataset.from_dict(columns, features=features).select_columns(
-            ["tokens", "tags"], new_fingerprint=_content_checksum({split: part})[:16]
+            ["tokens", "tags"], new_fingerprint=content_checksum({split: part})[:16]
         )
     datasets.save_to_disk(folder)
 
@@ -124,7 +130,7 @@ def _spans(sentences: list[Sentence]) -> dict[str, int]:
     return dict(sorted(begins.items(), key=lambda item: (-item[1], item[0])))
 
 
-def _content_checksum(splits: dict[str, list[Sentence]]) -> str:
+def content_checksum(splits: dict[str, list[Sentence]]) -> str:
     """SHA-256 over tokens and tags of all splits, whatever the encoding on disk."""
     digest = hashlib.sha256()
     for split, part in splits.items():

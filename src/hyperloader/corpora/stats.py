@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import csv
-import io
 from collections.abc import Iterable
 from pathlib import Path
 
 from hyperloader.corpora.prepared import read_prepared_manifest, slot_type
 from hyperloader.corpora.registry import CORPORA
 from hyperloader.errors import CorpusError
-from hyperloader.files import write_text
+from hyperloader.tables.sheet import Sheet, as_csv, write_sheet
 
 _COLUMNS = {"train": "train", "val": "validation", "test": "test"}  # as in the published table: our split
 CELLS = (*_COLUMNS, "labels")
@@ -40,24 +39,21 @@ def table2(manifests: Iterable[str | Path], published: str | Path) -> list[dict[
 
 
 def write_table2(rows: list[dict[str, int | str]], output: str | Path) -> None:
-    """Write the rows as CSV to `output` and as Markdown beside it, with the ending `.md`."""
-    text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, FIELDS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_text(output, text.getvalue())
-    write_text(Path(output).with_suffix(".md"), markdown(rows))
+    """Write the rows as CSV to `output`, and as Markdown and LaTeX beside it."""
+    write_sheet(output, as_csv(FIELDS, ([row[name] for name in FIELDS] for row in rows)), sheet(rows))
 
 
-def markdown(rows: list[dict[str, int | str]]) -> str:
-    """The rows as a Markdown table: each cell ours, the paper's in brackets; notes below the table."""
-    lines = ["| corpus | train | validation | test | labels |", "|---|---:|---:|---:|---:|"]
-    for row in rows:
-        cells = [f"{row[cell]} ({_or_dash(row[f'{cell}_paper'])})" for cell in CELLS]
-        lines.append(f"| {row['dataset']} | {' | '.join(cells)} |")
-    lines += ["", "Sentences per split, and slot types over all splits: ours (the paper's, table 2)."]
-    lines += [f"\n{row['dataset']}: {row['note']}." for row in rows if row["note"]]
-    return "\n".join(lines) + "\n"
+def sheet(rows: list[dict[str, int | str]]) -> Sheet:
+    """The rows for people: each cell ours, the paper's in brackets; notes below the table."""
+    lines = [[str(row["dataset"]), *(f"{row[cell]} ({_or_dash(row[f'{cell}_paper'])})" for cell in CELLS)] for row in rows]
+    return Sheet(
+        title="Table 2",
+        caption="sentences per split, and slot types over all splits: ours (the paper's).",
+        header=["corpus", "train", "validation", "test", "labels"],
+        rows=lines,
+        align="lrrrr",
+        notes=[f"{row['dataset']}: {row['note']}." for row in rows if row["note"]],
+    )
 
 
 def _or_dash(value: int | str) -> int | str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hyperloader.corpora.readers.sentence import Sentence, check_tag, check_token, read_lines
+from hyperloader.corpora.readers.sentence import Sentence, check_tag, check_token, read_lines, shown
 from hyperloader.errors import CorpusError
 
 
@@ -45,7 +45,7 @@ def _word(line: str, expected: int, path: Path, number: int) -> tuple[str, str]:
         message = f"{len(columns)} columns, expected 4: number, word, intent, tag"
         raise CorpusError(message, file=path, line=number)
     if columns[0] != str(expected):
-        raise CorpusError(f"word number {columns[0]!r}, expected {expected}", file=path, line=number)
+        raise CorpusError(f"word number {shown(columns[0])}, expected {expected}", file=path, line=number)
     if columns[3] == "O":
         raise CorpusError("tag 'O', expected NoLabel, B-type or I-type", file=path, line=number)
     tag = "O" if columns[3] == "NoLabel" else check_tag(columns[3], path, number)

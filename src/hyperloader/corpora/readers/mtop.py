@@ -11,7 +11,7 @@ import json
 import re
 from pathlib import Path
 
-from hyperloader.corpora.readers.sentence import Sentence, check_tag, check_token, read_lines
+from hyperloader.corpora.readers.sentence import Sentence, check_tag, check_token, read_lines, shown
 from hyperloader.errors import CorpusError
 
 _SLOT = re.compile(r"([0-9]{1,9}):([0-9]{1,9}):SL:(.+)", re.DOTALL)
@@ -38,13 +38,13 @@ def _sentence(line: str, path: Path, number: int) -> Sentence:
     for item in columns[2].split(",") if columns[2] else ():
         match = _SLOT.fullmatch(item)
         if not match:
-            raise CorpusError(f"slot {item!r}, expected start:end:SL:NAME", file=path, line=number)
+            raise CorpusError(f"slot {shown(item)}, expected start:end:SL:NAME", file=path, line=number)
         first, last = starts.get(int(match[1])), ends.get(int(match[2]))
         if first is None or last is None or last < first:
-            message = f"slot {item!r}, expected offsets at the edges of words, in UTF-8 bytes"
+            message = f"slot {shown(item)}, expected offsets at the edges of words, in UTF-8 bytes"
             raise CorpusError(message, file=path, line=number)
         if first < free:
-            message = f"slot {item!r} overlaps the one before it, expected slots in sentence order"
+            message = f"slot {shown(item)} overlaps the one before it, expected slots in sentence order"
             raise CorpusError(message, file=path, line=number)
         free = last + 1
         begin, inside = check_tag(f"B-{match[3]}", path, number), f"I-{match[3]}"
@@ -54,23 +54,30 @@ def _sentence(line: str, path: Path, number: int) -> Sentence:
 
 def _words(column: str, utterance: bytes, path: Path, number: int) -> list[tuple[str, int, int]]:
     """Each word with its first byte in the utterance and the byte after its last."""
-    try:
-        parsed = json.loads(column)
-        words = [
-            (token, span["start"], span["start"] + span["length"])
-            for token, span in zip(parsed["tokens"], parsed["tokenSpans"], strict=True)
-        ]
-        intact = words and all(utterance[start:end] == word.encode() for word, start, end in words)
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-        # whatever is wrong with the JSON: its syntax, a missing key, another type, a surrogate that is no character
+    words = _parsed(column)
+    if words is None:
         message = 'token column, expected JSON {"tokens": [...], "tokenSpans": [{"start": ..., "length": ...}, ...]}'
-        raise CorpusError(message, file=path, line=number) from None
-    before = 0
+        raise CorpusError(message, file=path, line=number)
+    before, intact = 0, bool(words)
     for word, start, end in words:
         check_token(word, path, number)
-        intact = intact and before <= start
+        intact = intact and before <= start and utterance[start:end] == word.encode()
         before = end
     if not intact:
         message = "token column does not fit the utterance, expected words in order at their byte offsets"
         raise CorpusError(message, file=path, line=number)
     return words
+
+
+def _parsed(column: str) -> list[tuple[str, int, int]] | None:
+    """The words, first bytes and ends of a token column; None if it is not JSON, or JSON of something else."""
+    try:
+        parsed = json.loads(column)
+        tokens, spans = parsed["tokens"], [(span["start"], span["length"]) for span in parsed["tokenSpans"]]
+        "".join(tokens).encode()  # no words, or a surrogate, which is no character
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return None
+    numbers = all(type(value) is int for span in spans for value in span)
+    if not isinstance(tokens, list) or not numbers or len(tokens) != len(spans):
+        return None
+    return [(token, start, start + length) for token, (start, length) in zip(tokens, spans, strict=True)]

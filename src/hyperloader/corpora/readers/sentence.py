@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 from pathlib import Path
 from typing import NamedTuple
@@ -10,6 +11,8 @@ from hyperloader.errors import CorpusError
 
 # a bare `O` or `I` as a slot type could not be told from the tag in sBIO
 _TAG = re.compile(r"O|[BI]-(?![OI]$)\S+")
+_STRAY_CR = re.compile(rb"\r(?!\n)")
+_SHOWN = 80
 
 
 class Sentence(NamedTuple):
@@ -23,26 +26,37 @@ def read_lines(path: Path) -> list[str]:
     """The lines of a UTF-8 text file, without line ends (LF or CRLF) and byte order mark.
 
     Raises:
-        CorpusError: the file is missing, empty, not UTF-8, or holds a NUL character.
+        CorpusError: the file is missing, empty, not UTF-8, or holds a NUL character or a CR within a line.
     """
     try:
         data = path.read_bytes()
     except OSError as error:
         raise CorpusError(f"cannot be read ({error.strerror})", file=path) from None
+    data = data.removeprefix(codecs.BOM_UTF8)
     if not data.strip():
         raise CorpusError("the file is empty, expected sentences", file=path)
     if b"\0" in data:
-        line = data.count(b"\n", 0, data.index(b"\0")) + 1
-        raise CorpusError("NUL character, expected text", file=path, line=line)
+        raise CorpusError("NUL character, expected text", file=path, line=_line_of(data, data.index(b"\0")))
+    # blanks part words in some formats, and Python counts a CR among them
+    if stray := _STRAY_CR.search(data):
+        raise CorpusError("CR within a line, expected line ends LF or CRLF", file=path, line=_line_of(data, stray.start()))
     try:
-        text = data.decode("utf-8-sig")
+        text = data.decode()
     except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise CorpusError("not valid UTF-8", file=path, line=line) from None
+        raise CorpusError("not valid UTF-8", file=path, line=_line_of(data, error.start)) from None
     lines = text.split("\n")
     if not lines[-1]:
         lines.pop()
     return [line.removesuffix("\r") for line in lines]
+
+
+def shown(text: str) -> str:
+    """A piece of a damaged file for an error message: quoted, in one line, and not longer than a message may be."""
+    return repr(text if len(text) <= _SHOWN else f"{text[:_SHOWN]}...")
+
+
+def _line_of(data: bytes, place: int) -> int:
+    return data.count(b"\n", 0, place) + 1
 
 
 def check_tag(tag: str, path: Path, line: int) -> str:
@@ -52,7 +66,7 @@ def check_tag(tag: str, path: Path, line: int) -> str:
         CorpusError: it is not.
     """
     if not _TAG.fullmatch(tag):
-        raise CorpusError(f"tag {tag!r}, expected O, B-type or I-type without blanks", file=path, line=line)
+        raise CorpusError(f"tag {shown(tag)}, expected O, B-type or I-type without blanks", file=path, line=line)
     return tag
 
 
@@ -63,5 +77,5 @@ def check_token(token: str, path: Path, line: int) -> str:
         CorpusError: it is empty or holds a blank.
     """
     if len(token.split()) != 1 or token != token.strip():
-        raise CorpusError(f"token {token!r}, expected one word without blanks", file=path, line=line)
+        raise CorpusError(f"token {shown(token)}, expected one word without blanks", file=path, line=line)
     return token

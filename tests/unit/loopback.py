@@ -1,0 +1,77 @@
+"""A real HTTP server on the loopback interface that answers as a test wants, and a tiny corpus to fetch from it."""
+
+import hashlib
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from hyperloader.corpora.checksum import Checksum
+from hyperloader.corpora.registry import Corpus, RawFile
+from hyperloader.corpora.web import Limits
+
+TEXT = b"O\ta\nB-x\tb\n\n"
+QUICK = Limits(pause_seconds=0, connect_seconds=5, silence_seconds=5, total_seconds=20)
+
+
+class Server(ThreadingHTTPServer):
+    """Answers each path with what `answers` holds for it.
+
+    That is bytes, a status, None to break off, a function of the handler, or a list of these, one for each request.
+    """
+
+    daemon_threads = True
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.answers, self.asked = {}, []
+
+    def __enter__(self):
+        threading.Thread(target=self.serve_forever, args=(0.01,), daemon=True).start()
+        return self
+
+    def __exit__(self, *_):
+        self.shutdown()
+        self.server_close()
+
+    def url(self, path):
+        return f"http://127.0.0.1:{self.server_port}/{path}"
+
+    def handle_error(self, *_):
+        pass  # clients hang up on bad servers
+
+
+class _Handler(BaseHTTPRequestHandler):
+    def do_GET(self):
+        path = self.path.lstrip("/")
+        self.server.asked.append(path)
+        answer = self.server.answers.get(path, 404)
+        if isinstance(answer, list):
+            answer = answer.pop(0)
+        self.close_connection = True
+        if callable(answer):
+            answer(self)
+            return
+        broken_off = answer is None
+        body = b"half" if broken_off else answer if isinstance(answer, bytes) else b""
+        self.send_response(answer if isinstance(answer, int) else 200)
+        self.send_header("Content-Length", "1000" if broken_off else str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+
+def sha(data):
+    return hashlib.sha256(data).hexdigest()
+
+
+def corpus(*files):
+    return Corpus("tiny", "Tiny", "", "", "", "", "bio", "", files, {"train": "t/train.bio", "test": "t/train.bio"})
+
+
+def raw(*addresses, path="t/train.bio", accepted=None):
+    return RawFile(path, accepted or (Checksum(sha(TEXT)),), addresses)
+
+
+def everything(folder):
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())

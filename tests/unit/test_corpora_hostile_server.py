@@ -1,0 +1,201 @@
+"""Downloads from servers that misbehave on purpose: whatever they do, one line says so and nothing is left on the disk."""
+
+import io
+import socket
+import stat
+import struct
+import time
+import zipfile
+import zlib
+from dataclasses import replace
+
+import pytest
+from loopback import QUICK, TEXT, Server, corpus, everything, raw, sha
+
+from hyperloader.corpora.download import fetch
+from hyperloader.corpora.registry import Address
+from hyperloader.errors import DownloadError
+
+SMALL = replace(QUICK, size=1000)
+IMPATIENT = replace(SMALL, silence_seconds=0.3, total_seconds=0.5)
+
+
+@pytest.fixture
+def server(monkeypatch):
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.delenv("HYPERLOADER_MIRROR", raising=False)
+    with Server() as server:
+        yield server
+
+
+def sends(*parts, status="200 OK", headers="", every=0.0):
+    """Answer with these bytes, one part after the other; without a `Content-Length` they end with the connection."""
+
+    def answer(handler):
+        handler.wfile.write(f"HTTP/1.1 {status}\r\n{headers}\r\n".encode("latin-1"))
+        for part in parts:
+            handler.wfile.write(part)
+            handler.wfile.flush()
+            time.sleep(every)
+
+    return answer
+
+
+def forever(part, headers="", every=0.0):
+    def answer(handler):
+        handler.wfile.write(f"HTTP/1.1 200 OK\r\n{headers}\r\n".encode())
+        while True:  # until the client hangs up
+            handler.wfile.write(part)
+            time.sleep(every)
+
+    return answer
+
+
+def silent(handler):
+    time.sleep(1)
+
+
+def reset(handler):
+    handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    handler.connection.close()
+
+
+def redirects(target):
+    return sends(status="302 Found", headers=f"Location: {target}\r\nConnection: close\r\nContent-Length: 0\r\n")
+
+
+def length(count):
+    return f"Content-Length: {count}\r\n"
+
+
+HTML = b"\n<!DOCTYPE html><html><body>Please log in</body></html>"
+FAULTS = {
+    # name: (answer, how often it is asked for, cause)
+    "cut": (sends(TEXT[:5], headers=length(len(TEXT))), 3, "broken off"),
+    "cut and no length told": (sends(TEXT[:5]), 1, "wrong checksum: 5 bytes"),
+    "corrupted": (TEXT.replace(b"a", b"b"), 1, "wrong checksum"),
+    "longer than told": (sends(TEXT * 2, headers=length(len(TEXT) + 1)), 1, "wrong checksum"),
+    "empty": (b"", 1, "wrong checksum: 0 bytes"),
+    "a page instead of the file": (HTML, 1, "wrong checksum: an HTML page of 55 bytes"),
+    "missing": (404, 1, "HTTP status 404"),
+    "overloaded": (503, 3, "HTTP status 503"),
+    "too many requests": (429, 3, "HTTP status 429"),
+    "nothing for it": (204, 1, "HTTP status 204"),
+    "a part only": (sends(TEXT, status="206 Partial Content"), 1, "HTTP status 206"),
+    "redirected to itself": (redirects("fault"), 11, "redirects without end"),
+    "redirected to a file of ours": (redirects("file:///etc/passwd"), 1, "unreadable answer"),
+    "redirected to nonsense": (redirects("http://[/"), 1, "unreadable answer"),
+    "redirected to nobody": (redirects("http://127.0.0.1:1/"), 3, "no connection"),
+    "silent": (silent, 3, "timed out"),
+    "silent in the middle": (sends(TEXT[:5], b"", headers=length(len(TEXT)), every=1), 3, "timed out"),
+    "slow": (forever(b"x", every=0.1), 3, "not done after 0.5 seconds"),
+    "endless": (forever(b"x" * 100), 1, "more than 1000 bytes"),
+    "endless in chunks": (forever(b"64\r\n" + b"x" * 100 + b"\r\n", "Transfer-Encoding: chunked\r\n"), 1, "more than 1000 bytes"),
+    "bad chunks": (sends(b"zz\r\n", headers="Transfer-Encoding: chunked\r\n"), 3, "broken off"),
+    "reset": (reset, 3, "no connection"),
+    "no HTTP": (lambda handler: handler.wfile.write(b"\0" * 100), 3, "no connection"),
+    "endless headers": (sends(headers="X: y\r\n" * 1000), 3, "no connection"),
+    "packed unasked": (sends(zlib.compress(TEXT), headers="Content-Encoding: deflate\r\n"), 1, "wrong checksum"),
+    "length that is none": (sends(TEXT[:5], headers="Content-Length: many\r\n"), 1, "wrong checksum"),
+}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_fault_is_named_and_the_next_address_is_asked(server, tmp_path, name):
+    answer, asked, cause = FAULTS[name]
+    limits = IMPATIENT if name.startswith(("silent", "slow")) else SMALL
+    server.answers = {"fault": answer, "right": TEXT}
+    fault = Address(server.url("fault"))
+    with pytest.raises(DownloadError) as caught:
+        fetch(corpus(raw(fault)), tmp_path, limits=limits)
+    assert f"t/train.bio could be had from nowhere: {fault.url} ({cause}" in str(caught.value)
+    assert f"put the file at {tmp_path}/t/train.bio by hand" in caught.value.remedy and "\n" not in str(caught.value)
+    assert everything(tmp_path) == []
+    assert server.asked == ["fault"] * asked
+    fetch(corpus(raw(fault, Address(server.url("right")))), tmp_path, limits=limits)
+    assert (tmp_path / "t/train.bio").read_bytes() == TEXT
+
+
+def test_a_redirect_that_ends_is_followed(server, tmp_path):
+    server.answers = {"moved": redirects("right"), "right": sends(TEXT)}
+    fetch(corpus(raw(Address(server.url("moved")))), tmp_path, limits=SMALL)
+    assert (tmp_path / "t/train.bio").read_bytes() == TEXT
+
+
+def test_a_wrong_certificate(server, tmp_path):
+    url = server.url("right").replace("http:", "https:")
+    with pytest.raises(DownloadError, match="certificate not accepted|no connection"):
+        fetch(corpus(raw(Address(url))), tmp_path, limits=SMALL)
+
+
+# --- archives --------------------------------------------------------------------------------------------------------
+
+
+def archived(name="t/train", content=TEXT, link=False, method=zipfile.ZIP_DEFLATED):
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w") as archive:
+        entry = zipfile.ZipInfo(name)
+        entry.external_attr = (stat.S_IFLNK | 0o777 if link else stat.S_IFREG | 0o644) << 16
+        archive.writestr(entry, content, method)
+    return data.getvalue()
+
+
+def lying(size, told):
+    """An archive whose member unpacks to `size` zeros and says that it has `told` bytes."""
+    data = archived(content=bytes(size))
+    return data.replace(struct.pack("<I", size), struct.pack("<I", told))
+
+
+def encrypted():
+    data = bytearray(archived())
+    for signature, offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        data[data.index(signature) + offset] |= 1
+    return bytes(data)
+
+
+ARCHIVES = {
+    "climbs out": (archived("../../t/train"), "outside of it"),
+    "absolute": (archived("/t/train"), "outside of it"),
+    "link": (archived(content=b"/etc/passwd", link=True), "is a link"),
+    "bomb": (archived(content=bytes(10**7)), "has more than"),
+    "bomb that lies": (lying(10**7, 999), "damaged archive"),
+    "unbounded method": (archived(method=zipfile.ZIP_LZMA), "packed otherwise"),
+    "encrypted": (encrypted(), "damaged archive"),
+    "cut": (archived()[:-10], "damaged archive"),
+    "corrupted": (archived().replace(TEXT[:4], b"wxyz").replace(b"t/train", b"t/tra\xff\xff"), "0 members|damaged archive"),
+    "page": (HTML, "damaged archive: an HTML page"),
+    "empty": (b"", "damaged archive: 0 bytes"),
+}
+
+
+@pytest.mark.parametrize("name", ARCHIVES)
+def test_an_archive_writes_nothing_but_what_is_right(server, tmp_path, name):
+    data, cause = ARCHIVES[name]
+    server.answers = {"a.zip": data}
+    with pytest.raises(DownloadError, match=cause) as caught:
+        fetch(corpus(raw(Address(server.url("a.zip"), "t/train"))), tmp_path / "raw", limits=replace(QUICK, size=10**5))
+    assert f"{server.url('a.zip')}, in it t/train (" in str(caught.value)
+    assert everything(tmp_path) == []
+
+
+def test_every_damage_of_an_archive_gives_the_file_or_a_cause(server, tmp_path):
+    intact = archived()
+    for place in range(len(intact)):
+        for new in (0xFF, intact[place] ^ 1):
+            server.answers = {"a.zip": intact[:place] + bytes([new]) + intact[place + 1 :]}
+            folder = tmp_path / f"{place}-{new}"
+            try:
+                fetch(corpus(raw(Address(server.url("a.zip"), "t/train"))), folder, limits=QUICK)
+                assert (folder / "t/train.bio").read_bytes() == TEXT
+            except DownloadError:
+                assert everything(folder) == []
+
+
+def test_a_whole_and_a_wrong_archive_of_known_checksum(server, tmp_path):
+    data = archived("top/t/train")
+    server.answers = {"a.zip": [data[:-1] + b"x", data]}
+    address = Address(server.url("a.zip"), "t/train", sha(data))
+    with pytest.raises(DownloadError, match="wrong checksum of the archive"):
+        fetch(corpus(raw(address)), tmp_path, limits=QUICK)
+    fetch(corpus(raw(address)), tmp_path, limits=QUICK)
+    assert (tmp_path / "t/train.bio").read_bytes() == TEXT
