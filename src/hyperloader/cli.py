@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import sys
@@ -11,7 +12,11 @@ from typing import Annotated
 import typer
 
 from hyperloader.corpora.commands import app as corpora_app
-from hyperloader.errors import RunError, UserError
+from hyperloader.errors import UserError
+from hyperloader.figures.commands import app as figures_app
+from hyperloader.settings import Decoding
+from hyperloader.streams import Format
+from hyperloader.tables.commands import app as tables_app
 
 app = typer.Typer(
     help="Hypernetwork-based multi-task sequence labelling.",
@@ -20,6 +25,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(corpora_app, name="corpora")
+app.add_typer(tables_app)
+app.add_typer(figures_app)
 
 RunFolders = Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run directories, each with its settings.json.")]
 
@@ -47,26 +54,31 @@ def train(
         train_run(run, tensorboard=tensorboard)
 
 
-@app.command()
-def predict(
-    texts: Annotated[list[str] | None, typer.Argument(help="Sentences to tag; without any, the test sets of the run.")] = None,
-    run: Annotated[list[Path], typer.Option(help="Run directory; several without sentences.")] = ...,
-    task: Annotated[str | None, typer.Option(help="Corpus whose labels to use.")] = None,
+@app.command("predict-tests")
+def predict_tests(
+    runs: RunFolders,
+    decoding: Annotated[Decoding, typer.Option(help="Write what the model likes, or sentinels and known labels only.")] = "free",
 ) -> None:
-    """Tag sentences, or the test sets of a run."""
-    if texts:
-        from hyperloader.tagger import Tagger
-
-        if len(run) > 1:
-            raise RunError("sentences are tagged by one run", remedy="name one --run")
-        for spans in Tagger.from_pretrained(run[0]).predict(texts, task=task):
-            shown = (f"{span['word']} [{span['entity_group']} {span['start']}:{span['end']}]" for span in spans)
-            typer.echo("\t".join(shown) or "(no span)")
-        return
+    """Tag the test sets of runs, whose scores the tables show."""
     from hyperloader.prediction import predict_run
 
-    for folder in run:
-        predict_run(folder)
+    for run in runs:
+        predict_run(run, decoding)
+
+
+@app.command()
+def predict(
+    texts: Annotated[list[str] | None, typer.Argument(help="Sentences to tag.", show_default="lines of --file")] = None,
+    run: Annotated[Path, typer.Option(help="Run directory, or folder of a saved model.")] = ...,
+    task: Annotated[str | None, typer.Option(help="Corpus whose slots to look for, where the model knows several.")] = None,
+    file: Annotated[str, typer.Option(help="Sentences, one a line; in a .jsonl text or tokens; - is standard input.")] = "-",
+    decoding: Annotated[Decoding, typer.Option(help="Write what the model likes, or sentinels and known labels only.")] = "free",
+    format: Annotated[Format, typer.Option(help="How spans are printed.")] = Format.text,
+) -> None:
+    """Tag sentences: those given, or those of a file or a pipe, for as long as they come."""
+    from hyperloader.streams import tag_stream
+
+    tag_stream(texts or [], file, run, task, decoding, format)
 
 
 @app.command()
@@ -79,16 +91,20 @@ def score(runs: RunFolders) -> None:
 
 
 @app.command()
-def table(
-    number: Annotated[int, typer.Argument(help="3 or 4, as in the paper.", min=3, max=4)],
-    scores: Annotated[list[Path] | None, typer.Argument(help="scores.json of the runs.")] = None,
-    published: Annotated[Path, typer.Option(help="CSV of the paper's table.")] = ...,
-    output: Annotated[Path, typer.Option(help="CSV to write; a Markdown file of the same name goes beside it.")] = ...,
+def evaluate(
+    run: Annotated[Path, typer.Option(help="Run directory.")],
+    corpus: Annotated[str, typer.Option(help="A task of the run, the folder of a prepared corpus, or a CoNLL file.")],
+    split: Annotated[str | None, typer.Option(help="train, validation or test, where the corpus has splits.", show_default="test")] = None,
+    task: Annotated[str | None, typer.Option(help="Corpus whose labels to predict, where --corpus does not say it.")] = None,
+    decoding: Annotated[Decoding, typer.Option(help="Write what the model likes, or sentinels and known labels only.")] = "free",
+    output: Annotated[Path | None, typer.Option(help="JSON lines to write: the predictions.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print all scores, also those of each slot type, as JSON.")] = False,
 ) -> None:
-    """Gather scores into a table of the paper, beside the paper's numbers."""
-    from hyperloader.tables import write_table
+    """Score a run on any tagged corpus (docs/scores.md)."""
+    from hyperloader.evaluation import as_text, evaluate
 
-    write_table(number, scores or [], published, output)
+    report = evaluate(run, corpus, split, task, decoding, output)
+    typer.echo(json.dumps(report, indent=2, ensure_ascii=False) if as_json else as_text(report).rstrip())
 
 
 @app.command()
@@ -97,15 +113,15 @@ def params(
     config: Annotated[Path, typer.Option(help="What to reproduce.")] = Path("config/config.yaml"),
     change: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A key of it that differs.")] = None,
     published: Annotated[Path, typer.Option(help="CSV of the paper's brackets.")] = Path("workflow/published/methods.csv"),
-    output: Annotated[Path | None, typer.Option(help="CSV to write, with Markdown beside it; otherwise print the table.")] = None,
+    output: Annotated[Path | None, typer.Option(help="CSV to write, with Markdown and LaTeX beside it; otherwise print the table.")] = None,
 ) -> None:
     """Count the parameters of every method, beside the paper's brackets; no weights are needed."""
-    from hyperloader.parameters import as_markdown, count, write_parameters
+    from hyperloader.parameters import as_sheet, count, write_parameters
     from hyperloader.plan import Plan
 
     rows = list(count(Plan.read(config, change or []), scale, published))
     if output is None:
-        typer.echo(as_markdown(rows), nl=False)
+        typer.echo(as_sheet(rows).markdown(), nl=False)
     else:
         write_parameters(rows, output)
 
@@ -125,6 +141,29 @@ def plan(
 
     changes = [*(change or []), *([f"recipe={recipe}"] if recipe else [])]
     typer.echo(as_text(list(estimate(Plan.read(config, changes), scale, published, speed))), nl=False)
+
+
+@app.command()
+def status(
+    scale: Annotated[str, typer.Option(help="demo, mini or paper.")] = "paper",
+    speed: Annotated[float | None, typer.Option(min=0.001, help="Sentences per second; otherwise that of finished runs.")] = None,
+    config: Annotated[Path, typer.Option(help="What to reproduce.")] = Path("config/config.yaml"),
+    change: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A key of it that differs.")] = None,
+) -> None:
+    """Show which runs are done, running, failed, stale or missing, and the hours left."""
+    from hyperloader.plan import Plan
+    from hyperloader.status import as_text
+    from hyperloader.status import status as states
+
+    typer.echo(as_text(list(states(Plan.read(config, change or []), scale, speed))), nl=False)
+
+
+@app.command()
+def schema(folder: Annotated[Path, typer.Argument(help="Folder to write to.")] = Path("workflow/schemas")) -> None:
+    """Write the JSON schemas of the configuration files."""
+    from hyperloader.schemas import write_schemas
+
+    write_schemas(folder)
 
 
 @app.command("import")

@@ -29,6 +29,8 @@ from hyperloader.errors import SettingsError
 
 Percent = Annotated[float, Field(gt=0, le=100)]
 Probability = Annotated[float, Field(ge=0, lt=1)]
+Decoding = Literal["free", "constrained"]
+Name = Annotated[str, Field(pattern=r"^\w[\w.+-]*$")]  # becomes a part of a path, and must not lead elsewhere
 MethodSettings = dict[str, dict[str, Any]]
 
 
@@ -106,6 +108,7 @@ class PretrainedBackbone(Settings):
 
 
 Kind = Literal["t5", "bert"]
+PAPER_BACKBONES = ("google-t5/t5-base", "google-bert/bert-base-uncased")
 Backbone = Annotated[HubBackbone | DirectoryBackbone | PretrainedBackbone, Field(discriminator="source")]
 
 
@@ -202,6 +205,14 @@ class Scale(Settings):
             _check_family(kind, backbone)
         return backbones
 
+    @property
+    def bearing(self) -> str:
+        """How much the results say about the paper's."""
+        if self.corpora == "generated":
+            return "none: generated corpora"
+        same = all(isinstance(backbone, HubBackbone) and backbone.name in PAPER_BACKBONES for backbone in self.backbones.values())
+        return "full: the paper's corpora and backbones" if same else "little: real corpora, but not the paper's backbones"
+
 
 class Config(Settings):
     """What to reproduce: `config/config.yaml`."""
@@ -211,7 +222,8 @@ class Config(Settings):
     fractions: Annotated[list[Percent], Field(min_length=1)]
     seeds: Annotated[list[int], Field(min_length=1)]
     data_seed: int = 42
-    recipe: str = "matched"
+    recipe: Name = "matched"
+    decoding: Decoding = Field("free", description="whether T5 writes what it likes, or sentinels and known labels only")
     mirror: str | None = None
     settings: MethodSettings = Field({}, description="per method: settings that differ from the method's defaults")
 
@@ -219,11 +231,11 @@ class Config(Settings):
 class RunSettings(Settings):
     """All that decides the weights of one run: the content of its `settings.json`."""
 
-    scale: str
-    recipe: str
-    method: str
+    scale: Name
+    recipe: Name
+    method: Name
     method_settings: dict[str, Any]
-    data: dict[str, str] = Field(description="corpus name -> folder of the prepared corpus, in task order")
+    data: dict[Name, str] = Field(description="corpus name -> folder of the prepared corpus, in task order")
     percent: Percent
     seed: int
     backbone: str | None = Field(description="folder of the backbone, for a method that has one")
@@ -235,7 +247,7 @@ class BackboneSettings(Settings):
 
     kind: Kind
     backbone: Backbone
-    data: dict[str, str] = Field({}, description="corpora whose training text it is pre-trained on")
+    data: dict[Name, str] = Field({}, description="corpora whose training text it is pre-trained on")
 
     @model_validator(mode="after")
     def _check_backbone(self) -> BackboneSettings:

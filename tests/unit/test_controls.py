@@ -17,7 +17,7 @@ from hyperloader.files import sha256, write_json
 from hyperloader.methods import get_method
 from hyperloader.prediction import predict_run
 from hyperloader.pretraining.vocabularies import write_word_vocabulary
-from hyperloader.scoring import score_run, score_tags
+from hyperloader.scoring import headline, score_run, score_tags
 from hyperloader.settings import Recipe, read_yaml
 from hyperloader.tagger import Tagger
 from hyperloader.training.run import train_run
@@ -42,7 +42,7 @@ def scores(folder, method, data, backbone=None, percent=100):
     train_run(folder)
     predict_run(folder)
     score_run(folder)
-    return {name: score["f1"] for name, score in json.loads((folder / "scores.json").read_text())["corpora"].items()}
+    return {name: headline(entry)["f1"] for name, entry in json.loads((folder / "scores.json").read_text())["corpora"].items()}
 
 
 @pytest.fixture(scope="module")

@@ -52,11 +52,17 @@ class Workflow:
     path: tuple[Path, ...] = (Path(sys.executable).parent,)
 
     def __call__(self, *arguments: str, **environment: str) -> Answer:
+        with self.start(*arguments, **environment) as process:
+            text, _ = process.communicate()
+        return Answer(process.returncode, text)
+
+    def start(self, *arguments: str, **environment: str) -> subprocess.Popen:
+        """A call that leads a process group of its own, its jobs included."""
         # the copy's own package comes before the installed one
         search = {"PATH": self.path, "PYTHONPATH": [self.folder / "src"]}
         search = {key: os.pathsep.join([*map(str, first), os.environ.get(key, "")]) for key, first in search.items()}
         known = {key: value for key, value in os.environ.items() if key not in ("HYPERLOADER_MIRROR", "SNAKEMAKE_PROFILE")}
-        done = subprocess.run(
+        return subprocess.Popen(
             [sys.executable, "-m", "snakemake", "--nocolor", *arguments],
             cwd=self.folder,
             env=known | search | environment,
@@ -64,8 +70,8 @@ class Workflow:
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
             text=True,
+            start_new_session=True,
         )
-        return Answer(done.returncode, done.stdout)
 
     def plan(self, *targets: str) -> dict[str, int]:
         """The jobs that a dry run lists."""

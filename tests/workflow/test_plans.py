@@ -1,5 +1,6 @@
 """Which jobs a target needs, what a mistake says, and that the workflow is clean."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -30,12 +31,17 @@ def test_table_2_of_the_real_corpora_trains_nothing(workflow):
     assert workflow.plan("results/mini/table2.csv") == {"fetch": 7, "prepare": 7, "table2": 1}
 
 
-def test_a_bare_call_makes_the_three_tables_of_scale_paper(workflow):
+def test_a_bare_call_makes_the_tables_of_scale_paper(workflow):
     jobs = workflow.plan()
     assert jobs["fetch"] == jobs["prepare"] == 7 and jobs["train"] == number_of_runs("paper", 10, 20, 100)
     assert (jobs["table2"], jobs["table"], jobs["paper_table"]) == (1, 2, 3)
+    assert jobs["parameters"] == jobs["gather"] == jobs["claims"] == jobs["audit"] == 1
     other = workflow("--dry-run", "--snakefile", "workflow/Snakefile").jobs
     assert other.pop("all") == jobs.pop("default") == 1 and other == jobs
+
+
+def test_the_audit_needs_nothing_but_the_papers_numbers(workflow):
+    assert workflow.plan("results/audit.csv") == {"audit": 1}
 
 
 def test_table_4_without_a_scale_is_that_of_scale_paper(workflow):
@@ -56,6 +62,8 @@ def test_a_configuration_with_two_corpora_trains_on_two_and_keeps_the_backbone(w
         (["--config", "corpra=[atis]"], "hyperloader: config/config.yaml: unknown key 'corpra' (did you mean 'corpora'?)"),
         (["--config", "corpora=[atsi]"], "hyperloader: unknown corpus 'atsi'; did you mean atis? known corpora: "),
         (["--config", "methods=[hyperloder]"], "hyperloader: unknown method 'hyperloder'; known methods: "),
+        (["--config", "fractions=[0]"], "hyperloader: config/config.yaml: 'fractions.0': input should be greater than 0"),
+        (["--config", "methods=[hyperloader,hyperloader]"], "hyperloader: 'methods' names something twice: ['hyperloader', 'hyperloader']"),
         (["--config", "recipe=papre"], "hyperloader: config/recipes/papre.yaml: no such file; known here: "),
         (["results/dmo/table4.csv"], "hyperloader: unknown scale 'dmo'; did you mean 'demo'? known scales: demo, mini, paper"),
         (["results/dmo/table2.csv"], "hyperloader: unknown scale 'dmo'"),
@@ -67,6 +75,25 @@ def test_a_mistake_is_one_line(workflow, arguments, line):
     answer = workflow("--dry-run", "--quiet", "all", *([] if arguments[0] == "--config" else ["--"]), *arguments)
     assert answer.status != 0 and answer.last_line.startswith(line)
     assert "Traceback" not in answer.text and answer.text.count("hyperloader: ") == 1
+
+
+def test_two_methods_of_one_name_are_one_line(workflow, tmp_path):
+    shutil.copytree(ROOT / "baselines/gazetteer", tmp_path / "gazetteer")
+    answer = workflow("--dry-run", "--quiet", "all", HYPERLOADER_METHODS=str(tmp_path))
+    line = f"hyperloader: {tmp_path}/gazetteer/method.py: there are two methods named 'gazetteer'; rename one of the folders"
+    assert answer.status != 0 and answer.last_line == line
+
+
+def test_results_that_cannot_be_written_are_one_line(fresh_workflow):
+    results = fresh_workflow.folder / "results"
+    line = "hyperloader: results: is no folder that can be written to; make it one, or a link to one"
+    results.symlink_to("nowhere")
+    answer = fresh_workflow("--dry-run", "--quiet", "all")
+    assert answer.status != 0 and answer.last_line == line
+    results.unlink()
+    results.mkdir(mode=0o555)
+    # root may write anywhere
+    assert fresh_workflow("--dry-run", "--quiet", "all").last_line == line or os.access(results, os.W_OK)
 
 
 def test_a_missing_hub_ends_with_what_is_missing_and_what_to_run(fresh_workflow):
@@ -95,10 +122,12 @@ def test_every_module_is_an_input_of_a_stage_or_decides_no_result():
     there = {path.relative_to(source).with_suffix("").as_posix() for path in source.rglob("*.py")}
     # reading, checking, showing: a mistake there is an error and not another number
     decide_nothing = {
-        *("__init__", "__main__", "cli", "errors", "estimates", "files", "plan", "settings", "tagger"),
+        *("__init__", "__main__", "cli", "errors", "estimates", "evaluation", "files", "plan", "settings", "streams", "tagger"),
         *("training/__init__", "training/display"),
+        *("gpus", "locks", "schemas", "status"),
+        *("tables/commands", "figures/commands"),
         *(f"interop/{name}" for name in ("__init__", "commands", "layouts", "names", "state_dicts")),
-        *(f"corpora/{name}" for name in ("__init__", "checksum", "commands", "download", "manifests", "web")),
+        *(f"corpora/{name}" for name in ("__init__", "checksum", "commands", "download", "manifests", "readers/conll", "verify", "web")),
     }
     assert listed <= there
     assert there == listed | decide_nothing

@@ -2,9 +2,12 @@
 
 import os
 import re
+import shutil
 from pathlib import Path
 
 import pytest
+
+from .conftest import Workflow, copy_to
 
 TARGET = "results/demo/table4.csv"
 # writes what each command would write, from its arguments alone
@@ -17,9 +20,9 @@ case "$1 $2" in
     "corpora prepare") write "$7/manifest.json" "$*" ;;
     backbone*) write "$2/manifest.json" "$*" ;;
     train*) write "$2/run.json" "$(cat "$2/settings.json")" ;;
-    predict*) write "$3/predictions.json" "$*" ;;
+    predict-tests*) write "$4/predictions.json" "$*" ;;
     score*) write "$2/scores.json" "$*" ;;
-    table*) csv=$(output "$@"); write "$csv" "$*"; write "${csv%.csv}.md" "$*" ;;
+    table*) csv=$(output "$@"); for format in csv md tex html; do write "${csv%.csv}.$format" "$*"; done ;;
     *) echo "hyperloader: what is $*?"; exit 2 ;;
 esac
 """
@@ -58,17 +61,23 @@ def test_only_what_depends_on_an_edit_is_made_again(done):
         for path in (done.folder / folder).rglob("*.*"):
             os.utime(path)
     assert done.plan(TARGET) == {}, "newer files with the same content"
+    # another fraction
+    assert done.plan("results/demo/table3.csv") == dict.fromkeys(("run_settings", "train", "predict", "score"), 2) | {"table": 1}
 
     for path, old, new, jobs in [
-        (source / "tables.py", "", "\n# edited\n", {"table": 1}),
+        (source / "tables/results.py", "", "\n# edited\n", {"table": 1}),
         (source / "scoring.py", "", "\n# edited\n", {"score": runs, "table": 1}),
         (source / "prediction.py", "", "\n# edited\n", after_training),
         (source / "training/loop.py", "", "\n# edited\n", {"backbone": 1, "train": runs} | after_training),
+        (source / "training/optimisation.py", "", "\n# another loss\n", {"backbone": 1, "train": runs} | after_training),
         (source / "corpora/download.py", "", "\n# edited\n", {}),
+        (source / "figures/figure2.py", "", "\n# another title\n", {}),
         (done.folder / "baselines/hyperformer_pp/method.py", "", "\n# edited\n", {"train": 2, "predict": 2, "score": 2, "table": 1}),
         (done.folder / "workflow/published/table4.csv", "0.5152", "0.5153", {"table": 1}),
         (config, "mirror: null", "mirror: elsewhere", {}),
         (config, "[movietrivia, movie,", "[movie, movietrivia,", {}),
+        (config, "methods: [", "methods: [gazetteer, ", dict.fromkeys(("run_settings", "train", "predict", "score"), 2) | {"table": 1}),
+        (config, ", mtod]", "]", dict.fromkeys(("run_settings", "train", "predict", "score"), runs) | {"table": 1}),
         (config, "seeds: [42]", "seeds: [42, 43]", dict.fromkeys(("run_settings", "train", "predict", "score"), runs) | {"table": 1}),
         (
             config,
@@ -81,3 +90,15 @@ def test_only_what_depends_on_an_edit_is_made_again(done):
         assert done.plan(TARGET) == jobs, f"{path.name}: {new}"
         path.write_text(former, encoding="utf-8")
     assert done.plan(TARGET) == {}
+
+
+@pytest.mark.parametrize("date", ["older", "newer"])
+def test_restored_results_are_up_to_date_in_a_fresh_checkout(done, tmp_path_factory, date):
+    fresh = Workflow(copy_to(tmp_path_factory.mktemp("checkout")))
+    shutil.copy(done.folder / "config/config.yaml", fresh.folder / "config/config.yaml")
+    for part in ("results", ".snakemake/metadata"):
+        shutil.copytree(done.folder / part, fresh.folder / part, copy_function=shutil.copy)
+    if date == "older":
+        for path in (fresh.folder / "results").rglob("*"):
+            os.utime(path, (0, 0))
+    assert fresh.plan(TARGET) == {}

@@ -6,6 +6,8 @@ rule backbone_settings:
         "results/{scale}/backbones/{kind}/settings.json",
     log:
         "results/{scale}/logs/backbone_settings/{kind}.log",
+    benchmark:
+        "results/{scale}/benchmarks/backbone_settings/{kind}.tsv"
     priority: 1
     localrule: True
     conda:
@@ -34,6 +36,7 @@ rule backbone:
     threads: lambda wildcards: threads_of(wildcards.scale)
     resources:
         download=lambda wildcards: int(backbone_settings(wildcards).backbone.source == "hub"),
+        gpu=lambda wildcards: int(backbone_settings(wildcards).backbone.source == "pretrained"),
     params:
         folder=subpath(output[0], parent=True),
     shell:

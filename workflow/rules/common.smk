@@ -4,9 +4,10 @@ import os
 import sys
 from functools import cache, wraps
 
+from hyperloader.controls import Control
 from hyperloader.corpora.registry import get_corpus
 from hyperloader.errors import SettingsError, UserError
-from hyperloader.methods import method_folders, methods
+from hyperloader.methods import get_method, method_folders, methods
 from hyperloader.plan import Plan
 
 # the fractions of the training data, in percent, in each of the paper's tables of results
@@ -18,22 +19,30 @@ RUN = "results/{scale}/runs/{recipe}/{method}/{tasks}/{percent}/seed{seed}"
 READERS = [f"corpora/readers/{name}" for name in ("__init__", "bio", "conllu", "mtop", "parallel_lines", "sentence")]
 FORMULATIONS = [f"formulations/{name}" for name in ("__init__", "text_to_text", "token_classification")]
 TEXT = ["sentt", "encoding", "word_pieces", "training/batches", *FORMULATIONS]
-LOOP = ["training/loop", "training/optimisation", "training/sampler", "training/checkpoints", "task_model"]
+DECODING = [f"decoding/{name}" for name in ("__init__", "drafts", "guesses", "labels")]
+LOOP = ["training/loop", "training/optimisation", "training/sampler", "training/checkpoints", "training/interruption", "task_model"]
 MODEL = ["methods", "controls", "hypernetwork", "generated_layers", "task_model", "saved_models"]
 PRETRAINING = [f"pretraining/{name}" for name in ("__init__", "t5", "bert", "text", "vocabularies", "word_classes")]
 DEMO = ["corpora/generated", "corpora/demo_language"]
+TABLES = [f"tables/{name}" for name in ("__init__", "sheet", "scores")] + ["web_page"]
+CLAIMS = [f"tables/{name}" for name in ("published", "rules", "evidence", "claims")]
 CODE = {
     "generate": [*DEMO, "corpora/writers"],
     "prepare": ["corpora/registry", "corpora/checksums", *READERS, "corpora/splits", "corpora/prepare", "corpora/prepared"],
-    "table2": ["corpora/stats", "corpora/prepared"],
+    "table2": ["corpora/stats", "corpora/prepared", "tables/sheet", "web_page"],
     "hub": ["backbones"],
     "directory": ["backbones"],
     "pretrained": ["backbones", *PRETRAINING, *DEMO, *LOOP, *TEXT],
     "train": [*MODEL, *LOOP, *TEXT, "training/data", "training/tokenised", "training/network", "training/run"],
-    "predict": [*MODEL, *TEXT, "prediction"],
-    "score": ["scoring"],
-    "table": ["tables"],
-    "parameters": [*MODEL, "parameters"],
+    "predict": [*MODEL, *TEXT, *DECODING, "prediction", "prediction_files"],
+    "score": ["scoring", "prediction_files", "sentt", "signatures", "statistics"],
+    "table": [*TABLES, "tables/published", "tables/results"],
+    "parameters": [*MODEL, "parameters", "tables/sheet", "web_page"],
+    "gather": TABLES,
+    "claims": [*TABLES, *CLAIMS, "statistics", "tables/samples", "tables/comparisons"],
+    "figures": [f"figures/{name}" for name in ("__init__", "style", "figure2", "labels", "curves")] + ["tables/published"],
+    "score_page": ["score_page", "web_page"],
+    "audit": [*CLAIMS, "tables/sheet", "tables/audit", "web_page"],
 }
 
 
@@ -52,9 +61,23 @@ def one_line(function):
 
 PLAN = one_line(Plan.of)(config)
 
+
+@one_line
+def check_results(folder="results"):
+    """Refuse a folder of results that cannot be written to before any work is done."""
+    if os.path.lexists(folder) and not (os.path.isdir(folder) and os.access(folder, os.W_OK | os.X_OK)):
+        raise SettingsError("is no folder that can be written to", file=folder, remedy="make it one, or a link to one")
+
+
+check_results()
+
 # through the environment and not as a parameter: where a checked file came from is no reason to make a result again
 if PLAN.config.mirror:
     os.environ.update(HYPERLOADER_MIRROR=PLAN.config.mirror)
+
+# `--resources gpu=N` is for the GPUs of one machine: jobs lease one of them each (hyperloader.gpus); SLURM assigns its own
+if gpus := workflow.global_resources.get("gpu").value:
+    os.environ.setdefault("HYPERLOADER_GPUS", os.environ.get("CUDA_VISIBLE_DEVICES") or ",".join(map(str, range(gpus))))
 
 
 # patterns of names: scales with one job for all corpora of a single-task method, and those methods
@@ -156,10 +179,27 @@ def backbone_manifest(folder):
 
 
 @one_line
-def scores(scale, fractions):
-    """The scores of all runs of a scale at these fractions."""
+def scores(scale, fractions=None):
+    """The scores of all runs of a scale, or of those at these fractions."""
     PLAN.scale(scale)
     return [f"results/{run.path}/scores.json" for run in PLAN.runs(scale, fractions)]
+
+
+def gpus_of(method):
+    """GPUs of a job that computes: controls have no network."""
+    return int(not isinstance(get_method(method), Control))
+
+
+def in_report(path, category, name, caption):
+    """Show an output in the report.
+
+    Args:
+        path: of the output.
+        category: `Tables` or `Figures`.
+        name: what it is called there; may have wildcards.
+        caption: file of `workflow/report/`, without its suffix.
+    """
+    return report(path, caption=f"../report/{caption}.rst", category=category, labels={category[:-1]: name})
 
 
 def threads_of(scale):

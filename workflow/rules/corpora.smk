@@ -8,6 +8,8 @@ rule fetch:
         "resources/logs/{corpus}.log",
     benchmark:
         "resources/benchmarks/{corpus}.tsv"
+    # where there is internet: nodes of a cluster often have none
+    localrule: True
     conda:
         "../../environment.yml"
     resources:
@@ -63,6 +65,8 @@ rule table2:
     output:
         csv="results/{scale}/table2.csv",
         markdown="results/{scale}/table2.md",
+        latex="results/{scale}/table2.tex",
+        html=in_report("results/{scale}/table2.html", "Tables", "Table 2", "table2"),
     log:
         "results/{scale}/logs/table2.log",
     benchmark:

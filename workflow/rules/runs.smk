@@ -7,6 +7,8 @@ rule run_settings:
         f"{RUN}/settings.json",
     log:
         f"{RUN}/logs/settings.log",
+    benchmark:
+        f"{RUN}/benchmarks/settings.tsv"
     localrule: True
     conda:
         "../../environment.yml"
@@ -31,6 +33,8 @@ rule train:
     conda:
         "../../environment.yml"
     threads: lambda wildcards: threads_of(wildcards.scale)
+    resources:
+        gpu=lambda wildcards: gpus_of(wildcards.method),
     params:
         run=subpath(output[0], parent=True),
     shell:
@@ -52,11 +56,14 @@ rule predict:
     conda:
         "../../environment.yml"
     threads: lambda wildcards: threads_of(wildcards.scale)
+    resources:
+        gpu=lambda wildcards: gpus_of(wildcards.method),
     params:
-        run=lambda wildcards, output: ["--run", os.path.dirname(output[0])],
+        run=subpath(output[0], parent=True),
+        decoding=PLAN.config.decoding,
     shell:
         "export OMP_NUM_THREADS={threads} MKL_NUM_THREADS={threads} HF_HUB_OFFLINE=1;"
-        " workflow/scripts/logged.sh {log:q} hyperloader predict {params.run:q}"
+        " workflow/scripts/logged.sh {log:q} hyperloader predict-tests --decoding {params.decoding:q} {params.run:q}"
 
 
 rule score:
@@ -120,7 +127,8 @@ use rule predict as predict_each with:
         scale=TOGETHER,
         method=SINGLE_TASK,
     params:
-        run=lambda wildcards, output: [part for path in output for part in ("--run", os.path.dirname(path))],
+        run=lambda wildcards, output: [os.path.dirname(path) for path in output],
+        decoding=PLAN.config.decoding,
 
 
 use rule score as score_each with:

@@ -1,4 +1,4 @@
-# Scores -> the paper's tables 3 and 4; without a scale in the path, the tables of scale `paper`.
+# Scores -> the paper's tables 3 and 4, comparisons, claims; without a scale in the path, the tables of scale `paper`.
 
 
 rule table:
@@ -9,6 +9,8 @@ rule table:
     output:
         csv="results/{scale}/table{number}.csv",
         markdown="results/{scale}/table{number}.md",
+        latex="results/{scale}/table{number}.tex",
+        html=in_report("results/{scale}/table{number}.html", "Tables", "Table {number}", "table"),
     log:
         "results/{scale}/logs/table{number}.log",
     benchmark:
@@ -29,6 +31,8 @@ rule parameters:
     output:
         csv="results/{scale}/parameters.csv",
         markdown="results/{scale}/parameters.md",
+        latex="results/{scale}/parameters.tex",
+        html=in_report("results/{scale}/parameters.html", "Tables", "Parameters", "parameters"),
     log:
         "results/{scale}/logs/parameters.log",
     benchmark:
@@ -43,19 +47,83 @@ rule parameters:
         " --published {input.published:q} --output {output.csv:q}"
 
 
+rule gather:
+    input:
+        scores=lambda wildcards: scores(wildcards.scale),
+        code=code("gather"),
+    output:
+        "results/{scale}/scores.csv",
+    log:
+        "results/{scale}/logs/scores.log",
+    benchmark:
+        "results/{scale}/benchmarks/scores.tsv"
+    conda:
+        "../../environment.yml"
+    shell:
+        "workflow/scripts/logged.sh {log:q} hyperloader gather {input.scores:q} --output {output:q}"
+
+
+rule claims:
+    input:
+        scores=lambda wildcards: scores(wildcards.scale),
+        parameters="results/{scale}/parameters.csv",
+        published=expand("workflow/published/{name}.csv", name=["table3", "table4", "methods", "claims"]),
+        code=code("claims"),
+    output:
+        expand("results/{{scale}}/{name}.{format}", name=["comparisons", "claims"], format=["csv", "md"]),
+        in_report("results/{scale}/comparisons.html", "Tables", "Comparisons", "comparisons"),
+        in_report("results/{scale}/claims.html", "Tables", "Claims", "claims"),
+    log:
+        "results/{scale}/logs/claims.log",
+    benchmark:
+        "results/{scale}/benchmarks/claims.tsv"
+    conda:
+        "../../environment.yml"
+    params:
+        published=lambda wildcards, input: os.path.dirname(input.published[0]),
+        folder=subpath(output[0], parent=True),
+        bearing=lambda wildcards: PLAN.scale(wildcards.scale).bearing,
+    shell:
+        "workflow/scripts/logged.sh {log:q} hyperloader claims {input.scores:q} --parameters {input.parameters:q}"
+        " --published {params.published:q} --bearing {params.bearing:q} --output {params.folder:q}"
+
+
+rule audit:
+    input:
+        published=expand("workflow/published/{name}.csv", name=["table2", "table3", "table4", "methods", "text", "claims"]),
+        code=code("audit"),
+    output:
+        csv="results/audit.csv",
+        markdown="results/audit.md",
+        html=in_report("results/audit.html", "Tables", "The paper's own numbers", "audit"),
+    log:
+        "results/logs/audit.log",
+    benchmark:
+        "results/benchmarks/audit.tsv"
+    localrule: True
+    conda:
+        "../../environment.yml"
+    params:
+        published=lambda wildcards, input: os.path.dirname(input.published[0]),
+    shell:
+        "workflow/scripts/logged.sh {log:q} hyperloader audit --published {params.published:q} --output {output.csv:q}"
+
+
 rule paper_table:
     input:
-        csv="results/paper/table{number}.csv",
-        markdown="results/paper/table{number}.md",
+        multiext("results/paper/table{number}", ".csv", ".md", ".tex"),
     output:
-        csv="results/table{number}.csv",
-        markdown="results/table{number}.md",
+        multiext("results/table{number}", ".csv", ".md", ".tex"),
     log:
         "results/paper/logs/copy-table{number}.log",
+    benchmark:
+        "results/paper/benchmarks/copy-table{number}.tsv"
     wildcard_constraints:
         number="[234]",
     localrule: True
     conda:
         "../../environment.yml"
+    params:
+        folder=subpath(output[0], parent=True),
     shell:
-        "cp {input.csv:q} {output.csv:q} 2> {log:q}; cp {input.markdown:q} {output.markdown:q} 2>> {log:q}"
+        "cp {input:q} {params.folder:q} 2> {log:q}"
