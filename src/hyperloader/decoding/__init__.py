@@ -1,13 +1,12 @@
 """Greedy decoding of SentT': a whole draft in one pass of the decoder, the part that the model agrees with kept, the rest drafted anew.
 
-The structure of the output is known, so a draft needs a guess of each word's label only: the one that the word had last, in what was
-learned or decoded before. One pass of the decoder over the
-draft gives the model's own token in every place. Up to and with the first one that differs from the draft, these are the tokens
-that decoding token by token would write, whatever the draft was; behind it they are the guesses of the next draft. A
-sentence takes about as many passes as its labels depend on each other.
+The structure of the output is known, so a draft needs a guess of each word's label only: the one that the word had last, in what
+was learned or decoded before. One pass of the decoder over the draft gives the model's own token in every place. Up to and with the
+first one that differs from the draft, these are the tokens that decoding token by token would write, whatever the draft was; behind
+it they are the guesses of the next draft (docs/decoding.md).
 
-`free` decoding is greedy over the whole vocabulary. `constrained` decoding is greedy over what the tries of the task's
-labels allow, `I` only behind a span, and writes the sentinels itself, so that no output is malformed; it knows no longest output.
+`free` decoding is greedy over the whole vocabulary. `constrained` decoding is greedy over what the tries of the task's labels allow,
+`I` only behind a span, and writes the sentinels itself, so that no output is malformed; it knows no longest output.
 """
 
 from __future__ import annotations

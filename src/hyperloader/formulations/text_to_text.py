@@ -17,9 +17,8 @@ from hyperloader.settings import Decoding, Training
 from hyperloader.task_model import TaskModel
 from hyperloader.training.batches import IGNORED, Batch, Example, pad
 
-# a label with its sentinel: long sentences need no more on average (of the real test sentences, those of 30 words and more 2.1, at most 3.1)
+# a label with its sentinel: long sentences need no more on average (the real test sentences of 30 words and more 2.1, at most 3.1)
 LABEL_TOKENS = 3
-
 # longest target of the authors' runs, from which they read the gold labels too
 PUBLISHED_TARGET_LENGTH = 128
 
