@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from hyperloader.errors import BackboneError
 from hyperloader.files import read_json, replacing_folder, sha256, write_json
-from hyperloader.gpus import lease_gpu
+from hyperloader.jobs.gpus import lease_gpu
 from hyperloader.settings import BackboneSettings, DirectoryBackbone, HubBackbone, read_settings
 
 if TYPE_CHECKING:

@@ -101,7 +101,7 @@ def evaluate(
     as_json: Annotated[bool, typer.Option("--json", help="Print all scores, also those of each slot type, as JSON.")] = False,
 ) -> None:
     """Score a run on any tagged corpus (docs/scores.md)."""
-    from hyperloader.evaluation import as_text, evaluate
+    from hyperloader.scoring.evaluation import as_text, evaluate
 
     report = evaluate(run, corpus, split, task, decoding, output)
     typer.echo(json.dumps(report, indent=2, ensure_ascii=False) if as_json else as_text(report).rstrip())
@@ -136,7 +136,7 @@ def plan(
     published: Annotated[Path, typer.Option(help="CSV of the paper's brackets.")] = Path("workflow/published/methods.csv"),
 ) -> None:
     """Estimate hours, disk and memory of all planned trainings."""
-    from hyperloader.estimates import as_text, estimate
+    from hyperloader.jobs.estimates import as_text, estimate
     from hyperloader.plan import Plan
 
     changes = [*(change or []), *([f"recipe={recipe}"] if recipe else [])]
@@ -151,9 +151,9 @@ def status(
     change: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A key of it that differs.")] = None,
 ) -> None:
     """Show which runs are done, running, failed, stale or missing, and the hours left."""
+    from hyperloader.jobs.status import as_text
+    from hyperloader.jobs.status import status as states
     from hyperloader.plan import Plan
-    from hyperloader.status import as_text
-    from hyperloader.status import status as states
 
     typer.echo(as_text(list(states(Plan.read(config, change or []), scale, speed))), nl=False)
 

@@ -15,8 +15,8 @@ from hyperloader.corpora.readers import Sentence
 from hyperloader.errors import RunError
 from hyperloader.files import sha256, write_json
 from hyperloader.formulations import Prediction
-from hyperloader.gpus import lease_gpu
-from hyperloader.locks import holding_run
+from hyperloader.jobs.gpus import lease_gpu
+from hyperloader.jobs.locks import holding_run
 from hyperloader.methods import get_method
 from hyperloader.prediction_files import MANIFEST, PredictedSentence, write_predictions
 from hyperloader.settings import Decoding, RunSettings, Training, read_settings

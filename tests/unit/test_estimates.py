@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from hyperloader.errors import SettingsError
-from hyperloader.estimates import as_text, estimate
+from hyperloader.jobs.estimates import as_text, estimate
 from hyperloader.parameters import as_csv, count
 from hyperloader.plan import Plan
 

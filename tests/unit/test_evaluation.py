@@ -13,11 +13,11 @@ from hyperloader.cli import main
 from hyperloader.corpora.prepared import load_corpus
 from hyperloader.corpora.readers import conll
 from hyperloader.errors import CorpusError, FormatError, RunError
-from hyperloader.evaluation import as_text, evaluate
 from hyperloader.files import write_json
 from hyperloader.prediction import predict_run
 from hyperloader.prediction_files import read_predictions
 from hyperloader.scoring import headline, score_run
+from hyperloader.scoring.evaluation import as_text, evaluate
 from hyperloader.settings import Recipe, read_yaml
 from hyperloader.training.run import train_run
 

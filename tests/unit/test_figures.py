@@ -15,7 +15,7 @@ from hyperloader.errors import RunError, UserError
 from hyperloader.figures.curves import write_curves
 from hyperloader.figures.figure2 import write_figure2
 from hyperloader.figures.labels import write_labels
-from hyperloader.score_page import write_score_page
+from hyperloader.tables.score_page import write_score_page
 from hyperloader.tables.scores import write_scores
 
 PUBLISHED = Path(__file__).parents[2] / "workflow/published"

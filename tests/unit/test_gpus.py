@@ -8,11 +8,11 @@ import sys
 import pytest
 
 from hyperloader.errors import SettingsError
-from hyperloader.gpus import lease_gpu
+from hyperloader.jobs.gpus import lease_gpu
 
 LEASE = """
 import logging, os, time
-from hyperloader.gpus import lease_gpu
+from hyperloader.jobs.gpus import lease_gpu
 logging.basicConfig(level=logging.INFO, format="%(message)s")
 lease_gpu()
 lease_gpu()

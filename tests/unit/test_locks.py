@@ -9,11 +9,11 @@ import time
 import pytest
 
 from hyperloader.errors import RunError
-from hyperloader.locks import holding_run, is_locked, run_lock
+from hyperloader.jobs.locks import holding_run, is_locked, run_lock
 
 HOLD = """
 import sys, time
-from hyperloader.locks import run_lock
+from hyperloader.jobs.locks import run_lock
 with run_lock(sys.argv[1]):
     print("held", flush=True)
     time.sleep(60)
@@ -67,7 +67,7 @@ def test_it_is_free_again_after_an_error(tmp_path):
 
 
 def test_looking_at_a_lock_refuses_nobody(tmp_path):
-    look = "import sys; from hyperloader.locks import is_locked\nprint(flush=True)\nwhile True: is_locked(sys.argv[1])"
+    look = "import sys; from hyperloader.jobs.locks import is_locked\nprint(flush=True)\nwhile True: is_locked(sys.argv[1])"
     with run_lock(tmp_path):
         pass
     with subprocess.Popen([sys.executable, "-c", look, str(tmp_path)], stdout=subprocess.PIPE) as process:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from made_up_runs import right
 from scipy.stats import bootstrap, norm, permutation_test
 
-from hyperloader.statistics import (
+from hyperloader.scoring.statistics import (
     DETECTABLE,
     bootstrap_interval,
     detectable_difference,

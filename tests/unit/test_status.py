@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from hyperloader.files import write_json
-from hyperloader.locks import run_lock
+from hyperloader.jobs.locks import run_lock
+from hyperloader.jobs.status import as_text, status
 from hyperloader.plan import Plan
-from hyperloader.status import as_text, status
 
 ROOT = Path(__file__).parents[2]
 CHANGES = ["corpora=[atis,snips]", "methods=[hyperloader,unipelt_t5,gazetteer]", "fractions=[100]"]

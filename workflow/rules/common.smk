@@ -24,25 +24,26 @@ LOOP = ["training/loop", "training/optimisation", "training/sampler", "training/
 MODEL = ["methods", "controls", "hypernetwork", "generated_layers", "task_model", "saved_models"]
 PRETRAINING = [f"pretraining/{name}" for name in ("__init__", "t5", "bert", "text", "vocabularies", "word_classes")]
 DEMO = ["corpora/generated", "corpora/demo_language"]
-TABLES = [f"tables/{name}" for name in ("__init__", "sheet", "scores")] + ["web_page"]
+SHEET = ["tables/__init__", "tables/sheet", "tables/web_page"]
+TABLES = [*SHEET, "tables/scores"]
 CLAIMS = [f"tables/{name}" for name in ("published", "rules", "evidence", "claims")]
 CODE = {
     "generate": [*DEMO, "corpora/writers"],
     "prepare": ["corpora/registry", "corpora/checksums", *READERS, "corpora/splits", "corpora/prepare", "corpora/prepared"],
-    "table2": ["corpora/stats", "corpora/prepared", "tables/sheet", "web_page"],
+    "table2": ["corpora/stats", "corpora/prepared", *SHEET],
     "hub": ["backbones"],
     "directory": ["backbones"],
     "pretrained": ["backbones", *PRETRAINING, *DEMO, *LOOP, *TEXT],
     "train": [*MODEL, *LOOP, *TEXT, "training/data", "training/tokenised", "training/network", "training/run"],
     "predict": [*MODEL, *TEXT, *DECODING, "prediction", "prediction_files"],
-    "score": ["scoring", "prediction_files", "sentt", "signatures", "statistics"],
+    "score": ["scoring/__init__", "prediction_files", "sentt", "scoring/signatures", "scoring/statistics"],
     "table": [*TABLES, "tables/published", "tables/results"],
-    "parameters": [*MODEL, "parameters", "tables/sheet", "web_page"],
+    "parameters": [*MODEL, "parameters", *SHEET],
     "gather": TABLES,
-    "claims": [*TABLES, *CLAIMS, "statistics", "tables/samples", "tables/comparisons"],
+    "claims": [*TABLES, *CLAIMS, "scoring/statistics", "tables/samples", "tables/comparisons"],
     "figures": [f"figures/{name}" for name in ("__init__", "style", "figure2", "labels", "curves")] + ["tables/published"],
-    "score_page": ["score_page", "web_page"],
-    "audit": [*CLAIMS, "tables/sheet", "tables/audit", "web_page"],
+    "score_page": ["tables/score_page", *SHEET],
+    "audit": [*CLAIMS, *SHEET, "tables/audit"],
 }
 
 
@@ -75,7 +76,7 @@ check_results()
 if PLAN.config.mirror:
     os.environ.update(HYPERLOADER_MIRROR=PLAN.config.mirror)
 
-# `--resources gpu=N` is for the GPUs of one machine: jobs lease one of them each (hyperloader.gpus); SLURM assigns its own
+# `--resources gpu=N` is for the GPUs of one machine: jobs lease one of them each (hyperloader.jobs.gpus); SLURM assigns its own
 if gpus := workflow.global_resources.get("gpu").value:
     os.environ.setdefault("HYPERLOADER_GPUS", os.environ.get("CUDA_VISIBLE_DEVICES") or ",".join(map(str, range(gpus))))
 

@@ -36,6 +36,6 @@ def score_page(
     output: Annotated[Path, typer.Option(help="HTML file to write.")] = ...,
 ) -> None:
     """Write a page on which every score leads to its run's settings, logs and predictions."""
-    from hyperloader.score_page import write_score_page
+    from hyperloader.tables.score_page import write_score_page
 
     write_score_page(runs or [], output)

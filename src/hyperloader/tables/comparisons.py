@@ -14,7 +14,7 @@ import numpy as np
 
 from hyperloader.errors import RunError
 from hyperloader.methods import HyperLoader
-from hyperloader.statistics import detectable_difference, holm, interval, p_value, resampled_f1s, swapped_differences
+from hyperloader.scoring.statistics import detectable_difference, holm, interval, p_value, resampled_f1s, swapped_differences
 from hyperloader.tables.published import AVERAGE
 from hyperloader.tables.samples import Samples, check_same_test_set, draw_seed, read_counts
 from hyperloader.tables.scores import Cell, Scores, words

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from hyperloader.statistics import LEVEL, interval
+from hyperloader.scoring.statistics import LEVEL, interval
 from hyperloader.tables.published import Paper
 from hyperloader.tables.rules import Measure, Part, Verdict, all_of, count_of
 from hyperloader.tables.samples import Samples

@@ -10,7 +10,7 @@ from zlib import crc32
 import numpy as np
 
 from hyperloader.errors import RunError
-from hyperloader.statistics import resampled_f1s
+from hyperloader.scoring.statistics import resampled_f1s
 from hyperloader.tables.published import AVERAGE
 from hyperloader.tables.scores import REMEDY, Cell, Scores, averaged
 

@@ -11,7 +11,7 @@ from html import escape
 from pathlib import Path
 
 from hyperloader.files import write_text
-from hyperloader.web_page import page, table
+from hyperloader.tables.web_page import page, table
 
 LATEX = {
     "\\": r"\textbackslash{}",

@@ -17,8 +17,8 @@ from hyperloader.backbones import backbone_checksum
 from hyperloader.controls import Control, save_learned
 from hyperloader.corpora.prepared import load_corpus
 from hyperloader.files import write_json
-from hyperloader.gpus import lease_gpu
-from hyperloader.locks import holding_run
+from hyperloader.jobs.gpus import lease_gpu
+from hyperloader.jobs.locks import holding_run
 from hyperloader.methods import get_method
 from hyperloader.settings import RunSettings, read_settings
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO
 
 from hyperloader.errors import SettingsError
-from hyperloader.locks import taken
+from hyperloader.jobs.locks import taken
 
 log = logging.getLogger(__name__)
 

@@ -17,9 +17,9 @@ from hyperloader.backbones import backbone_checksum
 from hyperloader.controls import Control
 from hyperloader.corpora.prepared import MANIFEST as DATA_MANIFEST
 from hyperloader.corpora.prepared import read_prepared_manifest
-from hyperloader.estimates import measured_speed
 from hyperloader.files import read_json
-from hyperloader.locks import is_locked
+from hyperloader.jobs.estimates import measured_speed
+from hyperloader.jobs.locks import is_locked
 from hyperloader.methods import get_method
 from hyperloader.plan import Plan, Run
 from hyperloader.settings import RunSettings

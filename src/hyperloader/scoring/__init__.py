@@ -16,10 +16,10 @@ import numpy as np
 
 from hyperloader.files import write_json, write_text
 from hyperloader.prediction_files import PredictedSentence, read_manifest, read_predictions
+from hyperloader.scoring.signatures import data_checksum, signature
+from hyperloader.scoring.statistics import bootstrap_interval
 from hyperloader.sentt import spans
 from hyperloader.settings import RunSettings, read_settings
-from hyperloader.signatures import data_checksum, signature
-from hyperloader.statistics import bootstrap_interval
 
 Span = tuple[str, int, int]
 Tags = Sequence[Sequence[str]]

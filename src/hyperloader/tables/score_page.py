@@ -12,7 +12,7 @@ from hyperloader.corpora.registry import get_corpus
 from hyperloader.errors import RunError
 from hyperloader.files import read_json, write_text
 from hyperloader.methods import get_method
-from hyperloader.web_page import link, page, paragraph, table
+from hyperloader.tables.web_page import link, page, paragraph, table
 
 HEADER = ("Method", "Corpus", "Data", "Seed", "F1", "95 % interval", "Precision", "Recall", "Malformed", "Come from")
 ALIGN = "llrrrrrrrl"
