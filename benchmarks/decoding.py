@@ -66,12 +66,13 @@ def compare(run: Path, device: torch.device) -> dict:
     corpora = {name: load_corpus(path, settings.percent) for name, path in settings.data.items()}
     limit, length = settings.training.target_length, settings.training.source_length
     reference, arrangements, passes = {}, {"generate": 0.0, "free": 0.0, "constrained": 0.0}, {}
-    differing, tokens = 0, 0
+    differing, tokens, batches = 0, 0, 0
     # the first round warms up
     for number in range(ROUNDS + 1):
         for name, corpus in corpora.items():
             sentences = [sentence.tokens for sentence in corpus.test]
             sources = [vocabulary.encode(words, length) for words in sentences]
+            batches += 0 if number else len(list(batches_by_length(list(map(len, sources)))))
             reference[name], seconds = timed(lambda: generate(model, name, sources, limit))  # noqa: B023
             arrangements["generate"] += seconds if number else 0
             for decoding in ("free", "constrained"):
@@ -82,7 +83,6 @@ def compare(run: Path, device: torch.device) -> dict:
                     differing += sum(map(differences, own, reference[name]))
                     tokens += sum(map(len, reference[name]))
     sentences = sum(len(corpus.test) for corpus in corpora.values())
-    batches = sum(-(-len(corpus.test) // len(next(batches_by_length([0] * 1000)))) for corpus in corpora.values())
     speeds = {name: ROUNDS * sentences / seconds for name, seconds in arrangements.items()}
     for name, speed in speeds.items():
         print(f"{name:12} {speed:8.0f} sentences/s   {speed / speeds['generate']:.2f}", flush=True)

@@ -1,6 +1,6 @@
 """Cost of a HyperLoader training step as tasks grow from 7 to 70 and layers from 2 to 12, in one process; the last line is JSON.
 
-    python benchmarks/growth.py --plot docs/growth.svg
+python benchmarks/growth.py --plot docs/growth.svg
 """
 
 from __future__ import annotations

@@ -53,9 +53,7 @@ def main() -> None:
     formulation = TextToText(Vocabulary(t5_pieces()), {name: corpus.train_label_types for name, corpus in corpora.items()})
     examples = {name: formulation.encode(name, corpus.train, training) for name, corpus in corpora.items()}
     shares = dict(zip(examples, task_probabilities([len(own) for own in examples.values()], training.temperature), strict=True))
-    batches = {
-        bucketing: quantile_batches(formulation, examples, training, bucketing, options.quantiles) for bucketing in (False, True)
-    }
+    batches = {bucketing: quantile_batches(formulation, examples, training, bucketing, options.quantiles) for bucketing in (False, True)}
     bench = Bench(dict.fromkeys(examples, ()), training)
     gap = bench.largest_difference([own[0] for own in batches[False].values()][:CURVE_STEPS])
     print(f"largest relative difference of {CURVE_STEPS} losses on the same batches: {gap:.1e}", flush=True)

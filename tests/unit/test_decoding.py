@@ -278,3 +278,12 @@ def test_confidences_multiply_the_tokens_of_a_label(vocabulary, corpus):
     assert prediction.tags == [f"B-{first}", "O", "O", "O"] and prediction.malformed
     assert prediction.confidences[0] == pytest.approx(math.prod(probabilities[piece : end + 1]))
     assert prediction.confidences[2:] == [0, 0]
+
+
+def test_the_authors_saw_the_labels_that_fit_into_their_targets(vocabulary):
+    from hyperloader.formulations.text_to_text import TextToText
+
+    formulation = TextToText(vocabulary, {TASK: ()})
+    # 127 ids are left beside </s>: the first sentinel, and 63 labels of one piece with a sentinel each
+    assert len(vocabulary.pieces(OUTSIDE)) == 1
+    assert [formulation.gold_words([OUTSIDE] * length) for length in (0, 1, 62, 63, 64, 99)] == [0, 1, 62, 63, 63, 63]

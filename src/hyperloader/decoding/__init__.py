@@ -31,6 +31,10 @@ from hyperloader.task_model import TaskModel
 from hyperloader.training.batches import pad
 
 
+# for whose next tokens logits are computed at a time
+PLACES = 512
+
+
 class Written(NamedTuple):
     """What was written for one sentence.
 
@@ -121,12 +125,16 @@ class _Free:
 
     def __call__(self, hidden_ND: Tensor, draft: Draft) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """For each drafted token the answer, what to guess from, and the answer's probability."""
+        # in parts, since over a whole vocabulary they are the largest tensors of all
+        parts = [self._choose(part_ND) for part_ND in hidden_ND.split(PLACES)]
+        tokens, total = (torch.cat(own).cpu().numpy() for own in zip(*parts, strict=True))
+        return tokens, tokens, 1 / total
+
+    def _choose(self, hidden_ND: Tensor) -> tuple[Tensor, Tensor]:
         logits = self._head(hidden_ND)
         best, tokens = logits.max(-1, keepdim=True)
-        # the likeliest token's own term of the sum is 1; in place, since this is the largest tensor of all
-        total = logits.float().sub_(best).exp_().sum(-1)
-        answers = tokens[:, 0].cpu().numpy()
-        return answers, answers, (1 / total).cpu().numpy()
+        # the likeliest token's own term of the sum is 1
+        return tokens[:, 0], logits.float().sub_(best).exp_().sum(-1)
 
 
 class _Constrained:

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from hyperloader.training.batches import Batch, Example
 
 
-BATCH_SIZE = 64
+# sentences in a batch, and padded tokens: many short sentences make a pass worth its start
+BATCH_SIZE, BATCH_TOKENS = 256, 8192
 
 
 class Prediction(NamedTuple):
@@ -75,14 +76,17 @@ class Formulation(ABC):
 
 def batches_by_length(lengths: Sequence[int]) -> Iterator[list[int]]:
     """The indices of sequences in batches of similar length, the shortest first."""
-    order = sorted(range(len(lengths)), key=lengths.__getitem__)
-    for start in range(0, len(order), BATCH_SIZE):
-        yield order[start : start + BATCH_SIZE]
+    batch: list[int] = []
+    for index in sorted(range(len(lengths)), key=lengths.__getitem__):
+        if batch and (len(batch) == BATCH_SIZE or (len(batch) + 1) * lengths[index] > BATCH_TOKENS):
+            yield batch
+            batch = []
+        batch.append(index)
+    if batch:
+        yield batch
 
 
-def formulation_of(
-    kind: str, backbone: str | Path, tasks: Mapping[str, Sequence[str]], decoding: Decoding = "free"
-) -> Formulation:
+def formulation_of(kind: str, backbone: str | Path, tasks: Mapping[str, Sequence[str]], decoding: Decoding = "free") -> Formulation:
     """The formulation for a kind of backbone.
 
     Args:
