@@ -12,6 +12,7 @@ from hyperloader.corpora.generated import DemoLanguage
 from hyperloader.corpora.readers import Sentence
 from hyperloader.errors import BackboneError
 from hyperloader.formulations.token_classification import TokenClassification
+from hyperloader.methods import get_method
 from hyperloader.sentt import bio_tags, spans
 from hyperloader.settings import Recipe, read_yaml
 from hyperloader.task_model import TokenClassifier
@@ -93,6 +94,21 @@ def test_a_cut_sentence_keeps_whole_words_and_says_so(formulation, model, length
     (prediction,) = formulation.predict(model, "atis", [words], cut_at(length))
     assert len(prediction.tags) == 4 and prediction.tags[kept:] == ["O"] * (4 - kept)
     assert prediction.malformed == (kept < 4)
+
+
+def test_a_sentence_is_tagged_as_if_it_were_alone(formulation, word_pieces):
+    # with the gates of UniPELT, which average over all places, padding included
+    torch.manual_seed(0)
+    config = BertConfig(vocab_size=word_pieces.size, hidden_size=8, num_hidden_layers=2, num_attention_heads=2, intermediate_size=8)
+    method = get_method("unipelt_bert")
+    own = method.settings({"reduction_factor": 4, "lora_rank": 2, "prefix_length": 2, "prefix_hidden": 4})
+    gated = method.build(BertModel(config, add_pooling_layer=False), TASKS, own).eval()
+    sentences = [["fly"] * length for length in (1, 2, 2, 7, 7, 12)]
+    together = formulation.predict(gated, "atis", sentences, TRAINING)
+    for sentence, among_others in zip(sentences, together, strict=True):
+        (alone,) = formulation.predict(gated, "atis", [sentence], TRAINING)
+        assert among_others.tags == alone.tags
+        assert among_others.confidences == pytest.approx(alone.confidences, rel=1e-5)
 
 
 def test_predictions_come_in_the_order_given_whatever_the_batches(formulation, model):

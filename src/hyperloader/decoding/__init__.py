@@ -30,7 +30,6 @@ from hyperloader.settings import Decoding
 from hyperloader.task_model import TaskModel
 from hyperloader.training.batches import pad
 
-
 # for whose next tokens logits are computed at a time
 PLACES = 512
 

@@ -74,11 +74,12 @@ class Formulation(ABC):
         """
 
 
-def batches_by_length(lengths: Sequence[int]) -> Iterator[list[int]]:
-    """The indices of sequences in batches of similar length, the shortest first."""
+def batches_by_length(lengths: Sequence[int], *, equal: bool = False) -> Iterator[list[int]]:
+    """The indices of sequences in batches of similar or equal length, the shortest first."""
     batch: list[int] = []
     for index in sorted(range(len(lengths)), key=lengths.__getitem__):
-        if batch and (len(batch) == BATCH_SIZE or (len(batch) + 1) * lengths[index] > BATCH_TOKENS):
+        full = len(batch) == BATCH_SIZE or (len(batch) + 1) * lengths[index] > BATCH_TOKENS
+        if batch and (full or (equal and lengths[index] != lengths[batch[0]])):
             yield batch
             batch = []
         batch.append(index)

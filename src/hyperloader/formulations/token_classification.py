@@ -58,7 +58,8 @@ class TokenClassification(Formulation):
 
     def collate(self, task: str, examples: Sequence[Example]) -> Batch:
         labels = pad([example.target for example in examples], IGNORED)
-        return Batch(task, self._inputs([example.source for example in examples]), labels)
+        input_ids = pad([example.source for example in examples], self.word_pieces.pad)
+        return Batch(task, {"input_ids": input_ids, "attention_mask": (input_ids != self.word_pieces.pad).long()}, labels)
 
     def capacity(self, words: Sequence[str], training: Training) -> int:
         return len(self.align(words, training.source_length)[1])
@@ -66,22 +67,19 @@ class TokenClassification(Formulation):
     def predict(self, model: TaskModel, task: str, sentences: Sequence[Sequence[str]], training: Training) -> list[Prediction]:
         """Tag sentences by the likeliest class of each word, whose probability is the confidence; it is 0 for words that are left out.
 
-        Tags are given as classified: an `I-x` may continue no span, which scorers and `sentt.spans` read as the start of one.
+        Batches hold sentences of equal length: the gates of UniPELT average over padding too, and a sentence's tags should not depend on
+        the others in its batch. Tags are given as classified: an `I-x` may continue no span, which scorers and `sentt.spans` read as the start of one.
         """
         aligned = [self.align(words, training.source_length) for words in sentences]
         tags, classified = self._tags[task], {}
-        for chosen in batches_by_length([len(source) for source, _ in aligned]):
-            inputs = self._inputs([aligned[index][0] for index in chosen])
+        for chosen in batches_by_length([len(source) for source, _ in aligned], equal=True):
+            input_ids = torch.tensor([aligned[index][0] for index in chosen], device=model.backbone.device)
             with torch.no_grad():
-                logits = model(task=task, **{name: tensor.to(model.backbone.device) for name, tensor in inputs.items()}).logits
+                logits = model(task=task, input_ids=input_ids, attention_mask=torch.ones_like(input_ids)).logits
             probabilities, classes = logits.float().softmax(-1).max(-1)
             for index, row, sure in zip(chosen, classes.tolist(), probabilities.tolist(), strict=True):
                 classified[index] = [(tags[row[place]], sure[place]) for place in aligned[index][1]]
         return [self._whole(len(words), classified[index]) for index, words in enumerate(sentences)]
-
-    def _inputs(self, sources: Sequence[Sequence[int]]) -> dict[str, torch.Tensor]:
-        input_ids = pad(sources, self.word_pieces.pad)
-        return {"input_ids": input_ids, "attention_mask": (input_ids != self.word_pieces.pad).long()}
 
     @staticmethod
     def _whole(length: int, classified: list[tuple[str, float]]) -> Prediction:
