@@ -68,7 +68,8 @@ class TokenClassification(Formulation):
         """Tag sentences by the likeliest class of each word, whose probability is the confidence; it is 0 for words that are left out.
 
         Batches hold sentences of equal length: the gates of UniPELT average over padding too, and a sentence's tags should not depend on
-        the others in its batch. Tags are given as classified: an `I-x` may continue no span, which scorers and `sentt.spans` read as the start of one.
+        the others in its batch. Tags are given as classified: an `I-x` may continue no span, which scorers and `sentt.spans` read as
+        the start of one.
         """
         aligned = [self.align(words, training.source_length) for words in sentences]
         tags, classified = self._tags[task], {}
