@@ -66,7 +66,7 @@ def test_only_what_depends_on_an_edit_is_made_again(done):
 
     for path, old, new, jobs in [
         (source / "tables/results.py", "", "\n# edited\n", {"table": 1}),
-        (source / "scoring.py", "", "\n# edited\n", {"score": runs, "table": 1}),
+        (source / "scoring/__init__.py", "", "\n# edited\n", {"score": runs, "table": 1}),
         (source / "prediction.py", "", "\n# edited\n", after_training),
         (source / "training/loop.py", "", "\n# edited\n", {"backbone": 1, "train": runs} | after_training),
         (source / "training/optimisation.py", "", "\n# another loss\n", {"backbone": 1, "train": runs} | after_training),
