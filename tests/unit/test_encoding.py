@@ -187,7 +187,12 @@ def test_text_shows_sentinels(words):
 
 
 # the gold tags that SentT' cannot hold: an `I-x` that continues no span comes back as the `B-x` that it is scored as
-ORPHANS = {("mtod", "train"): 1, ("mtod", "test"): 2}
+# their gold has an `I-x` that continues no span
+ORPHANS = [
+    ("mtod", "train", "remove my extra alarmfor saturday night"),
+    ("mtod", "test", "make an alarm for sunday @ 8"),
+    ("mtod", "test", "are we expecting to have heavy rainthis evening"),
+]
 
 
 @pytest.mark.slow
@@ -197,7 +202,7 @@ def test_the_gold_of_all_real_sentences_comes_back(t5, mirror, tmp_path):
     from hyperloader.corpora.prepared import load_corpus
     from hyperloader.corpora.registry import CORPORA, get_corpus
 
-    vocabulary, sentences, changed = Vocabulary(t5), 0, {}
+    vocabulary, sentences, changed = Vocabulary(t5), 0, []
     for name in CORPORA:
         fetch(get_corpus(name), tmp_path / "raw", mirror)
         prepare(name, tmp_path / "raw", tmp_path / name)
@@ -211,7 +216,7 @@ def test_the_gold_of_all_real_sentences_comes_back(t5, mirror, tmp_path):
                 assert vocabulary.read(ids, len(labels), known) == (labels, False)
                 assert vocabulary.read_in_order(ids, len(labels), known) == labels
                 if from_sbio(labels) != list(sentence.tags):
-                    changed[name, split] = changed.get((name, split), 0) + 1
+                    changed.append((name, split, " ".join(sentence.tokens)))
                     assert from_sbio(to_sbio(from_sbio(labels))) == from_sbio(labels)
     assert sentences == 117_134
     assert changed == ORPHANS
