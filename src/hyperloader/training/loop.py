@@ -21,6 +21,7 @@ from hyperloader.task_model import TaskModel
 from hyperloader.training.batches import IGNORED, Batch
 from hyperloader.training.checkpoints import Checkpoints, Progress
 from hyperloader.training.display import progress_bar
+from hyperloader.training.dropout import use_cpu_dropout
 from hyperloader.training.interruption import stop_request
 from hyperloader.training.optimisation import learning_rate, token_loss
 
@@ -73,6 +74,8 @@ def fit(
             if not parameter.requires_grad:
                 parameter.data = parameter.data.to(torch.bfloat16)
     model.to(accelerator.device)
+    if accelerator.device.type == "cpu" and not training.compile:
+        use_cpu_dropout(model)
     if training.compile:
         # one graph for all lengths; generating, which differs by task, stays outside of it
         model.backbone.compile(dynamic=True)
