@@ -20,7 +20,15 @@ READERS = [f"corpora/readers/{name}" for name in ("__init__", "bio", "conllu", "
 FORMULATIONS = [f"formulations/{name}" for name in ("__init__", "text_to_text", "token_classification")]
 TEXT = ["sentt", "encoding", "word_pieces", "training/batches", *FORMULATIONS]
 DECODING = [f"decoding/{name}" for name in ("__init__", "drafts", "guesses", "labels")]
-LOOP = ["training/loop", "training/optimisation", "training/sampler", "training/checkpoints", "training/dropout", "training/interruption", "task_model"]
+LOOP = [
+    "training/loop",
+    "training/optimisation",
+    "training/sampler",
+    "training/checkpoints",
+    "training/dropout",
+    "training/interruption",
+    "task_model",
+]
 MODEL = ["methods", "controls", "hypernetwork", "generated_layers", "task_model", "saved_models"]
 PRETRAINING = [f"pretraining/{name}" for name in ("__init__", "t5", "bert", "text", "vocabularies", "word_classes")]
 DEMO = ["corpora/generated", "corpora/demo_language"]
