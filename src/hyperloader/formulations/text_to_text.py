@@ -90,7 +90,8 @@ class TextToText(Formulation):
         """
         known, vocabulary = self._known[task], self.vocabulary
         labels, malformed = vocabulary.read(ids, length, known)
-        places = [vocabulary.segments(ids).places.get(index, (0, 0)) for index in range(length)]
+        segments = vocabulary.segments(ids)
+        places = [segments.places.get(index, (0, 0)) for index in range(length)]
         return Prediction(
             tags=from_sbio(labels),
             output=vocabulary.text(ids),

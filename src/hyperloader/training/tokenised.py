@@ -70,17 +70,12 @@ class Tokeniser:
 
     def _write(self, corpus: PreparedCorpus, split: str, folder: Path) -> None:
         examples = self.formulation.encode(corpus.name, getattr(corpus, split), self._training)
-        try:
-            with replacing_folder(folder) as temporary:
-                for side in SIDES:
-                    rows = [getattr(example, side) for example in examples]
-                    flat = np.fromiter((id for row in rows for id in row), dtype=np.int32)
-                    np.save(temporary / f"{side}.npy", flat, allow_pickle=False)
-                    np.save(temporary / f"{side}_ends.npy", np.cumsum([len(row) for row in rows], dtype=np.int64), allow_pickle=False)
-        except OSError:
-            # another process may have been faster
-            if not folder.is_dir():
-                raise
+        with replacing_folder(folder) as temporary:
+            for side in SIDES:
+                rows = [getattr(example, side) for example in examples]
+                flat = np.fromiter((id for row in rows for id in row), dtype=np.int32)
+                np.save(temporary / f"{side}.npy", flat, allow_pickle=False)
+                np.save(temporary / f"{side}_ends.npy", np.cumsum([len(row) for row in rows], dtype=np.int64), allow_pickle=False)
         log.info("%s: %d sentences of %s as ids", corpus.title, len(examples), split)
 
 
