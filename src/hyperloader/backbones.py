@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hyperloader.errors import BackboneError
-from hyperloader.files import read_json, replacing_folder, sha256, write_json
+from hyperloader.files import replacing_folder, sha256
 from hyperloader.jobs.gpus import lease_gpu
+from hyperloader.records import BackboneManifest
 from hyperloader.settings import BackboneSettings, DirectoryBackbone, HubBackbone, read_settings
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def make_backbone(folder: str | Path, mirror: str | None = None) -> None:
         if not (model / name).is_file():
             raise BackboneError(f"has no {name}", file=model, remedy=remedy)
     checksums = {name: sha256(model / name) for name in needed}
-    write_json(folder / MANIFEST, {"kind": settings.kind, "source": wanted.source, "path": path, "sha256": checksums})
+    BackboneManifest.write(folder / MANIFEST, {"kind": settings.kind, "source": wanted.source, "path": path, "sha256": checksums})
 
 
 def backbone_checksum(folder: str | Path) -> str:
@@ -76,13 +77,14 @@ def load_backbone(folder: str | Path) -> PreTrainedModel:
     """The model of a backbone folder, in float32: a `T5ForConditionalGeneration` or a `BertModel`.
 
     Raises:
-        BackboneError: it cannot be loaded.
+        BackboneError: it cannot be loaded, or its files are not those of its manifest.
     """
     import torch
     import transformers
     from safetensors import SafetensorError
 
     path, kind = _model_path(folder), _manifest(folder)["kind"]
+    _check_files(folder)
     options = {"local_files_only": True, "use_safetensors": True, "dtype": torch.float32, "output_loading_info": True}
     try:
         if kind == "t5":
@@ -149,11 +151,19 @@ def t5_pieces(mirror: str | None = None) -> Path:
 
 
 def _manifest(folder: str | Path) -> dict:
-    return read_json(Path(folder) / MANIFEST, remedy=f"make it: hyperloader backbone {folder}")
+    return BackboneManifest.read(Path(folder) / MANIFEST)
 
 
 def _model_path(folder: str | Path) -> Path:
     return Path(folder) / _manifest(folder)["path"]
+
+
+def _check_files(folder: str | Path) -> None:
+    """Refuse files that are damaged, or were replaced after runs were trained on the former ones."""
+    for name, checksum in _manifest(folder)["sha256"].items():
+        path = _model_path(folder) / Path(name).name
+        if not path.is_file() or sha256(path) != checksum:
+            raise BackboneError("missing, or not the file of the manifest", file=path, remedy=BackboneManifest.remedy(Path(folder)))
 
 
 @contextmanager

@@ -10,9 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hyperloader.errors import RunError
-from hyperloader.files import read_json, replacing_folder, write_json
+from hyperloader.files import replacing_folder
 from hyperloader.methods import Method
+from hyperloader.records import LearnedRecord
 
 if TYPE_CHECKING:
     from hyperloader.corpora.prepared import PreparedCorpus
@@ -45,7 +45,7 @@ class Control(Method):
 def save_learned(folder: Path, learned: dict[str, Any]) -> None:
     """Write what a control learned of each corpus to its `model/` folder."""
     with replacing_folder(folder) as temporary:
-        write_json(temporary / LEARNED, learned)
+        LearnedRecord.write(temporary / LEARNED, {"corpora": learned})
 
 
 def load_learned(folder: Path) -> dict[str, Any]:
@@ -54,7 +54,4 @@ def load_learned(folder: Path) -> dict[str, Any]:
     Raises:
         RunError: it is missing or damaged.
     """
-    learned = read_json(folder / LEARNED, remedy="train the run first")
-    if not isinstance(learned, dict):
-        raise RunError("not what a control learned", file=folder / LEARNED, remedy="train the run again")
-    return learned
+    return LearnedRecord.read(folder / LEARNED)["corpora"]

@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from hyperloader.errors import StorageError, UserError
 
@@ -48,8 +49,12 @@ def replacing(path: str | Path) -> Iterator[Path]:
 
 
 @contextmanager
-def replacing_folder(path: str | Path) -> Iterator[Path]:
+def replacing_folder(path: str | Path, *, first_wins: bool = False) -> Iterator[Path]:
     """Yield a temporary folder beside `path`; on success it becomes `path`, on any error it vanishes.
+
+    Args:
+        path: of the folder.
+        first_wins: if another process made the folder meanwhile, keep that one, whose content must be the same: it is never away.
 
     Raises:
         StorageError: as for `replacing`.
@@ -60,17 +65,13 @@ def replacing_folder(path: str | Path) -> Iterator[Path]:
         for file in temporary.rglob("*"):
             _store(file)
         os.chmod(temporary, 0o777 & ~_umask())
-        while True:
-            try:
-                os.replace(temporary, path)
-                break
-            except OSError as error:
-                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
-                    raise
+        if not _renamed(temporary, path) and not first_wins:
             # moved aside rather than deleted first: the moment without a folder is that between two renames, in which
             # another process may put its own there
-            with _temporary(path, tempfile.mkdtemp) as former, suppress(FileNotFoundError):
-                os.replace(path, former)
+            with _temporary(path, tempfile.mkdtemp) as former:
+                while not _renamed(temporary, path):
+                    with suppress(FileNotFoundError):
+                        os.replace(path, former / str(time.monotonic_ns()))
 
 
 def write_text(path: str | Path, text: str) -> None:
@@ -84,26 +85,37 @@ def write_json(path: str | Path, value: object) -> None:
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
-def read_json(path: str | Path, *, remedy: str = "") -> dict:
-    """Read a JSON object.
+def read_json(path: str | Path, *, remedy: str = "", error: type[UserError] = UserError) -> Any:
+    """Read a file of JSON.
 
     Raises:
-        UserError: the file cannot be read or is not JSON; names the file and, for bad JSON, the line.
+        UserError: the file cannot be read or is not JSON; names the file and, for bad JSON, the line. It is an `error`.
     """
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise UserError("no such file", file=path, remedy=remedy) from None
-    except OSError as error:
-        raise UserError(f"cannot be read ({error.strerror})", file=path, remedy=remedy) from None
-    except (ValueError, RecursionError) as error:  # bad UTF-8, bad JSON, a number of thousands of digits, brackets without end
-        raise UserError(f"not valid JSON ({error})", file=path, line=getattr(error, "lineno", None), remedy=remedy) from None
+        raise error("no such file", file=path, remedy=remedy) from None
+    except OSError as cause:
+        raise error(f"cannot be read ({cause.strerror})", file=path, remedy=remedy) from None
+    except (ValueError, RecursionError) as cause:  # bad UTF-8, bad JSON, a number of thousands of digits, brackets without end
+        raise error(f"not valid JSON ({cause})", file=path, line=getattr(cause, "lineno", None), remedy=remedy) from None
 
 
 def sha256(path: str | Path) -> str:
     """The SHA-256 of a file's bytes, in hexadecimal."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _renamed(temporary: Path, path: Path) -> bool:
+    """Give a folder its name; False if there is another one."""
+    try:
+        os.replace(temporary, path)
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise
+        return False
+    return True
 
 
 @contextmanager

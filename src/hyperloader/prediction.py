@@ -13,12 +13,13 @@ from hyperloader.controls import Control, load_learned
 from hyperloader.corpora.prepared import load_corpus
 from hyperloader.corpora.readers import Sentence
 from hyperloader.errors import RunError
-from hyperloader.files import sha256, write_json
+from hyperloader.files import sha256
 from hyperloader.formulations import Prediction
 from hyperloader.jobs.gpus import lease_gpu
 from hyperloader.jobs.locks import holding_run
 from hyperloader.methods import get_method
-from hyperloader.prediction_files import MANIFEST, PredictedSentence, write_predictions
+from hyperloader.prediction_files import MANIFEST, PredictedSentence, predictions_path, write_predictions
+from hyperloader.records import PredictionsManifest
 from hyperloader.settings import Decoding, RunSettings, Training, read_settings
 from hyperloader.training.run import MODEL, SETTINGS
 
@@ -180,14 +181,13 @@ def predict_run(run: str | Path, decoding: Decoding = "free") -> None:
         predictor.learn(name, corpus.train)
         sentences = predicted_sentences(predictor, name, corpus.test)
         seconds = time.perf_counter() - started
-        target = run / "predictions" / f"{name}.jsonl"
+        target = predictions_path(run, name)
         write_predictions(target, sentences)
         files[name] = {
-            "file": f"predictions/{name}.jsonl",
             "sentences": len(sentences),
             "sha256": sha256(target),
             "seconds": round(seconds, 1),
         }
         log.info("%s: %d sentences in %.1f s", name, len(sentences), seconds)
     versions = {name: version(name) for name in RECORDED_PACKAGES}
-    write_json(run / MANIFEST, {"decoding": decoding, "corpora": files, "versions": versions})
+    PredictionsManifest.write(run / MANIFEST, {"decoding": decoding, "corpora": files, "versions": versions})

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from hyperloader.errors import RunError
-from hyperloader.files import read_json, replacing, sha256
+from hyperloader.files import replacing, sha256
+from hyperloader.records import PredictionsManifest
 
 MANIFEST = "predictions.json"
-REMEDY = "predict this run again"
+REMEDY = PredictionsManifest.REMEDY
 
 
 @dataclass(frozen=True)
@@ -49,21 +50,9 @@ def write_predictions(path: str | Path, sentences: Iterable[PredictedSentence]) 
             file.write(json.dumps(asdict(sentence), ensure_ascii=False) + "\n")
 
 
-def read_manifest(run: str | Path) -> dict[str, Any]:
-    """The manifest of a run's predictions, after a look at its keys.
-
-    Raises:
-        UserError: there is none, or it is damaged.
-    """
-    path = Path(run) / MANIFEST
-    manifest = read_json(path, remedy=REMEDY)
-    entries = manifest.get("corpora") if isinstance(manifest, dict) else None
-    complete = isinstance(entries, dict) and all(
-        isinstance(entry, dict) and {"file", "sentences", "sha256"} <= entry.keys() for entry in entries.values()
-    )
-    if not complete or "decoding" not in manifest:
-        raise RunError("not a manifest of predictions", file=path, remedy=REMEDY)
-    return manifest
+def predictions_path(run: str | Path, corpus: str) -> Path:
+    """Where the predictions of a run on a corpus' test set are."""
+    return Path(run) / "predictions" / f"{corpus}.jsonl"
 
 
 def read_predictions(path: str | Path, entry: dict[str, Any]) -> Iterator[PredictedSentence]:

@@ -10,11 +10,12 @@ from transformers import PreTrainedModel
 
 from hyperloader.backbones import load_backbone
 from hyperloader.errors import RunError
-from hyperloader.files import read_json, replacing_folder, write_json
+from hyperloader.files import replacing_folder
 from hyperloader.methods import get_method
+from hyperloader.records import ModelRecord
 from hyperloader.task_model import TaskModel
 
-WEIGHTS_NAME, CONFIG_NAME, FORMAT_VERSION = "model.safetensors", "config.json", 2
+WEIGHTS_NAME, CONFIG_NAME = "model.safetensors", "config.json"
 
 
 def save_pretrained(model: TaskModel, folder: str | Path, *, method: str, settings: dict, backbone: str) -> None:
@@ -28,14 +29,13 @@ def save_pretrained(model: TaskModel, folder: str | Path, *, method: str, settin
         backbone: folder of the backbone.
     """
     config = {
-        "format_version": FORMAT_VERSION,
         "method": method,
         "settings": settings,
         "tasks": {name: list(types) for name, types in model.tasks.items()},
         "backbone": backbone,
     }
     with replacing_folder(folder) as temporary:
-        write_json(temporary / CONFIG_NAME, config)
+        ModelRecord.write(temporary / CONFIG_NAME, config)
         save_file({name: tensor.detach().cpu().contiguous() for name, tensor in model.trainable_state().items()}, temporary / WEIGHTS_NAME)
 
 
@@ -73,11 +73,6 @@ def read_config(folder: str | Path) -> dict:
         UserError: it is missing, damaged, or of another version.
     """
     folder = Path(folder)
-    config = read_json(folder / CONFIG_NAME, remedy="name a run that is trained, or the folder of a saved model")
-    version = config.get("format_version", 0)
-    if version > FORMAT_VERSION:
-        raise RunError("written by a newer version of hyperloader", file=folder / CONFIG_NAME, remedy="update hyperloader")
-    if version < FORMAT_VERSION:
-        raise RunError("written by an older version of hyperloader", file=folder / CONFIG_NAME, remedy="train the run again")
+    config = ModelRecord.read(folder / CONFIG_NAME)
     places = (place / config["backbone"] for place in (Path(), *folder.resolve().parents))
     return config | {"backbone": str(next(filter(Path.is_dir, places), config["backbone"]))}

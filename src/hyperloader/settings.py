@@ -267,7 +267,7 @@ def validate(model: type[Model], value: Any, file: str | Path | None = None) -> 
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        problems = "; ".join(_problem(model, item) for item in error.errors())
+        problems = "; ".join(problem(model, item) for item in error.errors())
         raise SettingsError(problems, file=file, remedy="config/README.md explains every key") from None
 
 
@@ -293,7 +293,8 @@ def read_settings(model: type[Model], path: str | Path) -> Model:
     return validate(model, read_json(path, remedy="run it through snakemake, which writes it"), path)
 
 
-def _problem(model: type[BaseModel], item: dict) -> str:
+def problem(model: type[BaseModel], item: dict) -> str:
+    """One of the errors of a validation, in a few words."""
     key = ".".join(str(part) for part in item["loc"])
     if item["type"] == "extra_forbidden":
         from difflib import get_close_matches

@@ -1,11 +1,11 @@
 """Scored runs without a training: `scores.json` and `counts/` as `hyperloader score` writes them."""
 
-import json
 from pathlib import Path
 
 import numpy as np
 
 from hyperloader.corpora.registry import CORPORA
+from hyperloader.records import ScoresRecord
 from hyperloader.scoring import Score
 
 
@@ -35,7 +35,7 @@ def write_run(
         entries[name] = {"sentences": len(own), "malformed": 0.25, "scores": scores, "labels": {}}
     run = {"scale": "demo", "recipe": "paper", "decoding": "free"} | changes
     run |= {"method": method, "percent": percent, "seed": seed, "corpora": entries}
-    (folder / "scores.json").write_text(json.dumps(run))
+    ScoresRecord.write(folder / "scores.json", run)
     return folder / "scores.json"
 
 

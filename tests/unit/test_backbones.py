@@ -97,7 +97,24 @@ def test_an_unmade_or_damaged_backbone(tmp_path):
     folder = settings(tmp_path / "t5", TINY)
     make_backbone(folder)
     weights = folder / "model" / "model.safetensors"
+    whole = weights.read_bytes()
+    for damaged in (whole[:1000], whole[:-1] + bytes([whole[-1] ^ 1])):
+        weights.write_bytes(damaged)
+        with pytest.raises(BackboneError, match="model.safetensors: missing, or not the file of the manifest; make it: hyperloader"):
+            load_backbone(folder)
+    weights.unlink()
+    with pytest.raises(BackboneError, match="model.safetensors: missing"):
+        load_backbone(folder)
+
+
+def test_a_directory_whose_weights_are_damaged(tmp_path):
+    model = T5ForConditionalGeneration(T5Config(d_model=16, d_kv=4, d_ff=32, num_layers=1, num_heads=2, vocab_size=110))
+    model.save_pretrained(tmp_path / "mine")
+    write_word_vocabulary(["a", "b"], tmp_path / "mine" / "spiece.model")
+    weights = tmp_path / "mine" / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:1000])
+    folder = settings(tmp_path / "backbone", {"source": "directory", "path": str(tmp_path / "mine")})
+    make_backbone(folder)
     with pytest.raises(BackboneError, match="cannot be loaded"):
         load_backbone(folder)
 

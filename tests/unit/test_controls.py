@@ -13,10 +13,11 @@ from hyperloader.corpora.prepared import PreparedCorpus
 from hyperloader.corpora.readers import Sentence
 from hyperloader.corpora.registry import CORPORA
 from hyperloader.errors import RunError
-from hyperloader.files import sha256, write_json
+from hyperloader.files import sha256
 from hyperloader.methods import get_method
 from hyperloader.prediction import predict_run
 from hyperloader.pretraining.vocabularies import write_word_vocabulary
+from hyperloader.records import BackboneManifest
 from hyperloader.scoring import headline, score_run, score_tags
 from hyperloader.settings import Recipe, read_yaml
 from hyperloader.tagger import Tagger
@@ -58,7 +59,7 @@ def data(tmp_path_factory):
 def vocabulary_of(folder, pieces):
     """A backbone folder that holds nothing but a vocabulary."""
     manifest = {"kind": "t5", "source": "directory", "path": str(pieces), "sha256": {PIECES: sha256(pieces / PIECES)}}
-    write_json(folder / "manifest.json", manifest)
+    BackboneManifest.write(folder / "manifest.json", manifest)
     return folder
 
 

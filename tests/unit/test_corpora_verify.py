@@ -75,7 +75,7 @@ DAMAGE = {
     ),
     "another kind": (
         lambda p: edit(p / "data/mtop/manifest.json", lambda m: m.update(files=[])),
-        "files missing or of another kind",
+        "'files': input should be a valid dictionary",
     ),
     "another corpus": (lambda p: edit(p / "data/mtop/manifest.json", lambda m: m.update(corpus="atis")), "is of the corpus 'atis'"),
     "other raw files": (

@@ -15,6 +15,7 @@ from hyperloader.errors import RunError, UserError
 from hyperloader.figures.curves import write_curves
 from hyperloader.figures.figure2 import write_figure2
 from hyperloader.figures.labels import write_labels
+from hyperloader.records import TrainingRecord
 from hyperloader.tables.score_page import write_score_page
 from hyperloader.tables.scores import write_scores
 
@@ -127,8 +128,11 @@ def record(run, method, corpora, losses, kept, percent=100.0):
     """A run's `run.json` with these training losses; validation losses are 1 more."""
     run.mkdir(parents=True, exist_ok=True)
     settings = {"scale": "demo", "recipe": "paper", "method": method, "percent": percent, "seed": 1, "data": dict.fromkeys(corpora, "")}
+    settings |= {"training": {"batch_size": 32}}
     curve = [{"step": 10 * n, "loss": loss, "validation_loss": loss + 1} for n, loss in enumerate(losses, 1)]
-    (run / "run.json").write_text(json.dumps({"settings": settings, "curve": curve, "best_step": kept}))
+    checksums = {"backbone": None, "data": {}}
+    record = {"settings": settings, "steps": 10 * len(losses), "curve": curve, "best_step": kept, "checksums": checksums}
+    TrainingRecord.write(run / "run.json", record)
     return run
 
 
@@ -185,7 +189,7 @@ def test_no_text_is_too_small_to_read(figure2, tmp_path):
 def test_a_damaged_run_is_named(write, file, tmp_path):
     with pytest.raises(UserError, match=file):
         write([tmp_path], tmp_path / "out")
-    (tmp_path / file).write_text('{"percent": 100, "method": "hyperloader", "settings": []}')
+    (tmp_path / file).write_text('{"format_version": 1, "percent": 100, "method": "hyperloader", "settings": []}')
     with pytest.raises(RunError, match=f"{file}: not the .* again"):
         write([tmp_path], tmp_path / "out")
 

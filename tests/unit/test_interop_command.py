@@ -174,7 +174,7 @@ def test_other_mistakes(place, tmp_path):
     refused(RunError, "no task 'sips'; its tasks are atis, snips", checkpoint, place, tmp_path, labels=[f"sips={place / 'types.txt'}"])
     refused(UserError, "corpora prepare", checkpoint, place, tmp_path, corpora=[place / "nowhere"])
     BertModel(BertConfig(hidden_size=8, num_attention_heads=2, num_hidden_layers=1, vocab_size=9)).save_pretrained(tmp_path / "bert")
-    (tmp_path / "bert" / "manifest.json").write_text('{"kind": "bert", "path": "."}')
+    (tmp_path / "bert" / "manifest.json").write_text('{"format_version": 1, "kind": "bert", "path": ".", "sha256": {}}')
     refused(BackboneError, "is not a T5", checkpoint, place, tmp_path, backbone=tmp_path / "bert")
 
 

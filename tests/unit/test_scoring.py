@@ -14,6 +14,7 @@ from hyperloader.corpora.registry import CORPORA
 from hyperloader.errors import RunError, UserError
 from hyperloader.files import sha256
 from hyperloader.prediction_files import PredictedSentence, read_predictions, write_predictions
+from hyperloader.records import PredictionsManifest
 from hyperloader.scoring import by_seqeval, headline, score_labels, score_run, score_sentences, score_tags, sentence_counts
 from hyperloader.settings import RunSettings, Training
 
@@ -201,8 +202,8 @@ def write(run, lines, **changes):
     file = run / "predictions" / "atis.jsonl"
     file.parent.mkdir(exist_ok=True)
     file.write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines), encoding="utf-8")
-    entry = {"file": "predictions/atis.jsonl", "sentences": len(lines), "sha256": sha256(file), "seconds": 1.0} | changes
-    (run / "predictions.json").write_text(json.dumps({"decoding": "free", "corpora": {"atis": entry}}))
+    entry = {"sentences": len(lines), "sha256": sha256(file), "seconds": 1.0} | changes
+    PredictionsManifest.write(run / "predictions.json", {"decoding": "free", "corpora": {"atis": entry}})
 
 
 def read(run):
@@ -215,6 +216,7 @@ def test_a_run_is_scored_with_equal_bytes_each_time(run):
     first = [file.read_bytes() for file in files]
     scores = json.loads(first[0])
     entry = scores.pop("corpora")["atis"]
+    assert scores.pop("format_version") == 1
     assert scores == {"scale": "demo", "recipe": "paper", "method": "hyperloader", "percent": 10, "seed": 42, "decoding": "free"}
     counts = {"gold_spans": 2, "predicted_spans": 2, "correct_spans": 1}
     measures = {"precision": 0.5, "recall": 0.5, "f1": 0.5} | counts
@@ -272,7 +274,7 @@ def test_damaged_predictions_are_named_by_file_and_line(run):
 
 
 def test_a_run_without_predictions_says_what_to_do(run):
-    for damaged in ("{}", "[]", '{"decoding": "free", "corpora": {"atis": 1}}'):
+    for damaged in ("{}", "[]", '{"format_version": 1, "decoding": "free", "corpora": {"atis": 1}}'):
         (run / "predictions.json").write_text(damaged)
         with pytest.raises(RunError, match="not a manifest of predictions"):
             score_run(run)

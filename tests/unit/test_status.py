@@ -6,11 +6,15 @@ import sys
 from pathlib import Path
 
 import pytest
+from torch import zeros
+from torch.optim import SGD
 
 from hyperloader.files import write_json
 from hyperloader.jobs.locks import run_lock
 from hyperloader.jobs.status import as_text, status
 from hyperloader.plan import Plan
+from hyperloader.records import BackboneManifest, TrainingRecord
+from hyperloader.training.checkpoints import Checkpoints, Progress
 
 ROOT = Path(__file__).parents[2]
 CHANGES = ["corpora=[atis,snips]", "methods=[hyperloader,unipelt_t5,gazetteer]", "fractions=[100]"]
@@ -31,8 +35,8 @@ def finish(plan, results, method, corpora, *, seconds=100.0, outputs=("predictio
     (run,) = [run for run in plan.runs("demo") if (run.method, run.tasks) == (method, corpora)]
     settings = plan.run_settings(run, str(results))
     checksums = {"data": dict.fromkeys(settings.data, "as it was"), "backbone": None}
-    record = {"settings": settings.model_dump(mode="json"), "steps": settings.training.steps, "seconds": seconds}
-    write_json(results / run.path / "run.json", record | {"checksums": checksums})
+    record = {"settings": settings.model_dump(mode="json"), "steps": settings.training.steps, "seconds": seconds, "curve": []}
+    TrainingRecord.write(results / run.path / "run.json", record | {"checksums": checksums})
     for output in outputs:
         write_json(results / run.path / output, {})
     return results / run.path
@@ -64,7 +68,8 @@ def test_another_plan_or_other_data_make_it_stale(plan, results):
     other = Plan.read(ROOT / "config/config.yaml", [*CHANGES, "settings={hyperloader: {lora_rank: 2}}"])
     assert states(other, results)["hyperloader atis+snips"] == ("stale", "other method_settings than planned")
     record = json.loads((run / "run.json").read_text())
-    write_json(results / "demo/backbones/t5/manifest.json", {"sha256": {"model.safetensors": "0"}})
+    backbone = {"kind": "t5", "path": "model", "sha256": {"model.safetensors": "0"}}
+    BackboneManifest.write(results / "demo/backbones/t5/manifest.json", backbone)
     assert states(plan, results)["hyperloader atis+snips"] == ("stale", "other backbone")
     record["settings"]["seed"] = 43
     write_json(run / "run.json", record)
@@ -93,8 +98,8 @@ def test_hours_follow_from_finished_runs_and_checkpoints(plan, results):
     assert (rows["unipelt_t5 atis"].hours, rows["unipelt_t5 atis"].step) == (0, steps)
     assert rows["unipelt_t5 snips"].hours == pytest.approx(1) and rows["hyperloader atis+snips"].hours is None
     assert rows["gazetteer atis+snips"].hours == 0
-    checkpoint = results / "demo/runs/matched/unipelt_t5/snips/100/seed42/checkpoints/last/checkpoint.json"
-    write_json(checkpoint, {"progress": {"step": steps // 2}})
+    checkpoints = Checkpoints(results / "demo/runs/matched/unipelt_t5/snips/100/seed42/checkpoints", "any")
+    checkpoints.save_last({}, SGD([zeros(1)]), Progress(step=steps // 2))
     rows = {f"{row.run.method} {row.run.tasks}": row for row in status(plan, "demo", speed=1.0, results=results)}
     assert rows["unipelt_t5 snips"].hours == pytest.approx((steps - steps // 2) * 32 / 3600)
     assert rows["hyperloader atis+snips"].hours == pytest.approx(rows["hyperloader atis+snips"].steps * 32 / 3600)

@@ -1,6 +1,7 @@
 """Tables from made-up scores, and the published numbers themselves."""
 
 import csv
+import json
 import re
 from pathlib import Path
 from statistics import mean, stdev
@@ -123,9 +124,10 @@ def test_two_scores_of_one_cell_are_refused(table, score):
 
 
 def test_incomplete_scores_are_refused(table, tmp_path):
-    for text in ("{}", "[]", '{"scale": "demo", "recipe": "paper", "decoding": "free", "method": "hyperloader", "corpora": {"atis": {}}}'):
+    some = {"format_version": 1, "scale": "demo", "recipe": "paper", "decoding": "free", "method": "hyperloader", "corpora": {"atis": {}}}
+    for text in ("{}", "[]", json.dumps(some)):
         (tmp_path / "scores.json").write_text(text)
-        with pytest.raises(RunError, match=r"scores.json: not the scores of a run .*; score this run again"):
+        with pytest.raises(RunError, match=r"scores.json: not the scores of a run.*; score this run again"):
             table(3, [tmp_path / "scores.json"])
 
 

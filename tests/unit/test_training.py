@@ -1,20 +1,22 @@
 """The training loop on a tiny model: it learns, and an interrupted run ends as an undisturbed one."""
 
-import json
 import math
 import shutil
 import signal
 
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 from transformers import T5Config, T5ForConditionalGeneration
 
 from hyperloader.errors import RunError
 from hyperloader.formulations.text_to_text import collate
 from hyperloader.methods import get_method
+from hyperloader.records import LAST_CHECKPOINT, CheckpointRecord
 from hyperloader.settings import Training
 from hyperloader.training.batches import Example
-from hyperloader.training.checkpoints import Checkpoints
+from hyperloader.training.checkpoints import BEST_CHECKPOINT, Checkpoints
 from hyperloader.training.loop import fit
 from hyperloader.training.optimisation import learning_rate, token_loss
 from hyperloader.training.sampler import TaskSampler
@@ -147,6 +149,51 @@ def test_checkpoints_of_other_settings_are_not_resumed(tmp_path):
     assert [record["step"] for record in progress.curve] == [10, 20, 30]
 
 
+WEIGHT = f"weights/{next(iter(model().trainable_state()))}"
+
+
+@pytest.mark.parametrize(
+    "damage, message",
+    [
+        (lambda path: path.write_bytes(path.read_bytes()[:-10]), r"last.safetensors: not a checkpoint \(.*; delete .* begins anew"),
+        (lambda path: path.write_bytes(b""), "last.safetensors: not a checkpoint"),
+        (lambda path: (path.unlink(), path.mkdir()), "last.safetensors: not a checkpoint"),
+        (lambda path: rewrite(path, record="{"), "last.safetensors: not a checkpoint"),
+        (lambda path: rewrite(path, record='{"format_version": 2}'), "written by a newer version of hyperloader; update hyperloader"),
+        (lambda path: rewrite(path, record='{"format_version": 1}'), "not a checkpoint: missing key 'fingerprint'"),
+        (lambda path: rewrite(path, lambda tensors: tensors.popitem()), "does not fit the model in 'weights/"),
+        (lambda path: rewrite(path, lambda tensors: tensors.update(more=torch.zeros(1))), "does not fit the model in 'more'"),
+        (lambda path: rewrite(path, lambda tensors: tensors.update({WEIGHT: torch.zeros(1)})), f"does not fit the model in '{WEIGHT}'"),
+    ],
+    ids=["cut", "empty", "a folder", "no record", "newer", "a key less", "a tensor less", "a tensor more", "another shape"],
+)
+def test_a_damaged_checkpoint_is_named_and_kept(tmp_path, damage, message):
+    with pytest.raises(Killed):
+        train(tmp_path, training(), killed_at=14)
+    damage(tmp_path / LAST_CHECKPOINT)
+    left = sorted(tmp_path.iterdir())
+    with pytest.raises(RunError, match=message):
+        train(tmp_path, training())
+    assert sorted(tmp_path.iterdir()) == left
+
+
+def rewrite(path, change=None, record=None):
+    """Edit a checkpoint's tensors, or replace its record."""
+    with safe_open(path, "pt") as file:
+        metadata = file.metadata()
+    tensors = load_file(path)
+    if change:
+        change(tensors)
+    save_file(tensors, path, metadata if record is None else {CheckpointRecord.KEY: record})
+
+
+def test_best_weights_that_vanished_are_named(tmp_path):
+    train(tmp_path, training())
+    (tmp_path / BEST_CHECKPOINT).unlink()
+    with pytest.raises(RunError, match="best.safetensors: not a checkpoint .*; delete .* begins anew"):
+        train(tmp_path, training())
+
+
 def test_it_learns_and_keeps_the_best(tmp_path):
     weights, progress = train(tmp_path, training(steps=200, label_smoothing=0.0))
     losses = [record["validation_loss"] for record in progress.curve]
@@ -164,11 +211,9 @@ def test_frozen_weights_stay(tmp_path):
 
 def test_checkpoints_hold_trainable_weights_only(tmp_path):
     train(tmp_path, training())
-    from safetensors.torch import load_file
-
-    names = {key.partition("/")[2] for key in load_file(tmp_path / "last" / "state.safetensors")}
+    names = {key.partition("/")[2] for key in load_file(tmp_path / LAST_CHECKPOINT)}
     assert names == set(model().trainable_state())
-    assert json.loads((tmp_path / "last" / "checkpoint.json").read_text())["progress"]["step"] == 30
+    assert CheckpointRecord.read(tmp_path / LAST_CHECKPOINT)["progress"]["step"] == 30
 
 
 def test_a_diverging_loss_stops_with_a_remedy(tmp_path):

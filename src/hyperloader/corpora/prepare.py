@@ -9,7 +9,6 @@ from pathlib import Path
 
 from hyperloader.corpora.manifests import RawEntry, read_manifest
 from hyperloader.corpora.prepared import (
-    FORMAT_VERSION,
     MANIFEST,
     SPLITS,
     PreparedCorpus,
@@ -21,7 +20,8 @@ from hyperloader.corpora.readers import Sentence, read_split
 from hyperloader.corpora.registry import Corpus, get_corpus
 from hyperloader.corpora.splits import hold_out
 from hyperloader.errors import CorpusError
-from hyperloader.files import replacing_folder, sha256, write_json
+from hyperloader.files import replacing_folder, sha256
+from hyperloader.records import PreparedManifest
 
 __all__ = ["PreparedCorpus", "load_corpus", "prepare"]
 
@@ -55,7 +55,6 @@ def prepare(corpus: Corpus | str, raw_folder: str | Path, folder: str | Path, se
         manifest = {
             "corpus": corpus.name,
             "title": corpus.title,
-            "format_version": FORMAT_VERSION,
             "seed": seed,
             "sources": sources,
             "sentences": {split: len(part) for split, part in splits.items()},
@@ -66,7 +65,7 @@ def prepare(corpus: Corpus | str, raw_folder: str | Path, folder: str | Path, se
             "checksum": content_checksum(splits),
             "files": {str(p.relative_to(temporary)): sha256(p) for p in sorted(temporary.glob("*/*.arrow"))},
         }
-        write_json(temporary / MANIFEST, manifest)
+        PreparedManifest.write(temporary / MANIFEST, manifest)
     return folder
 
 

@@ -6,27 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hyperloader.corpora.readers import Sentence
-from hyperloader.corpora.registry import CORPORA
 from hyperloader.corpora.splits import subset
-from hyperloader.errors import CorpusError, UserError
-from hyperloader.files import read_json, sha256
+from hyperloader.errors import CorpusError
+from hyperloader.files import sha256
+from hyperloader.records import PreparedManifest
 
 SPLITS = ("train", "validation", "test")
 MANIFEST = "manifest.json"
-FORMAT_VERSION = 1
-_KINDS = {
-    "format_version": int,
-    "corpus": str,
-    "title": str,
-    "seed": int,
-    "tags": list,
-    "checksum": str,
-    "sentences": dict,
-    "slot_types": int,
-    "spans": dict,
-    "sources": list,
-    "files": dict,
-}
 
 
 @dataclass(frozen=True)
@@ -106,20 +92,9 @@ def read_prepared_manifest(folder: str | Path) -> dict:
     """
     path = Path(folder)
     path = path if path.name == MANIFEST else path / MANIFEST
-    try:
-        manifest = read_json(path)
-    except (UserError, OSError):
-        raise CorpusError("not a prepared corpus", file=path, remedy=_remedy(path.parent)) from None
-    if not isinstance(manifest, dict):
-        raise CorpusError("not the manifest of a prepared corpus", file=path, remedy=_remedy(path.parent))
-    wrong = sorted(key for key, kind in _KINDS.items() if not isinstance(manifest.get(key), kind))
-    if wrong:
-        message = f"not the manifest of a prepared corpus: {', '.join(wrong)} missing or of another kind"
-        raise CorpusError(message, file=path, remedy=_remedy(path.parent))
-    if manifest["format_version"] != FORMAT_VERSION:
-        message = f"format version {manifest['format_version']}, expected {FORMAT_VERSION}"
-        raise CorpusError(message, file=path, remedy=_remedy(path.parent))
-    return manifest
+    if not path.is_file():
+        raise CorpusError("not a prepared corpus", file=path, remedy=PreparedManifest.remedy(path.parent))
+    return PreparedManifest.read(path)
 
 
 def _read_split(folder: Path, split: str, manifest: dict) -> list[Sentence]:
@@ -131,20 +106,15 @@ def _read_split(folder: Path, split: str, manifest: dict) -> list[Sentence]:
     for file in (file for file in manifest["files"] if file.startswith(f"{split}/")):
         path = folder / split / Path(file).name  # whatever the manifest says, in this folder
         if not path.is_file() or sha256(path) != manifest["files"][file]:
-            raise CorpusError("missing or damaged", file=path, remedy=_remedy(folder))
+            raise CorpusError("missing or damaged", file=path, remedy=PreparedManifest.remedy(folder))
         try:
             with pyarrow.memory_map(str(path)) as source:
                 table = pyarrow.ipc.open_stream(source).read_all()
             for tokens, tags in zip(table["tokens"].to_pylist(), table["tags"].to_pylist(), strict=True):
                 sentences.append(Sentence(tuple(tokens), tuple(names[tag] for tag in tags)))
         except (pyarrow.ArrowException, LookupError, TypeError, ValueError):
-            raise CorpusError("does not fit its manifest", file=path, remedy=_remedy(folder)) from None
+            raise CorpusError("does not fit its manifest", file=path, remedy=PreparedManifest.remedy(folder)) from None
     if len(sentences) != manifest["sentences"].get(split):
         message = f"has {manifest['sentences'].get(split)} sentences in {split}, but {len(sentences)} are there"
-        raise CorpusError(message, file=folder / MANIFEST, remedy=_remedy(folder))
+        raise CorpusError(message, file=folder / MANIFEST, remedy=PreparedManifest.remedy(folder))
     return sentences
-
-
-def _remedy(folder: Path) -> str:
-    name = folder.name if folder.name in CORPORA else "NAME"
-    return f"run: hyperloader corpora prepare {name} --folder {folder}"

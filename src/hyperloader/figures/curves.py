@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hyperloader.corpora.registry import CORPORA
-from hyperloader.errors import RunError
 from hyperloader.figures.style import COLOURS, GREY, HEIGHT, canvas, note, open_frame, remark
-from hyperloader.files import read_json, write_text
+from hyperloader.files import write_text
 from hyperloader.methods import get_method
 from hyperloader.plan import Run
+from hyperloader.records import TrainingRecord
 from hyperloader.tables.sheet import as_csv
 
 if TYPE_CHECKING:
@@ -65,15 +65,10 @@ def write_curves(runs: Iterable[str | Path], output: str | Path) -> None:
 
 
 def _read(folder: str | Path) -> Curve:
-    path = Path(folder) / "run.json"
-    record = read_json(path, remedy="train this run first")
-    try:
-        settings = record["settings"]
-        known = {key: settings[key] for key in ("scale", "recipe", "method", "percent", "seed")}
-        return Curve(Run(corpora=tuple(settings["data"]), **known), record["curve"], record.get("best_step", 0))
-    except (KeyError, TypeError) as error:
-        message = f"not the record of a training ({type(error).__name__}: {error})"
-        raise RunError(message, file=path, remedy="train this run again") from None
+    record = TrainingRecord.read(Path(folder) / "run.json")
+    settings = record["settings"]
+    known = {key: settings[key] for key in ("scale", "recipe", "method", "percent", "seed")}
+    return Curve(Run(corpora=tuple(settings["data"]), **known), record["curve"], record.get("best_step", 0))
 
 
 def _draw(curves: list[Curve], output: str | Path) -> None:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 from hyperloader.controls import Control
 from hyperloader.corpora.registry import CORPORA, get_corpus
-from hyperloader.errors import RunError
 from hyperloader.figures.style import HEIGHT, canvas, note, remark
-from hyperloader.files import read_json, write_text
+from hyperloader.files import write_text
 from hyperloader.methods import get_method
+from hyperloader.records import ScoresRecord
 from hyperloader.tables.sheet import as_csv
 
 if TYPE_CHECKING:
@@ -40,22 +40,17 @@ def write_labels(runs: Iterable[str | Path], output: str | Path) -> None:
     controls: set[str] = set()
     corpora: Corpora = {}
     for run in runs:
-        path = Path(run) / "scores.json"
-        scores = read_json(path, remedy="score this run first")
-        try:
-            if scores["percent"] == FRACTION:
-                method = get_method(scores["method"])
-                title = method.title
-                if isinstance(method, Control):
-                    controls.add(title)
-                titles += [] if title in titles else [title]
-                for name, entry in scores["corpora"].items():
-                    for label, score in entry["labels"].items():
-                        types = corpora.setdefault(get_corpus(name).title, {})
-                        types.setdefault(label, (score["gold_spans"], {}))[1].setdefault(title, []).append(score["f1"])
-        except (KeyError, TypeError, AttributeError) as error:
-            message = f"not the scores of a run ({type(error).__name__}: {error})"
-            raise RunError(message, file=path, remedy="score this run again") from None
+        scores = ScoresRecord.read(Path(run) / "scores.json")
+        if scores["percent"] == FRACTION:
+            method = get_method(scores["method"])
+            title = method.title
+            if isinstance(method, Control):
+                controls.add(title)
+            titles += [] if title in titles else [title]
+            for name, entry in scores["corpora"].items():
+                for label, score in entry["labels"].items():
+                    types = corpora.setdefault(get_corpus(name).title, {})
+                    types.setdefault(label, (score["gold_spans"], {}))[1].setdefault(title, []).append(score["f1"])
     corpora = {corpus.title: _ranked(corpora[corpus.title]) for corpus in CORPORA.values() if corpus.title in corpora}
     rows = [
         (corpus, label, gold, title, f"{mean(f1s[title]):.4f}", len(f1s[title]))

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hyperloader.errors import SettingsError
-from hyperloader.files import read_json
 from hyperloader.parameters import count
 from hyperloader.plan import Plan, Run
+from hyperloader.records import TrainingRecord
 
 # bytes per number in fp32; a trained one has a gradient and two moments beside it
 FP32, BF16, OPTIMISER = 4, 2, 3
@@ -91,9 +91,9 @@ def measured_speed(runs: list[Run], results: str | Path) -> float | None:
     for run in runs:
         path = Path(results) / run.path / "run.json"
         if path.is_file():
-            record = read_json(path)
+            record = TrainingRecord.read(path)
             sentences += record["steps"] * record["settings"]["training"]["batch_size"]
-            seconds += record["seconds"]
+            seconds += record.get("seconds", 0.0)
     return sentences / seconds if seconds else None
 
 

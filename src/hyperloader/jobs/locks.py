@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import socket
 import time
@@ -14,15 +15,25 @@ from typing import IO
 
 from hyperloader.errors import RunError
 
+log = logging.getLogger(__name__)
+
 LOCK = ".lock"
 # `is_locked` holds the lock for a moment, for which nobody should be refused
 ATTEMPTS, PAUSE = 5, 0.05
 
 
-def taken(file: IO) -> bool:
-    """Take the lock of an open file, which it keeps until it is closed; False if another has it."""
+def taken(file: IO, *, shared: bool = False) -> bool:
+    """Take the lock of an open file, which it keeps until it is closed; False if another has it.
+
+    Args:
+        file: where the lock is not shared, and on a network, it has to be open for writing.
+        shared: with others who share it, which is no more than a look whether somebody has it alone.
+
+    Raises:
+        OSError: the file system has no locks.
+    """
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return True
@@ -35,7 +46,7 @@ def run_lock(folder: str | Path) -> Iterator[None]:
     Of several processes under `accelerate launch` the first one holds it for all.
 
     Raises:
-        RunError: another process holds it, named by its number and its host, or there is no such directory.
+        RunError: another process holds it, named by its number and its host; or there is no such directory, or it cannot be written to.
     """
     folder = Path(folder)
     if int(os.environ.get("RANK", 0)) > 0:
@@ -43,9 +54,13 @@ def run_lock(folder: str | Path) -> Iterator[None]:
         return
     if not folder.is_dir():
         raise RunError("no such run directory", file=folder, remedy="run it through snakemake, which makes it")
-    with open(folder / LOCK, "a+", encoding="utf-8") as file:
+    with _opened(folder / LOCK) as file:
         for _ in range(ATTEMPTS):
-            if taken(file):
+            try:
+                if taken(file):
+                    break
+            except OSError as error:
+                log.warning("%s: no lock (%s): nothing keeps a second process out", folder, error.strerror)
                 break
             time.sleep(PAUSE)
         else:
@@ -56,6 +71,16 @@ def run_lock(folder: str | Path) -> Iterator[None]:
         file.write(f"process {os.getpid()} on {socket.gethostname()}")
         file.flush()
         yield
+
+
+def _opened(path: Path) -> IO:
+    try:
+        # whatever a folder from elsewhere holds under this name, nothing but a file in it is emptied
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+        return open(descriptor, "r+", encoding="utf-8", errors="replace")
+    except OSError as error:
+        message, remedy = f"cannot be opened ({error.strerror})", "see that the run directory can be written to, and that this is a file"
+        raise RunError(message, file=path, remedy=remedy) from None
 
 
 def holding_run(function: Callable) -> Callable:
@@ -73,6 +98,6 @@ def is_locked(folder: str | Path) -> bool:
     """Whether a process works in a run directory now."""
     try:
         with open(Path(folder) / LOCK, encoding="utf-8") as file:
-            return not taken(file)
-    except FileNotFoundError:
+            return not taken(file, shared=True)
+    except OSError:  # none there, not ours to read, or no locks to look at
         return False

@@ -17,11 +17,11 @@ from hyperloader.backbones import backbone_checksum
 from hyperloader.controls import Control
 from hyperloader.corpora.prepared import MANIFEST as DATA_MANIFEST
 from hyperloader.corpora.prepared import read_prepared_manifest
-from hyperloader.files import read_json
 from hyperloader.jobs.estimates import measured_speed
 from hyperloader.jobs.locks import is_locked
 from hyperloader.methods import get_method
 from hyperloader.plan import Plan, Run
+from hyperloader.records import LAST_CHECKPOINT, CheckpointRecord, TrainingRecord
 from hyperloader.settings import RunSettings
 
 # what each job of a run leaves, and what a run without it is
@@ -98,7 +98,7 @@ def as_text(rows: list[RunStatus]) -> str:
 def _state(folder: Path, settings: RunSettings) -> tuple[str, str]:
     if is_locked(folder):
         return "running", ""
-    if (folder / "run.json").is_file() and (change := _change(read_json(folder / "run.json"), settings)):
+    if (folder / "run.json").is_file() and (change := _change(TrainingRecord.read(folder / "run.json"), settings)):
         return "stale", change
     for job, (output, before) in OUTPUTS.items():
         if not (folder / output).is_file():
@@ -115,7 +115,7 @@ def _change(record: dict, settings: RunSettings) -> str:
             return f"other {key} than planned"
     checksums = record["checksums"]
     for corpus, folder in settings.data.items():
-        if (Path(folder) / DATA_MANIFEST).is_file() and checksums["data"][corpus] != read_prepared_manifest(folder)["checksum"]:
+        if (Path(folder) / DATA_MANIFEST).is_file() and checksums["data"].get(corpus) != read_prepared_manifest(folder)["checksum"]:
             return f"other data of {corpus}"
     folder = settings.backbone
     if folder and (Path(folder) / BACKBONE_MANIFEST).is_file() and checksums["backbone"] != backbone_checksum(folder):
@@ -124,8 +124,8 @@ def _change(record: dict, settings: RunSettings) -> str:
 
 
 def _last_step(folder: Path) -> int:
-    path = folder / "checkpoints" / "last" / "checkpoint.json"
-    return read_json(path)["progress"]["step"] if path.is_file() else 0
+    path = folder / "checkpoints" / LAST_CHECKPOINT
+    return CheckpointRecord.read(path)["progress"]["step"] if path.is_file() else 0
 
 
 def _log(folder: Path, job: str) -> Path | None:

@@ -14,8 +14,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from hyperloader.files import write_json, write_text
-from hyperloader.prediction_files import PredictedSentence, read_manifest, read_predictions
+from hyperloader.files import write_text
+from hyperloader.prediction_files import MANIFEST, PredictedSentence, predictions_path, read_predictions
+from hyperloader.records import PredictionsManifest, ScoresRecord
 from hyperloader.scoring.signatures import data_checksum, signature
 from hyperloader.scoring.statistics import bootstrap_interval
 from hyperloader.sentt import spans
@@ -172,11 +173,11 @@ def score_run(run: str | Path) -> None:
     """
     run = Path(run)
     settings = read_settings(RunSettings, run / "settings.json")
-    manifest = read_manifest(run)
+    manifest = PredictionsManifest.read(run / MANIFEST)
     corpora = {}
     for name, listed in manifest["corpora"].items():
-        corpora[name], counts = score_sentences(list(read_predictions(run / listed["file"], listed)), manifest["decoding"])
+        corpora[name], counts = score_sentences(list(read_predictions(predictions_path(run, name), listed)), manifest["decoding"])
         rows = (f"{number},{','.join(map(str, row))}\n" for number, row in enumerate(counts.tolist()))
         write_text(run / "counts" / f"{name}.csv", "sentence,gold,predicted,correct\n" + "".join(rows))
     named = {key: getattr(settings, key) for key in ("scale", "recipe", "method", "percent", "seed")}
-    write_json(run / "scores.json", named | {"decoding": manifest["decoding"], "corpora": corpora})
+    ScoresRecord.write(run / "scores.json", named | {"decoding": manifest["decoding"], "corpora": corpora})

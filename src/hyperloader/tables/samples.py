@@ -10,9 +10,10 @@ from zlib import crc32
 import numpy as np
 
 from hyperloader.errors import RunError
+from hyperloader.records import ScoresRecord
 from hyperloader.scoring.statistics import resampled_f1s
 from hyperloader.tables.published import AVERAGE
-from hyperloader.tables.scores import REMEDY, Cell, Scores, averaged
+from hyperloader.tables.scores import Cell, Scores, averaged
 
 
 class Samples:
@@ -71,11 +72,11 @@ def read_counts(path: Path) -> np.ndarray:
     try:
         counts = np.loadtxt(path, delimiter=",", skiprows=1, dtype=np.int64, ndmin=2)
     except FileNotFoundError:
-        raise RunError("no such file", file=path, remedy=REMEDY) from None
+        raise RunError("no such file", file=path, remedy=ScoresRecord.REMEDY) from None
     except ValueError as error:
-        raise RunError(f"not a table of whole numbers ({error})", file=path, remedy=REMEDY) from None
+        raise RunError(f"not a table of whole numbers ({error})", file=path, remedy=ScoresRecord.REMEDY) from None
     if counts.shape[1:] != (4,) or not len(counts):
-        raise RunError("not the columns sentence, gold, predicted, correct, or no sentence", file=path, remedy=REMEDY)
+        raise RunError("not the columns sentence, gold, predicted, correct, or no sentence", file=path, remedy=ScoresRecord.REMEDY)
     return counts[:, 1:]
 
 

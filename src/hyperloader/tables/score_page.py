@@ -9,9 +9,10 @@ from pathlib import Path
 from urllib.parse import quote
 
 from hyperloader.corpora.registry import get_corpus
-from hyperloader.errors import RunError
-from hyperloader.files import read_json, write_text
+from hyperloader.files import write_text
 from hyperloader.methods import get_method
+from hyperloader.records import ScoresRecord
+from hyperloader.scoring import headline
 from hyperloader.tables.web_page import link, page, paragraph, table
 
 HEADER = ("Method", "Corpus", "Data", "Seed", "F1", "95 % interval", "Precision", "Recall", "Malformed", "Come from")
@@ -48,20 +49,15 @@ def write_score_page(runs: Iterable[str | Path], output: str | Path) -> None:
 
 
 def _rows(run: Path, here: Path) -> Iterator[list[str]]:
-    path = run / "scores.json"
-    scores = read_json(path, remedy="score this run first")
-    try:
-        title = get_method(scores["method"]).title
-        for name, entry in scores["corpora"].items():
-            best = entry["scores"][0]
-            interval = f"{best['ci_low']:.4f} – {best['ci_high']:.4f}"
-            numbers = [f"{best['precision']:.4f}", f"{best['recall']:.4f}", f"{100 * entry['malformed']:.1f} %"]
-            f1 = f'<span title="{escape(best["signature"])}">{best["f1"]:.4f}</span>'
-            cells = [escape(title), get_corpus(name).title, f"{scores['percent']:g} %", str(scores["seed"]), f1, interval, *numbers]
-            yield [*cells, " ".join(_links(run, name, here))]
-    except (KeyError, TypeError, AttributeError, IndexError) as error:
-        message = f"not the scores of a run ({type(error).__name__}: {error})"
-        raise RunError(message, file=path, remedy="score this run again") from None
+    scores = ScoresRecord.read(run / "scores.json")
+    title = get_method(scores["method"]).title
+    for name, entry in scores["corpora"].items():
+        best = headline(entry)
+        interval = f"{best['ci_low']:.4f} – {best['ci_high']:.4f}"
+        numbers = [f"{best['precision']:.4f}", f"{best['recall']:.4f}", f"{100 * entry['malformed']:.1f} %"]
+        f1 = f'<span title="{escape(best["signature"])}">{best["f1"]:.4f}</span>'
+        cells = [escape(title), get_corpus(name).title, f"{scores['percent']:g} %", str(scores["seed"]), f1, interval, *numbers]
+        yield [*cells, " ".join(_links(run, name, here))]
 
 
 def _links(run: Path, corpus: str, here: Path) -> Iterator[str]:

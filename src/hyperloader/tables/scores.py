@@ -10,12 +10,12 @@ from typing import Any, TypeVar
 from hyperloader.controls import Control
 from hyperloader.corpora.registry import get_corpus
 from hyperloader.errors import RunError
-from hyperloader.files import read_json, write_text
+from hyperloader.files import write_text
 from hyperloader.methods import get_method
+from hyperloader.records import ScoresRecord
 from hyperloader.scoring import headline
 from hyperloader.tables.sheet import as_csv
 
-REMEDY = "score this run again"
 # runs that differ in one of these do not belong into one table
 SIGNATURE = ("scale", "recipe", "decoding")
 RUN = ("scale", "recipe", "method", "title", "corpus", "percent", "seed", "decoding")
@@ -71,11 +71,7 @@ class Scores:
         """
         scores = cls()
         for path in paths:
-            run = read_json(path, remedy="score this run first")
-            try:
-                scores._add(Path(path), run)
-            except (KeyError, TypeError, AttributeError, IndexError) as error:
-                raise RunError(f"not the scores of a run ({type(error).__name__}: {error})", file=path, remedy=REMEDY) from None
+            scores._add(Path(path), ScoresRecord.read(path))
         return scores
 
     def _add(self, path: Path, run: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""Checkpoints: the last, to go on from, and the best, to keep. Tensors in safetensors, the rest in JSON.
+"""Checkpoints: the last, to go on from, and the best, to keep; each one file of safetensors, with its record in the header.
 
 The order of examples, the learning rate and the random numbers of a step are functions of the seed and the step, so
 a checkpoint needs no more than weights, the optimiser's moments and the step.
@@ -6,18 +6,24 @@ a checkpoint needs no more than weights, the optimiser's moments and the step.
 
 from __future__ import annotations
 
-import shutil
+import logging
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from hyperloader.files import read_json, replacing_folder, write_json
+from hyperloader.errors import RunError
+from hyperloader.files import replacing
+from hyperloader.records import LAST_CHECKPOINT, CheckpointRecord
 
-LAST, BEST = "last", "best"
-STATE, INFO = "state.safetensors", "checkpoint.json"
+log = logging.getLogger(__name__)
+
+BEST_CHECKPOINT = "best.safetensors"
+# of a tensor of weights; the optimiser's have names of its own there
+WEIGHTS = "weights"
 
 
 @dataclass
@@ -47,57 +53,85 @@ class Checkpoints:
 
     Args:
         folder: where they are.
-        fingerprint: identifies settings and data; checkpoints of another one are discarded.
+        fingerprint: identifies settings and data; checkpoints of another one are not used, and the next ones take their place.
     """
 
     def __init__(self, folder: Path, fingerprint: str):
-        self.folder, self.fingerprint = folder, fingerprint
+        self._last, self._best, self._fingerprint = folder / LAST_CHECKPOINT, folder / BEST_CHECKPOINT, fingerprint
 
     def save_last(self, weights: dict[str, Tensor], optimizer: torch.optim.Optimizer, progress: Progress) -> None:
-        """Replace the last checkpoint."""
-        tensors = {f"weights/{name}": tensor.detach() for name, tensor in weights.items()}
+        """Replace the last checkpoint.
+
+        Raises:
+            StorageError: it cannot be written; the former one is still there.
+        """
+        tensors = {f"{WEIGHTS}/{name}": tensor for name, tensor in weights.items()}
         for name, parameter in weights.items():
             for key, value in optimizer.state[parameter].items():
                 tensors[f"{key}/{name}"] = torch.as_tensor(value)
-        self._save(LAST, tensors, progress)
+        self._save(self._last, tensors, progress)
 
     def save_best(self, weights: dict[str, Tensor], progress: Progress) -> None:
-        """Replace the best weights."""
-        self._save(BEST, {f"weights/{name}": tensor.detach() for name, tensor in weights.items()}, progress)
+        """Replace the best weights.
+
+        Raises:
+            StorageError: as `save_last`.
+        """
+        self._save(self._best, {f"{WEIGHTS}/{name}": tensor for name, tensor in weights.items()}, progress)
 
     def restore_last(self, weights: dict[str, Tensor], optimizer: torch.optim.Optimizer) -> Progress | None:
-        """Load the last checkpoint into parameters and optimiser; None if there is none of this fingerprint."""
-        tensors = self._load(LAST)
-        if tensors is None:
+        """Load the last checkpoint into parameters and optimiser; None if there is none of this fingerprint.
+
+        Raises:
+            RunError: it is damaged, or written by a newer version.
+        """
+        if not self._last.exists():
             return None
-        with torch.no_grad():
-            for name, parameter in weights.items():
-                parameter.copy_(tensors.pop(f"weights/{name}"))
+        record = CheckpointRecord.read(self._last)
+        if record["fingerprint"] != self._fingerprint:
+            log.info("the last checkpoint is of other settings, data or backbone: training begins anew")
+            return None
+        tensors = self._load(self._last, weights)
+        _copy(tensors, weights)
         for key, tensor in tensors.items():
             kind, _, name = key.partition("/")
-            target = weights[name]
-            optimizer.state[target][kind] = tensor if kind == "step" else tensor.to(target.device)
-        info = read_json(self.folder / LAST / INFO)
-        return Progress(**info["progress"])
+            if kind != WEIGHTS:
+                target = weights[name]
+                optimizer.state[target][kind] = tensor if kind == "step" else tensor.to(target.device)
+        return Progress(**record["progress"])
 
     def restore_best(self, weights: dict[str, Tensor]) -> None:
-        """Load the best weights into parameters."""
-        tensors = self._load(BEST)
-        with torch.no_grad():
-            for name, parameter in weights.items():
-                parameter.copy_(tensors[f"weights/{name}"])
+        """Load the best weights into parameters.
 
-    def discard(self) -> None:
-        """Remove all checkpoints."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        Raises:
+            RunError: they are missing or damaged.
+        """
+        if CheckpointRecord.read(self._best)["fingerprint"] != self._fingerprint:
+            raise RunError("not of this training", file=self._best, remedy=CheckpointRecord.remedy(self._best.parent))
+        _copy(self._load(self._best, weights), weights)
 
-    def _save(self, name: str, tensors: dict[str, Tensor], progress: Progress) -> None:
-        with replacing_folder(self.folder / name) as folder:
-            save_file({key: tensor.cpu().contiguous() for key, tensor in tensors.items()}, folder / STATE)
-            write_json(folder / INFO, {"fingerprint": self.fingerprint, "progress": asdict(progress)})
+    def _save(self, path: Path, tensors: dict[str, Tensor], progress: Progress) -> None:
+        record = CheckpointRecord.text({"fingerprint": self._fingerprint, "progress": asdict(progress)})
+        tensors = {key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}
+        with replacing(path) as temporary:
+            save_file(tensors, temporary, {CheckpointRecord.KEY: record})
 
-    def _load(self, name: str) -> dict[str, Tensor] | None:
-        folder = self.folder / name
-        if not (folder / INFO).exists() or read_json(folder / INFO).get("fingerprint") != self.fingerprint:
-            return None
-        return load_file(folder / STATE)
+    def _load(self, path: Path, weights: dict[str, Tensor]) -> dict[str, Tensor]:
+        remedy = CheckpointRecord.remedy(path.parent)
+        try:
+            tensors = load_file(path)
+        except (OSError, SafetensorError) as error:
+            raise RunError(f"cannot be read ({error})", file=path, remedy=remedy) from None
+        for key in tensors.keys() | {f"{WEIGHTS}/{name}" for name in weights}:
+            kind, _, name = key.partition("/")
+            # the optimiser counts steps in a number of its own
+            shape = torch.Size() if kind == "step" else weights[name].shape if name in weights else None
+            if key not in tensors or tensors[key].shape != shape:
+                raise RunError(f"does not fit the model in '{key}'", file=path, remedy=remedy)
+        return tensors
+
+
+@torch.no_grad()
+def _copy(tensors: dict[str, Tensor], weights: dict[str, Tensor]) -> None:
+    for name, parameter in weights.items():
+        parameter.copy_(tensors[f"{WEIGHTS}/{name}"])

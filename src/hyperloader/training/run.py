@@ -16,14 +16,13 @@ from hyperloader import __version__
 from hyperloader.backbones import backbone_checksum
 from hyperloader.controls import Control, save_learned
 from hyperloader.corpora.prepared import load_corpus
-from hyperloader.files import write_json
 from hyperloader.jobs.gpus import lease_gpu
 from hyperloader.jobs.locks import holding_run
 from hyperloader.methods import get_method
+from hyperloader.records import TrainingRecord
 from hyperloader.settings import RunSettings, read_settings
 
 SETTINGS, RECORD, MODEL, CHECKPOINTS, TENSORBOARD = "settings.json", "run.json", "model", "checkpoints", "tensorboard"
-FORMAT_VERSION = 1
 RECORDED_PACKAGES = ("torch", "transformers", "adapters", "accelerate", "datasets", "sentencepiece", "numpy")
 
 
@@ -62,8 +61,6 @@ def train_run(folder: str | Path, *, tensorboard: bool = False) -> None:
     if int(os.environ.get("RANK", 0)) > 0:
         return
     record = {
-        "format_version": FORMAT_VERSION,
-        "status": "trained",
         "settings": settings.model_dump(),
         **outcome,
         "peak_memory_bytes": _peak_memory(),
@@ -72,7 +69,7 @@ def train_run(folder: str | Path, *, tensorboard: bool = False) -> None:
         "python": platform.python_version(),
         "commit": _commit(),
     }
-    write_json(folder / RECORD, record)
+    TrainingRecord.write(folder / RECORD, record)
     shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from hyperloader import encoding, formulations, sentt, word_pieces
 from hyperloader.corpora.prepared import MANIFEST, PreparedCorpus
+from hyperloader.errors import CorpusError
 from hyperloader.files import replacing_folder, sha256
 from hyperloader.formulations import Formulation
 from hyperloader.settings import Training
@@ -28,6 +29,9 @@ class Tokenised(Sequence[Example]):
     Args:
         folder: with two arrays for each side: all ids one after the other, and where each sentence's ids end.
 
+    Raises:
+        OSError, ValueError, EOFError: the folder is damaged.
+
     Attributes:
         lengths: source and target length of each sentence, shape (sentences, 2).
     """
@@ -36,6 +40,8 @@ class Tokenised(Sequence[Example]):
         self._ids = [np.load(folder / f"{side}.npy", mmap_mode="r") for side in SIDES]
         self._ends = [np.load(folder / f"{side}_ends.npy") for side in SIDES]
         self.lengths = np.stack([np.diff(ends, prepend=0) for ends in self._ends], axis=1)
+        if [len(ids) for ids in self._ids] != [int(self.lengths[:, side].sum()) for side in range(len(SIDES))]:
+            raise ValueError("not as many ids as the sentences have")
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -66,11 +72,15 @@ class Tokeniser:
         folder = corpus.folder / FOLDER / hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
         if not folder.is_dir():
             self._write(corpus, split, folder)
-        return Tokenised(folder)
+        try:
+            return Tokenised(folder)
+        except (OSError, ValueError, EOFError) as error:
+            remedy = f"delete it: it is made again of {corpus.folder}"
+            raise CorpusError(f"damaged ({error})", file=folder, remedy=remedy) from None
 
     def _write(self, corpus: PreparedCorpus, split: str, folder: Path) -> None:
         examples = self.formulation.encode(corpus.name, getattr(corpus, split), self._training)
-        with replacing_folder(folder) as temporary:
+        with replacing_folder(folder, first_wins=True) as temporary:
             for side in SIDES:
                 rows = [getattr(example, side) for example in examples]
                 flat = np.fromiter((id for row in rows for id in row), dtype=np.int32)
