@@ -4,6 +4,7 @@ import io
 import socket
 import stat
 import struct
+import threading
 import time
 import zipfile
 import zlib
@@ -14,10 +15,12 @@ from loopback import QUICK, TEXT, Server, corpus, everything, raw, sha
 
 from hyperloader.corpora.download import fetch
 from hyperloader.corpora.registry import Address
+from hyperloader.corpora.web import Unavailable, Web
 from hyperloader.errors import DownloadError
 
 SMALL = replace(QUICK, size=1000)
 IMPATIENT = replace(SMALL, silence_seconds=0.3, total_seconds=0.5)
+BRIEF = replace(SMALL, total_seconds=0.2)
 
 
 @pytest.fixture
@@ -126,6 +129,134 @@ def test_a_wrong_certificate(server, tmp_path):
     url = server.url("right").replace("http:", "https:")
     with pytest.raises(DownloadError, match="certificate not accepted|no connection"):
         fetch(corpus(raw(Address(url))), tmp_path, limits=SMALL)
+
+
+# --- servers that are never silent for long, and never done ---------------------------------------------------------------
+
+
+def drips(start, part):
+    """Send something, and then a little more every twentieth of a second until the client hangs up."""
+
+    def answer(handler):
+        handler.wfile.write(start)
+        while True:
+            time.sleep(0.05)
+            handler.wfile.write(part)
+
+    return answer
+
+
+def slowly(answer):
+    def later(handler):
+        time.sleep(0.05)
+        answer(handler)
+
+    return later
+
+
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+DRIPS = {
+    "status line": drips(b"HTTP/1.1 200 ", b"O"),
+    "interim answers": drips(b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+    "header": drips(b"HTTP/1.1 200 OK\r\nX: ", b"y"),
+    "headers": drips(b"HTTP/1.1 200 OK\r\n", b"X: y\r\n"),
+    "redirects": redirects("redirected"),
+    "body of a redirect": drips(b"HTTP/1.1 302 Found\r\nLocation: right\r\n\r\n", b"x"),
+    "size of a chunk": drips(CHUNKED, b"0"),
+    "trailer": drips(CHUNKED + b"0\r\n", b"X: y\r\n"),
+}
+
+
+@pytest.fixture(params=DRIPS)
+def dripping(server, request):
+    server.answers = {"fault": DRIPS[request.param], "redirected": slowly(redirects("redirected")), "right": TEXT}
+    return server
+
+
+def test_an_attempt_has_its_time_and_no_more(dripping, tmp_path):
+    fault, began = Address(dripping.url("fault")), time.monotonic()
+    with pytest.raises(DownloadError) as caught:
+        fetch(corpus(raw(fault)), tmp_path, limits=BRIEF)
+    assert 3 * 0.2 <= time.monotonic() - began < 3 * 0.2 + 1
+    assert f"t/train.bio could be had from nowhere: {fault.url} (not done after 0.2 seconds)" in str(caught.value)
+    assert dripping.asked.count("fault") == 3 and everything(tmp_path) == []
+    fetch(corpus(raw(fault, Address(dripping.url("right")))), tmp_path, limits=replace(BRIEF, attempts=1))
+    assert (tmp_path / "t/train.bio").read_bytes() == TEXT
+
+
+def only(threads):
+    """Whether no others are left: of the client none, and of the server none that waits for the client to hang up."""
+    until = time.monotonic() + 5
+    while set(threading.enumerate()) - threads and time.monotonic() < until:
+        time.sleep(0.01)
+    return set(threading.enumerate()) <= threads
+
+
+def test_an_attempt_leaves_no_thread_and_no_connection(dripping):
+    threads = set(threading.enumerate())
+    with Web(replace(BRIEF, attempts=1)) as web:
+        with pytest.raises(Unavailable, match="not done after 0.2 seconds"):
+            web.read(Address(dripping.url("fault")))
+        assert only(threads)
+
+
+def test_a_slow_tls_handshake(server, tmp_path):
+    class Greeting(Server):
+        def finish_request(self, connection, _):
+            self.asked.append(connection)
+            connection.sendall(b"\x16\x03\x03\x40\x00")  # a record of 16384 bytes
+            while True:
+                time.sleep(0.05)
+                connection.sendall(b"\x02")
+
+    server.answers = {"right": TEXT}
+    threads = set(threading.enumerate())
+    with Greeting() as greeting:
+        fault = Address(greeting.url("right").replace("http:", "https:"))
+        with pytest.raises(DownloadError, match="not done after 0.2 seconds"):
+            fetch(corpus(raw(fault)), tmp_path, limits=BRIEF)
+        assert len(greeting.asked) == 3 and everything(tmp_path) == []
+        fetch(corpus(raw(fault, Address(server.url("right")))), tmp_path, limits=replace(BRIEF, attempts=1))
+    assert (tmp_path / "t/train.bio").read_bytes() == TEXT and only(threads)
+
+
+@pytest.mark.parametrize(("addresses", "connect_seconds"), [(1, 5), (100, 0.05)])
+def test_a_host_that_does_not_answer(server, monkeypatch, tmp_path, addresses, connect_seconds):
+    def resolve(host, *arguments, **options):
+        found = resolved("127.0.0.1" if host == "many" else host, *arguments, **options)
+        return [(*found[0][:4], full.getsockname())] * addresses if host == "many" else found
+
+    server.answers = {"right": TEXT}
+    fault, resolved = Address("http://many/"), socket.getaddrinfo
+    limits = replace(BRIEF, connect_seconds=connect_seconds)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1,many")
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    with socket.socket() as full:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        with socket.create_connection(full.getsockname()):  # nobody accepts it, and there is no place for a second
+            began = time.monotonic()
+            with pytest.raises(DownloadError, match="not done after 0.2 seconds"):
+                fetch(corpus(raw(fault)), tmp_path, limits=limits)
+            assert 3 * 0.2 <= time.monotonic() - began < 3 * 0.2 + 1 and everything(tmp_path) == []
+            fetch(corpus(raw(fault, Address(server.url("right")))), tmp_path, limits=replace(limits, attempts=1))
+    assert (tmp_path / "t/train.bio").read_bytes() == TEXT
+
+
+def test_the_time_of_an_attempt_begins_with_it(server):
+    clients = []
+
+    def keeps_the_connection(handler):
+        sends(TEXT, headers=length(len(TEXT)))(handler)
+        handler.close_connection = False
+        clients.append(handler.client_address)
+
+    server.answers = {"right": keeps_the_connection}
+    with Web(BRIEF) as web:
+        for _ in range(3):
+            assert web.read(Address(server.url("right"))) == TEXT
+            time.sleep(0.3)
+    assert len(clients) == 3 and len(set(clients)) == 1
 
 
 # --- archives --------------------------------------------------------------------------------------------------------

@@ -31,7 +31,7 @@ class Limits:
         pause_seconds: before the second attempt; doubled before each further one.
         connect_seconds: to connect.
         silence_seconds: between two packets.
-        total_seconds: for one attempt.
+        total_seconds: for one attempt, redirects included.
         size: in bytes, of a file, an archive, or a member of one. The largest of the seven corpora's has 11 MB.
         redirects: of one address.
     """
@@ -66,7 +66,12 @@ class Web:
     def __enter__(self) -> Self:
         import requests
 
+        from hyperloader.corpora.deadline import Deadline, DeadlineAdapter
+
+        self._deadline = Deadline()
         self._session = requests.Session()
+        for scheme in ("http://", "https://"):
+            self._session.mount(scheme, DeadlineAdapter(self._deadline))
         self._session.max_redirects = self._limits.redirects
         self._session.headers["Accept-Encoding"] = "identity"  # nothing is unpacked that has not been checked
         return self
@@ -107,9 +112,9 @@ class Web:
 
     def _attempt(self, url: str) -> bytes:
         """One attempt, always from the first byte: the files are small, and half of one cannot be checked."""
-        limits, began, data = self._limits, time.monotonic(), bytearray()
+        limits, data = self._limits, bytearray()
         timeout = (limits.connect_seconds, limits.silence_seconds)
-        with _causes(), self._session.get(url, stream=True, timeout=timeout) as response:
+        with self._in_time(), _causes(), self._session.get(url, stream=True, timeout=timeout) as response:
             if response.status_code != 200:
                 # a missing or forbidden file will be so a moment later as well; an overloaded server may not be
                 again = response.status_code >= 500 or response.status_code == 429
@@ -121,9 +126,18 @@ class Web:
                     advance(len(packet))
                     if len(data) > limits.size:
                         raise Unavailable(f"more than {limits.size} bytes")
-                    if time.monotonic() - began > limits.total_seconds:
-                        raise _Interrupted(f"not done after {limits.total_seconds:g} seconds")
         return bytes(data)
+
+    @contextmanager
+    def _in_time(self) -> Iterator[None]:
+        """Give an attempt its time; whatever it fails of once that is over, that is the cause."""
+        self._deadline.set(self._limits.total_seconds)
+        try:
+            yield
+        except Unavailable:
+            if not self._deadline.passed:
+                raise
+            raise _Interrupted(f"not done after {self._limits.total_seconds:g} seconds") from None
 
 
 @contextmanager
