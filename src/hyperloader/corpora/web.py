@@ -15,9 +15,12 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from hyperloader.corpora.registry import Address
+
+if TYPE_CHECKING:
+    import requests
 
 _PACKET_BYTES = 65536
 
@@ -73,6 +76,8 @@ class Web:
         for scheme in ("http://", "https://"):
             self._session.mount(scheme, DeadlineAdapter(self._deadline))
         self._session.max_redirects = self._limits.redirects
+        # which would be read whole, without a limit
+        self._session.hooks["response"].append(_without_body_of_redirect)
         self._session.headers["Accept-Encoding"] = "identity"  # nothing is unpacked that has not been checked
         return self
 
@@ -138,6 +143,11 @@ class Web:
             if not self._deadline.passed:
                 raise
             raise _Interrupted(f"not done after {self._limits.total_seconds:g} seconds") from None
+
+
+def _without_body_of_redirect(response: requests.Response, **_) -> None:
+    if response.is_redirect:
+        response.close()
 
 
 @contextmanager
