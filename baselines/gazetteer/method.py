@@ -10,6 +10,7 @@ class Gazetteer(Control):
     """Tags the longest phrases that were spans in training, from left to right, each with its most frequent slot type."""
 
     title = "Gazetteer"
+    Learned = list[tuple[tuple[str, ...], str]]
 
     def learn(self, corpus):
         counts = defaultdict(Counter)
@@ -18,12 +19,12 @@ class Gazetteer(Control):
                 counts[sentence.tokens[start:end]][slot_type] += 1
         # of equally frequent types the first by name
         majority = {phrase: min(types, key=lambda name: (-types[name], name)) for phrase, types in counts.items()}
-        return [[list(phrase), slot_type] for phrase, slot_type in sorted(majority.items())]
+        return sorted(majority.items())
 
     def tagger(self, learned, backbone):
         from hyperloader.formulations import Prediction
 
-        known = {tuple(phrase): slot_type for phrase, slot_type in learned}
+        known = dict(learned)
         longest = max(map(len, known), default=0)
 
         def tag(sentence):

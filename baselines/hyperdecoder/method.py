@@ -3,19 +3,17 @@
 Static adapters in the encoder; the decoder's adapters are generated anew for every sentence from what the encoder says about it.
 """
 
-from pydantic import PositiveInt
-
 from hyperloader.methods import Method
-from hyperloader.settings import Settings
+from hyperloader.settings import Settings, Size
 
 
 class HyperdecoderSettings(Settings):
     """Sizes of the adapters and of the hypernetwork; the defaults are those of the original repository for T5-base."""
 
-    encoder_bottleneck: PositiveInt = 64
-    decoder_bottleneck: PositiveInt = 64
-    hidden_dim: PositiveInt = 128
-    layer_dim: PositiveInt = 10
+    encoder_bottleneck: Size = 64
+    decoder_bottleneck: Size = 64
+    hidden_dim: Size = 128
+    layer_dim: Size = 10
 
 
 class Hyperdecoder(Method):

@@ -5,15 +5,14 @@ No embedding of the position: feed-forward and self-attention have a generator e
 
 from typing import Literal
 
-from pydantic import NonNegativeInt
-
 from hyperloader.methods import HypernetworkMethod, HypernetworkSettings
+from hyperloader.settings import SizeOrNone
 
 
 class HyperFormerSettings(HypernetworkSettings):
     """Those of HyperFormer++, but for the positions."""
 
-    position_dim: NonNegativeInt = 0
+    position_dim: SizeOrNone = 0
     adapter_generators: Literal["shared", "per_position"] = "per_position"
 
 

@@ -1,20 +1,20 @@
 """UniPELT on BERT (Mao et al. 2022), the column "UniPELT-BERT" of the paper's tables: prefix, adapters and LoRA behind gates."""
 
-from pydantic import Field, PositiveInt
+from pydantic import Field
 
 from hyperloader.methods import Method, divided
-from hyperloader.settings import Settings
+from hyperloader.settings import Settings, Size
 
 
 class UniPELTBertSettings(Settings):
     """Sizes of the three submodules; the defaults are those of the original repository."""
 
-    prefix_length: PositiveInt = 10
-    prefix_hidden: PositiveInt = Field(512, description="width of the network that generates the prefix, without effect on a flat one")
+    prefix_length: Size = 10
+    prefix_hidden: Size = Field(512, description="width of the network that generates the prefix, without effect on a flat one")
     flat_prefix: bool = Field(False, description="the prefix's keys and values are parameters themselves")
-    reduction_factor: PositiveInt = 16
-    lora_rank: PositiveInt = 8
-    lora_alpha: PositiveInt = Field(8, description="the scaling is alpha / rank; without effect with gates, which take its place")
+    reduction_factor: Size = 16
+    lora_rank: Size = 8
+    lora_alpha: Size = Field(8, description="the scaling is alpha / rank; without effect with gates, which take its place")
     use_gating: bool = True
 
 

@@ -1,9 +1,7 @@
 """UniPELT on T5 (Mao et al. 2022), the column "UniPELT-T5" of the paper's tables: adapters and LoRA, no prefix, no gates."""
 
-from pydantic import PositiveInt
-
 from hyperloader.methods import Method, divided
-from hyperloader.settings import Settings
+from hyperloader.settings import Settings, Size
 
 ADAPTER = "unipelt"
 
@@ -11,9 +9,9 @@ ADAPTER = "unipelt"
 class UniPELTT5Settings(Settings):
     """Sizes of the adapters and of LoRA, whose scaling is `lora_alpha / lora_rank`."""
 
-    reduction_factor: PositiveInt = 16
-    lora_rank: PositiveInt = 8
-    lora_alpha: PositiveInt = 8
+    reduction_factor: Size = 16
+    lora_rank: Size = 8
+    lora_alpha: Size = 8
 
 
 class UniPELTT5(Method):

@@ -10,6 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pydantic import TypeAdapter, ValidationError
+
+from hyperloader.errors import RunError
 from hyperloader.files import replacing_folder
 from hyperloader.methods import Method
 from hyperloader.records import LearnedRecord
@@ -24,9 +27,14 @@ Tag = Callable[["Sentence"], "Prediction"]
 
 
 class Control(Method):
-    """A method that needs no training loop; one run covers all corpora."""
+    """A method that needs no training loop; one run covers all corpora.
+
+    Attributes:
+        Learned: the type of what it keeps of a corpus, as pydantic checks it.
+    """
 
     backbone = None
+    Learned: Any = None
 
     def learn(self, corpus: PreparedCorpus) -> Any:
         """What it keeps of a corpus' training sentences, as JSON."""
@@ -48,10 +56,14 @@ def save_learned(folder: Path, learned: dict[str, Any]) -> None:
         LearnedRecord.write(temporary / LEARNED, {"corpora": learned})
 
 
-def load_learned(folder: Path) -> dict[str, Any]:
+def load_learned(folder: Path, control: Control) -> dict[str, Any]:
     """Read what `save_learned` wrote.
 
     Raises:
-        RunError: it is missing or damaged.
+        RunError: it is missing or damaged, or nothing that this control can have learned.
     """
-    return LearnedRecord.read(folder / LEARNED)["corpora"]
+    learned = LearnedRecord.read(folder / LEARNED)["corpora"]
+    try:
+        return TypeAdapter(dict[str, control.Learned]).validate_python(learned)
+    except ValidationError:
+        raise RunError(f"not {LearnedRecord.WHAT}", file=folder / LEARNED, remedy=LearnedRecord.REMEDY) from None

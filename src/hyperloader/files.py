@@ -92,7 +92,12 @@ def read_json(path: str | Path, *, remedy: str = "", error: type[UserError] = Us
         UserError: the file cannot be read or is not JSON; names the file and, for bad JSON, the line. It is an `error`.
     """
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
+        text = Path(path).read_text(encoding="utf-8")
+        value = json.loads(text)
+        if "\\u" in text:
+            # JSON can escape halves of characters, which no file and no tokenizer takes
+            json.dumps(value, ensure_ascii=False).encode()
+        return value
     except FileNotFoundError:
         raise error("no such file", file=path, remedy=remedy) from None
     except OSError as cause:

@@ -15,10 +15,10 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
+from pydantic import Field, model_validator
 
 from hyperloader.errors import SettingsError
-from hyperloader.settings import Settings, validate
+from hyperloader.settings import Settings, Size, SizeOrNone, validate
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -65,12 +65,12 @@ class HypernetworkSettings(Settings):
     HyperLoader, which the recipe `paper` sets.
     """
 
-    task_dim: PositiveInt = 64
-    layer_dim: PositiveInt = 64
-    position_dim: NonNegativeInt = Field(64, description="0: no position embedding")
-    hidden_dim: PositiveInt | None = Field(128, description="null: the projector is a single linear layer")
-    embedding_dim: PositiveInt = 64
-    reduction_factor: PositiveInt = 32
+    task_dim: Size = 64
+    layer_dim: Size = 64
+    position_dim: SizeOrNone = Field(64, description="0: no position embedding")
+    hidden_dim: Size | None = Field(128, description="null: the projector is a single linear layer")
+    embedding_dim: Size = 64
+    reduction_factor: Size = 32
     adapter_generators: Literal["shared", "per_position"] = "shared"
 
 
@@ -105,7 +105,7 @@ def divided(d_model: int, reduction_factor: int) -> int:
 class HyperLoaderSettings(HypernetworkSettings):
     """The sizes above and what is generated for LoRA (section 3.4)."""
 
-    lora_rank: NonNegativeInt = Field(8, description="0: adapters only, which is HyperFormer++")
+    lora_rank: SizeOrNone = Field(8, description="0: adapters only, which is HyperFormer++")
     adapters: bool = Field(True, description="false: LoRA only")
     lora_generators: Literal["shared", "across_stacks", "per_projection", "per_position"] = Field(
         "shared", description="one per stack, one for both stacks, one for q and one for v, one for each position"

@@ -102,7 +102,8 @@ class ControlPredictor:
     """A control and what it learned."""
 
     def __init__(self, folder: Path, settings: RunSettings):
-        control, learned = get_method(settings.method), load_learned(folder)
+        control = get_method(settings.method)
+        learned = load_learned(folder, control)
         self._tag = {task: control.tagger(own, settings.backbone) for task, own in learned.items()}
         self.tasks = tuple(learned)
 
@@ -174,6 +175,10 @@ def predict_run(run: str | Path, decoding: Decoding = "free") -> None:
     run = Path(run)
     settings = read_settings(RunSettings, run / SETTINGS)
     predictor = load_predictor(run, decoding)
+    unknown = [name for name in settings.data if name not in predictor.tasks]
+    if unknown:
+        remedy = f"train it: hyperloader train {run}"
+        raise RunError(f"the model was not trained on {', '.join(unknown)}", file=run / SETTINGS, remedy=remedy)
     files = {}
     for name, path in settings.data.items():
         corpus = load_corpus(path, settings.percent)

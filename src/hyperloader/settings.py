@@ -31,6 +31,9 @@ Percent = Annotated[float, Field(gt=0, le=100)]
 Probability = Annotated[float, Field(ge=0, lt=1)]
 Decoding = Literal["free", "constrained"]
 Name = Annotated[str, Field(pattern=r"^\w[\w.+-]*$")]  # becomes a part of a path, and must not lead elsewhere
+# of a network: a larger one is a slip, and would take all memory before anything else is said
+Size = Annotated[int, Field(gt=0, le=2**16)]
+SizeOrNone = Annotated[int, Field(ge=0, le=2**16)]
 MethodSettings = dict[str, dict[str, Any]]
 
 
@@ -59,21 +62,21 @@ class DirectoryBackbone(Settings):
 class Architecture(Settings):
     """Size of a T5 that is pre-trained here (T5 v1.0: ReLU, tied head)."""
 
-    d_model: PositiveInt = 64
-    d_kv: PositiveInt = 16
-    d_ff: PositiveInt = 256
-    num_layers: PositiveInt = 2
-    num_heads: PositiveInt = 4
+    d_model: Size = 64
+    d_kv: Size = 16
+    d_ff: Size = 256
+    num_layers: Size = 2
+    num_heads: Size = 4
     dropout_rate: Probability = 0.0
 
 
 class BertArchitecture(Settings):
     """Size of a BERT that is pre-trained here."""
 
-    hidden_size: PositiveInt
-    num_hidden_layers: PositiveInt = 2
-    num_attention_heads: PositiveInt = 4
-    intermediate_size: PositiveInt = 256
+    hidden_size: Size
+    num_hidden_layers: Size = 2
+    num_attention_heads: Size = 4
+    intermediate_size: Size = 256
     hidden_dropout_prob: Probability = 0.0
     attention_probs_dropout_prob: Probability = 0.0
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from hyperloader.backbones import PIECES, t5_pieces
-from hyperloader.controls import load_learned
+from hyperloader.controls import load_learned, save_learned
 from hyperloader.corpora.generated import generate
 from hyperloader.corpora.prepare import prepare
 from hyperloader.corpora.prepared import PreparedCorpus
@@ -104,7 +104,7 @@ def test_all_outside_scores_nothing_and_memory_something(data, tmp_path):
     assert sum(little.values()) < sum(all_of_it.values())
 
 
-def test_the_gazetteer_takes_the_longest_phrase_and_its_most_frequent_type():
+def test_the_gazetteer_takes_the_longest_phrase_and_its_most_frequent_type(tmp_path):
     train = [
         Sentence(("fly", "to", "new", "york"), ("O", "O", "B-city", "I-city")),
         Sentence(("new", "york", "times"), ("B-paper", "I-paper", "I-paper")),
@@ -116,7 +116,8 @@ def test_the_gazetteer_takes_the_longest_phrase_and_its_most_frequent_type():
     ]
     gazetteer = get_method("gazetteer")
     corpus = PreparedCorpus("atis", "ATIS", (), train, [], [], (), "", 100, Path())
-    tag = gazetteer.tagger(json.loads(json.dumps(gazetteer.learn(corpus))), None)
+    save_learned(tmp_path / "model", {"atis": gazetteer.learn(corpus)})
+    tag = gazetteer.tagger(load_learned(tmp_path / "model", gazetteer)["atis"], None)
 
     def tags(text):
         return tag(Sentence(tuple(text.split()), ())).tags
@@ -130,7 +131,7 @@ def test_the_gazetteer_takes_the_longest_phrase_and_its_most_frequent_type():
 
 def test_a_control_tags_text_too(data, tmp_path):
     scores(tmp_path / "run", "gazetteer", {"snips": data["snips"]})
-    ((phrase, slot_type), *_) = load_learned(tmp_path / "run" / "model")["snips"]
+    ((phrase, slot_type), *_) = load_learned(tmp_path / "run" / "model", get_method("gazetteer"))["snips"]
     (spans,) = Tagger.from_pretrained(tmp_path / "run").predict([f"  {' '.join(phrase)} xx"])
     assert [(span["word"], span["entity_group"]) for span in spans] == [(" ".join(phrase), slot_type)]
 
