@@ -11,6 +11,7 @@ import time
 from contextlib import contextmanager
 
 import pytest
+from small_disk import run_on_small_disk
 
 from hyperloader.errors import StorageError, UserError
 from hyperloader.files import read_json, replacing, replacing_folder, write_json, write_text
@@ -94,30 +95,21 @@ def test_weights_that_do_not_fit(tmp_path):
 
 
 FULL_DISK = """
-mount -t tmpfs -o size=64k tmpfs "$1" || exit 77
-cd "$1"
-exec "$2" -c "
-import os
+import os, sys
 from hyperloader.errors import StorageError
 from hyperloader.files import write_text
+os.chdir(sys.argv[1])
 write_text('file', 'former')
 try:
     write_text('file', 'x' * 100_000)
 except StorageError as error:
     print(error, os.listdir(), open('file').read())
-"
 """
 
 
 def test_a_full_disk(tmp_path):
-    if shutil.which("unshare") is None:
-        pytest.skip("a small disk of its own needs unshare")
-    command = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", FULL_DISK, "sh", str(tmp_path), sys.executable]
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode in (1, 77) and not done.stdout:
-        pytest.skip("this machine lets nobody mount a small disk")
     said = "file: cannot be written (No space left on device); make room on that disk"
-    assert done.stdout == f"{said} ['file'] former\n", done.stderr
+    assert run_on_small_disk(tmp_path, "64k", FULL_DISK) == f"{said} ['file'] former\n"
 
 
 @pytest.mark.parametrize("write", [write_text, write_json])

@@ -75,8 +75,8 @@ def read_counts(path: Path) -> np.ndarray:
         raise RunError("no such file", file=path, remedy=ScoresRecord.REMEDY) from None
     except ValueError as error:
         raise RunError(f"not a table of whole numbers ({error})", file=path, remedy=ScoresRecord.REMEDY) from None
-    if counts.shape[1:] != (4,) or not len(counts):
-        raise RunError("not the columns sentence, gold, predicted, correct, or no sentence", file=path, remedy=ScoresRecord.REMEDY)
+    if counts.shape[1:] != (4,) or not len(counts) or (counts < 0).any():
+        raise RunError("not the columns sentence, gold, predicted, correct, with counts in them", file=path, remedy=ScoresRecord.REMEDY)
     return counts[:, 1:]
 
 
