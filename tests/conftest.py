@@ -1,9 +1,24 @@
 """What several tests share: the mirror of real files, where there is one."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+MEASURED = pytest.StashKey[list]()
+
+
+@pytest.fixture
+def measured(request) -> Callable[[str], None]:
+    """Takes a line with figures, which is printed after all tests."""
+    return request.config.stash.setdefault(MEASURED, []).append
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    if lines := config.stash.get(MEASURED, []):
+        terminalreporter.section("measured")
+        terminalreporter.write("".join(f"{line}\n" for line in lines))
 
 
 @pytest.fixture(scope="session")

@@ -134,7 +134,7 @@ def test_epochs_set_the_steps(place):
 
 
 @pytest.mark.slow
-def test_killed_at_random_moments_it_ends_the_same(place):
+def test_killed_at_random_moments_it_ends_the_same(place, measured):
     """By SIGKILL; HYPERLOADER_KILLS sets how often."""
     kills, generator = int(os.environ.get("HYPERLOADER_KILLS", 25)), random.Random(0)
     # as many threads in all of them: sums are rounded by their order
@@ -158,5 +158,5 @@ def test_killed_at_random_moments_it_ends_the_same(place):
         assert losses(run) == losses(undisturbed)
         for file in ("model/model.safetensors", "model/config.json"):
             assert (run / file).read_bytes() == (undisturbed / file).read_bytes(), file
-    print(f"{interrupted} of {kills} trainings were killed before their end")
+    measured(f"{interrupted} of {kills} trainings were killed before their end, and ended in the same bytes")
     assert interrupted > kills / 2

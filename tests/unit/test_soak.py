@@ -23,14 +23,14 @@ def resident() -> int:
     return pages * 4096
 
 
-def report(what, sizes):
-    print(f"{what}: {', '.join(f'{size / MIB:.1f}' for size in sizes)} MiB resident at even distances")
+def report(what, sizes, measured):
+    measured(f"{what}: {', '.join(f'{size / MIB:.1f}' for size in sizes)} MiB resident at even distances")
     assert sizes[-1] - sizes[0] < ALLOWED
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads the memory of a process from Linux' /proc")
-def test_a_thousand_predictions_take_no_more_memory(place):
+def test_a_thousand_predictions_take_no_more_memory(place, measured):
     run = run_in(place, "soak", steps=6)
     train_run(run)
     tagger, generator = Tagger.from_pretrained(run), random.Random(0)
@@ -41,12 +41,12 @@ def test_a_thousand_predictions_take_no_more_memory(place):
         tagger.predict(texts, task="atis")
         if number >= 200 and number % 200 == 199:
             sizes.append(resident())
-    report("200 calls, then 1,000", sizes)
+    report("200 calls, then 1,000", sizes, measured)
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads the memory of a process from Linux' /proc")
-def test_two_thousand_steps_take_no_more_memory(tmp_path):
+def test_two_thousand_steps_take_no_more_memory(tmp_path, measured):
     settings = training(steps=2000, evaluate_every=100)
     draw, sizes = batch_of(settings), []
 
@@ -56,4 +56,4 @@ def test_two_thousand_steps_take_no_more_memory(tmp_path):
         return draw(step)
 
     fit(model(), settings, watched, checkpoints=Checkpoints(tmp_path, "soak"), seed=5, validation=VALIDATION)
-    report("200 steps, then 1,800", sizes)
+    report("200 steps, then 1,800", sizes, measured)

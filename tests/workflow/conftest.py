@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,11 @@ from hyperloader.plan import Plan
 
 ROOT = Path(__file__).parents[2]
 PARTS = ("Snakefile", "environment.yml", "workflow", "profiles", "config", "src", "baselines")
+
+
+NAMES = [f"table{number}.csv" for number in (2, 3, 4)]
+NAMES += ["parameters.csv", "scores.csv", "comparisons.csv", "claims.csv", "figure2.svg", "scores.html"]
+DEMO_RESULTS = [f"results/demo/{name}" for name in NAMES] + ["results/audit.csv"]  # as `make demo`
 
 
 def number_of_runs(scale: str, *fractions: int, **changes) -> int:
@@ -100,3 +106,24 @@ def workflow(tmp_path_factory) -> Workflow:
 def fresh_workflow(tmp_path) -> Workflow:
     """For tests that run jobs or edit files."""
     return Workflow(copy_to(tmp_path))
+
+
+@dataclass
+class Demo:
+    """The demo, run once for all tests that look at it.
+
+    Attributes:
+        workflow: where it was run.
+        seconds: that it took.
+    """
+
+    workflow: Workflow
+    seconds: float
+
+
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory) -> Demo:
+    workflow, started = Workflow(copy_to(tmp_path_factory.mktemp("demo"))), time.monotonic()
+    answer = workflow("--cores", "2", "--quiet", "host", "rules", "reason", "--", *DEMO_RESULTS)
+    assert answer.status == 0, answer.text
+    return Demo(workflow, time.monotonic() - started)
