@@ -54,6 +54,15 @@ def test_a_failed_folder_leaves_the_former_one(tmp_path):
     assert [entry.name for entry in tmp_path.iterdir()] == ["folder"]
 
 
+def test_of_two_makers_of_one_folder_the_first_wins(tmp_path):
+    folder = tmp_path / "folder"
+    with replacing_folder(folder, first_wins=True) as late:
+        (late / "late").touch()
+        with replacing_folder(folder, first_wins=True) as early:
+            (early / "early").touch()
+    assert names(folder) == ["early"] and names(tmp_path) == ["folder"]
+
+
 def test_results_are_readable_like_any_other_file(tmp_path):
     write_json(tmp_path / "ours", {})
     (tmp_path / "other").touch()

@@ -1,12 +1,15 @@
 """One process at a time in a run directory."""
 
 import os
+import re
 import signal
+import socket
 import subprocess
 import sys
 import time
 
 import pytest
+from test_processes import run_in
 
 from hyperloader.errors import RunError
 from hyperloader.jobs.locks import holding_run, is_locked, run_lock
@@ -77,6 +80,30 @@ def test_looking_at_a_lock_refuses_nobody(tmp_path):
                 pass
             time.sleep(0.001)
         process.kill()
+
+
+def test_a_lock_that_leads_elsewhere_is_refused(tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "thesis").write_text("all of it")
+    (tmp_path / "run" / ".lock").symlink_to(tmp_path / "thesis")
+    with pytest.raises(RunError, match=r"run/\.lock: cannot be opened .*; see that the run directory can be written to"):
+        with run_lock(tmp_path / "run"):
+            pass
+    assert (tmp_path / "thesis").read_text() == "all of it"
+
+
+def test_two_trainings_of_one_run(place):
+    run = run_in(place, "twice", steps=20_000)
+    command = [sys.executable, "-m", "hyperloader", "train", run]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as first:
+        assert any("step 6 of" in line for line in first.stderr)
+        second = subprocess.run(command, capture_output=True, text=True)
+        first.send_signal(signal.SIGTERM)
+        ended = first.communicate()[1].splitlines()[-1]
+    assert second.returncode == 2
+    said = f"hyperloader: {run}: is in use by process {first.pid} on {socket.gethostname()}; wait for it to end, or end it\n"
+    assert second.stderr == said
+    assert first.returncode == 2 and re.fullmatch(r"hyperloader: stopped by SIGTERM after step \d+ of 20000, with a checkpoint; .*", ended)
 
 
 def test_without_a_run_directory_there_is_none(tmp_path):

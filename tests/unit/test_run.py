@@ -2,15 +2,18 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 
 import pytest
 
 from hyperloader.errors import RunError, UserError
+from hyperloader.figures.curves import write_curves
 from hyperloader.plan import Plan
 from hyperloader.prediction import predict_run
 from hyperloader.scoring import score_run
+from hyperloader.tables.scores import write_scores
 from hyperloader.tagger import Tagger
 from hyperloader.training.run import train_run
 
@@ -121,6 +124,27 @@ def test_an_untrained_or_damaged_run(place):
     config.write_text(config.read_text().replace('"format_version": 2', '"format_version": 99'))
     with pytest.raises(RunError, match="newer version"):
         Tagger.from_pretrained(run)
+
+
+def test_a_backbone_that_vanished_is_named(place):
+    run = run_in(place, "no-backbone")
+    train_run(run)
+    for file, key in ((run / "settings.json", "train"), (run / "model" / "config.json", "tag")):
+        file.write_text(file.read_text().replace(str(place / "t5"), str(place / "gone")))
+        with pytest.raises(UserError, match="gone/manifest.json: no such file; make it: hyperloader backbone .*gone"):
+            train_run(run) if key == "train" else Tagger.from_pretrained(run)
+    # what was trained is still there
+    assert (run / "run.json").is_file() and (run / "model" / "model.safetensors").is_file()
+
+
+@pytest.mark.parametrize("name", ["run.json", "predictions.json", "scores.json"])
+def test_files_of_a_newer_version_say_so(run, tmp_path, name):
+    shutil.copytree(run, tmp_path / "run")
+    file = tmp_path / "run" / name
+    file.write_text(file.read_text().replace('"format_version": 1', '"format_version": 2'))
+    read = {"run.json": lambda run: write_curves([run], run / "curves"), "predictions.json": score_run}
+    with pytest.raises(RunError, match=f"{name}: written by a newer version of hyperloader; update hyperloader"):
+        read.get(name, lambda run: write_scores([run / name], run / "scores.csv"))(tmp_path / "run")
 
 
 def test_missing_data_is_named(place):

@@ -1,6 +1,8 @@
 """Encoded sentences kept beside the prepared corpora."""
 
 import os
+import shutil
+import threading
 from dataclasses import replace
 
 import numpy as np
@@ -8,6 +10,7 @@ import pytest
 
 from hyperloader.backbones import load_vocabulary
 from hyperloader.corpora.prepared import load_corpus
+from hyperloader.errors import CorpusError
 from hyperloader.formulations.text_to_text import TextToText
 from hyperloader.plan import Plan
 from hyperloader.training.tokenised import FOLDER, Tokeniser
@@ -45,6 +48,41 @@ def test_they_are_encoded_once_for_all_that_read_the_same(corpus, formulation):
     # what the sentences are is decided by the files, not by what is in memory
     assert as_lists(Tokeniser(formulation, TRAINING, "once")(replace(corpus, train=[]), "train")) == first
     assert {entry.name: entry.stat().st_mtime_ns for entry in os.scandir(corpus.folder / FOLDER)} == before
+
+
+def test_two_that_encode_at_once_agree_on_the_first(corpus, formulation):
+    tokenise, errors = Tokeniser(formulation, TRAINING, "raced"), []
+    folders = [os.listdir(corpus.folder / FOLDER)]
+
+    def encode():
+        try:
+            for _ in range(3):
+                as_lists(tokenise(corpus, "validation"))
+        except Exception as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=encode) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == [] and len(os.listdir(corpus.folder / FOLDER)) == len(folders[0]) + 1
+
+
+@pytest.mark.parametrize("file", ["source.npy", "source_ends.npy", "target.npy"])
+@pytest.mark.parametrize("damage", [lambda data: data[:-8], lambda data: b"", lambda data: data[:40], lambda data: b"x" * len(data), None])
+def test_damaged_files_are_named_with_what_to_delete(corpus, formulation, file, damage):
+    tokenise = Tokeniser(formulation, TRAINING, f"damaged {file}")
+    before = set(os.listdir(corpus.folder / FOLDER))
+    expected = as_lists(tokenise(corpus, "validation"))
+    (name,) = set(os.listdir(corpus.folder / FOLDER)) - before
+    folder = corpus.folder / FOLDER / name
+    (folder / file).unlink() if damage is None else (folder / file).write_bytes(damage((folder / file).read_bytes()))
+    with pytest.raises(CorpusError, match=f"{name}: damaged .*; delete it: it is made again of "):
+        tokenise(corpus, "validation")
+    shutil.rmtree(folder)
+    assert as_lists(tokenise(corpus, "validation")) == expected
+    shutil.rmtree(folder)
 
 
 @pytest.mark.parametrize(
