@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -188,5 +189,6 @@ def main() -> None:
     try:
         app()
     except UserError as error:
-        print(f"hyperloader: {error}", file=sys.stderr)
+        with suppress(OSError):  # a log on a full disk
+            print(f"hyperloader: {error}", file=sys.stderr)
         sys.exit(2)

@@ -40,6 +40,11 @@ def same():
 FULL = (
     TRAIN
     + """
+try:
+    (disk / "filler").write_bytes(bytes(2**23))
+except OSError:
+    print(json.dumps(train()))
+(disk / "filler").unlink()
 weights = (undisturbed / "model/model.safetensors").stat().st_size
 # checkpoints take the weights four times: the best, and the last with two moments of the optimiser; the second last one finds no room
 (disk / "filler").write_bytes(bytes(shutil.disk_usage(disk).free - int(6 * weights)))
@@ -70,13 +75,14 @@ def undisturbed(place):
 
 
 def test_a_disk_that_fills_up_while_it_trains(undisturbed, tmp_path):
-    full, again = map(json.loads, run_on_small_disk(tmp_path, "4m", FULL, str(undisturbed), str(LOGGED)).splitlines())
+    filled, full, again = map(json.loads, run_on_small_disk(tmp_path, "4m", FULL, str(undisturbed), str(LOGGED)).splitlines())
     status, said = full["answer"]
     assert status == 2 and said.count("\n") == 1
     assert said.startswith("hyperloader: DISK/run/checkpoints/last.safetensors: cannot be written (No space left on device); make room")
     assert full["step"] == 6
     assert full["files"] == [".lock", "checkpoints", "checkpoints/best.safetensors", "checkpoints/last.safetensors", "settings.json"]
     assert again == {"answer": [0, ""], "same": True}
+    assert filled[0] == 2 and filled[1].endswith("hyperloader: DISK/log.txt: cannot be written; make room on that disk\n")
 
 
 def test_a_disk_that_is_read_only(undisturbed, tmp_path):

@@ -5,5 +5,10 @@ log=$1
 shift
 "$@" > "$log" 2>&1 && exit
 status=$?
-grep '^hyperloader: ' "$log" >&2 || tail -n 1 "$log" >&2
+grep '^hyperloader: ' "$log" >&2 || {
+    tail -n 1 "$log" >&2
+    # on a full disk the line did not get there
+    head -c 1000 /dev/zero 2> /dev/null > "$log.room" || echo "hyperloader: $log: cannot be written; make room on that disk" >&2
+    rm -f "$log.room"
+}
 exit "$status"

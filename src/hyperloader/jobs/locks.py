@@ -8,7 +8,7 @@ import os
 import socket
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import wraps
 from pathlib import Path
 from typing import IO
@@ -54,7 +54,12 @@ def run_lock(folder: str | Path) -> Iterator[None]:
         return
     if not folder.is_dir():
         raise RunError("no such run directory", file=folder, remedy="run it through snakemake, which makes it")
-    with _opened(folder / LOCK) as file:
+    try:
+        file = _opened(folder / LOCK, os.O_RDWR | os.O_CREAT)
+    except OSError as error:
+        message, remedy = f"cannot be opened ({error.strerror})", "see that the run directory can be written to, and that this is a file"
+        raise RunError(message, file=folder / LOCK, remedy=remedy) from None
+    with file:
         for _ in range(ATTEMPTS):
             try:
                 if taken(file):
@@ -65,22 +70,18 @@ def run_lock(folder: str | Path) -> Iterator[None]:
             time.sleep(PAUSE)
         else:
             file.seek(0)
-            owner = file.read() or "another process"
+            owner = file.read().decode(errors="replace") or "another process"
             raise RunError(f"is in use by {owner}", file=folder, remedy="wait for it to end, or end it")
-        file.truncate(0)
-        file.write(f"process {os.getpid()} on {socket.gethostname()}")
-        file.flush()
+        with suppress(OSError):  # a full disk, which is for those to say who have something to lose
+            file.truncate(0)
+            file.write(f"process {os.getpid()} on {socket.gethostname()}".encode())
         yield
 
 
-def _opened(path: Path) -> IO:
-    try:
-        # whatever a folder from elsewhere holds under this name, nothing but a file in it is emptied
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
-        return open(descriptor, "r+", encoding="utf-8", errors="replace")
-    except OSError as error:
-        message, remedy = f"cannot be opened ({error.strerror})", "see that the run directory can be written to, and that this is a file"
-        raise RunError(message, file=path, remedy=remedy) from None
+def _opened(path: Path, access: int) -> IO[bytes]:
+    """Whatever a folder from elsewhere has under this name, a file elsewhere is not emptied, and a pipe not waited for."""
+    descriptor = os.open(path, access | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
+    return open(descriptor, "r+b" if access & os.O_RDWR else "rb", buffering=0)
 
 
 def holding_run(function: Callable) -> Callable:
@@ -97,7 +98,7 @@ def holding_run(function: Callable) -> Callable:
 def is_locked(folder: str | Path) -> bool:
     """Whether a process works in a run directory now."""
     try:
-        with open(Path(folder) / LOCK, encoding="utf-8") as file:
+        with _opened(Path(folder) / LOCK, os.O_RDONLY) as file:
             return not taken(file, shared=True)
     except OSError:  # none there, not ours to read, or no locks to look at
         return False
