@@ -25,7 +25,8 @@ SETTINGS = {
     "unipelt_t5": {"reduction_factor": 4, "lora_rank": 2},
     "full_finetuning": {},
 }
-STEPS = 120
+# at this loss the format is learned and outputs differ; how soon depends on the method, and on the machine's rounding
+LEARNED, STEPS = 0.7, 800
 # training takes seconds
 SLOW = [name for name in SETTINGS if name not in ("hyperdecoder", "full_finetuning")]
 MODELS = pytest.mark.parametrize(
@@ -74,13 +75,17 @@ def teach(model, corpus, vocabulary):
     trainable = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
     model.requires_grad_(True)
     examples = [Example(vocabulary.encode(sentence.tokens), vocabulary.encode(to_sbio(sentence.tags))) for sentence in corpus.train]
-    optimizer, draw = torch.optim.AdamW(model.parameters(), lr=1e-2), random.Random(0)
+    optimizer, draw = torch.optim.AdamW(model.parameters(), lr=3e-3), random.Random(0)
     for _ in range(STEPS):
         batch = collate(TASK, draw.sample(examples, 32))
-        token_loss(model(task=TASK, **batch.inputs).logits, batch.labels).backward()
+        loss = token_loss(model(task=TASK, **batch.inputs).logits, batch.labels)
+        if loss < LEARNED:
+            break
+        loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad()
+    assert loss < LEARNED
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(name in trainable)
     return model
