@@ -160,8 +160,9 @@ def _model_path(folder: str | Path) -> Path:
 
 def _check_files(folder: str | Path) -> None:
     """Refuse files that are damaged, or were replaced after runs were trained on the former ones."""
-    for name, checksum in _manifest(folder)["sha256"].items():
-        path = _model_path(folder) / Path(name).name
+    manifest = _manifest(folder)
+    for name, checksum in manifest["sha256"].items():
+        path = Path(folder) / manifest["path"] / Path(name).name
         if not path.is_file() or sha256(path) != checksum:
             raise BackboneError("missing, or not the file of the manifest", file=path, remedy=BackboneManifest.remedy(Path(folder)))
 
