@@ -6,13 +6,13 @@ No embedding of the position: feed-forward and self-attention have a generator e
 from typing import Literal
 
 from hyperloader.methods import HypernetworkMethod, HypernetworkSettings
-from hyperloader.settings import SizeOrNone
+from hyperloader.settings import SizeOrZero
 
 
 class HyperFormerSettings(HypernetworkSettings):
     """Those of HyperFormer++, but for the positions."""
 
-    position_dim: SizeOrNone = 0
+    position_dim: SizeOrZero = 0
     adapter_generators: Literal["shared", "per_position"] = "per_position"
 
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from hyperloader.errors import SettingsError
-from hyperloader.settings import Settings, Size, SizeOrNone, validate
+from hyperloader.settings import Settings, Size, SizeOrZero, validate
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -67,7 +67,7 @@ class HypernetworkSettings(Settings):
 
     task_dim: Size = 64
     layer_dim: Size = 64
-    position_dim: SizeOrNone = Field(64, description="0: no position embedding")
+    position_dim: SizeOrZero = Field(64, description="0: no position embedding")
     hidden_dim: Size | None = Field(128, description="null: the projector is a single linear layer")
     embedding_dim: Size = 64
     reduction_factor: Size = 32
@@ -105,7 +105,7 @@ def divided(d_model: int, reduction_factor: int) -> int:
 class HyperLoaderSettings(HypernetworkSettings):
     """The sizes above and what is generated for LoRA (section 3.4)."""
 
-    lora_rank: SizeOrNone = Field(8, description="0: adapters only, which is HyperFormer++")
+    lora_rank: SizeOrZero = Field(8, description="0: adapters only, which is HyperFormer++")
     adapters: bool = Field(True, description="false: LoRA only")
     lora_generators: Literal["shared", "across_stacks", "per_projection", "per_position"] = Field(
         "shared", description="one per stack, one for both stacks, one for q and one for v, one for each position"

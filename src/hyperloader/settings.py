@@ -33,7 +33,7 @@ Decoding = Literal["free", "constrained"]
 Name = Annotated[str, Field(pattern=r"^\w[\w.+-]*$")]  # becomes a part of a path, and must not lead elsewhere
 # of a network: a larger one is a slip, and would take all memory before anything else is said
 Size = Annotated[int, Field(gt=0, le=2**16)]
-SizeOrNone = Annotated[int, Field(ge=0, le=2**16)]
+SizeOrZero = Annotated[int, Field(ge=0, le=2**16)]
 MethodSettings = dict[str, dict[str, Any]]
 
 
