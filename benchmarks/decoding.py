@@ -23,19 +23,19 @@ from transformers import T5Config, T5ForConditionalGeneration
 from transformers.cache_utils import DynamicCache, EncoderDecoderCache
 from transformers.modeling_outputs import BaseModelOutput
 
-from hyperloader.backbones import load_vocabulary, t5_pieces
+from hyperloader.config.settings import RunSettings, read_settings
 from hyperloader.corpora.prepared import PreparedCorpus, load_corpus
 from hyperloader.corpora.registry import CORPORA
-from hyperloader.decoding import GreedyDecoder
-from hyperloader.encoding import EOS, PAD, Vocabulary
 from hyperloader.formulations import batches_by_length
+from hyperloader.formulations.decoding import GreedyDecoder
 from hyperloader.methods import get_method
-from hyperloader.saved_models import from_pretrained, read_config
-from hyperloader.sentt import to_sbio
-from hyperloader.settings import RunSettings, read_settings
-from hyperloader.task_model import TaskModel
-from hyperloader.training.batches import pad
-from hyperloader.training.run import MODEL, SETTINGS
+from hyperloader.methods.saved_models import from_pretrained, read_config
+from hyperloader.methods.training_run import MODEL, SETTINGS
+from hyperloader.models.backbones import load_vocabulary, t5_pieces
+from hyperloader.models.task_model import TaskModel
+from hyperloader.text.batches import pad
+from hyperloader.text.sentt import to_sbio
+from hyperloader.text.t5_vocabulary import EOS, PAD, Vocabulary
 
 SHAPES = {"t5-base": T5_BASE, "tiny": {"d_model": 64, "d_kv": 16, "d_ff": 128, "num_layers": 2, "num_heads": 4, "vocab_size": 32128}}
 BATCH, ROUNDS, SEED = 32, 3, 42

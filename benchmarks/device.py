@@ -22,8 +22,8 @@ from transformers import T5Config, T5ForConditionalGeneration
 
 from hyperloader.formulations.text_to_text import collate
 from hyperloader.methods import get_method
-from hyperloader.plan import Plan
-from hyperloader.training.batches import Batch, Example
+from hyperloader.planning.plan import Plan
+from hyperloader.text.batches import Batch, Example
 from hyperloader.training.checkpoints import Checkpoints
 from hyperloader.training.loop import fit
 from hyperloader.training.optimisation import token_loss

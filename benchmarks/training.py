@@ -25,17 +25,17 @@ import numpy as np
 import torch
 from transformers import T5Config, T5ForConditionalGeneration
 
-from hyperloader.backbones import t5_pieces
-from hyperloader.corpora.download import fetch
+from hyperloader.corpora.fetching.download import fetch
 from hyperloader.corpora.prepare import prepare
 from hyperloader.corpora.prepared import load_corpus
 from hyperloader.corpora.registry import CORPORA
-from hyperloader.encoding import Vocabulary
 from hyperloader.formulations.text_to_text import TextToText
-from hyperloader.hypernetwork import AdapterWeights, LoRAWeights, StackWeights
 from hyperloader.methods import get_method
-from hyperloader.plan import Plan
-from hyperloader.training.batches import Batch
+from hyperloader.models.backbones import t5_pieces
+from hyperloader.models.hypernetwork import AdapterWeights, LoRAWeights, StackWeights
+from hyperloader.planning.plan import Plan
+from hyperloader.text.batches import Batch
+from hyperloader.text.t5_vocabulary import Vocabulary
 from hyperloader.training.dropout import use_cpu_dropout
 from hyperloader.training.optimisation import token_loss
 from hyperloader.training.sampler import TaskSampler, task_probabilities

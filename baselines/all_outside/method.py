@@ -1,6 +1,6 @@
 """Every word is outside: the lower bound, and the score of a model that learned nothing but the format."""
 
-from hyperloader.controls import Control
+from hyperloader.methods.controls import Control
 
 
 class AllOutside(Control):

@@ -9,7 +9,7 @@ class FullFinetuning(Method):
     title = "Full fine-tuning"
 
     def build(self, backbone, tasks, settings):
-        from hyperloader.task_model import PlainT5
+        from hyperloader.models.task_model import PlainT5
 
         return PlainT5(backbone, tasks)
 

@@ -10,7 +10,7 @@ class FullFinetuningSingleTask(Method):
     multitask = False
 
     def build(self, backbone, tasks, settings):
-        from hyperloader.task_model import PlainT5
+        from hyperloader.models.task_model import PlainT5
 
         return PlainT5(backbone, tasks)
 

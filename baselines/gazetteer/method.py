@@ -2,8 +2,8 @@
 
 from collections import Counter, defaultdict
 
-from hyperloader.controls import Control
-from hyperloader.sentt import spans
+from hyperloader.methods.controls import Control
+from hyperloader.text.sentt import spans
 
 
 class Gazetteer(Control):

@@ -1,6 +1,6 @@
 """The gold labels, written in SentT' and read back: the upper bound, which shows that the format loses nothing."""
 
-from hyperloader.controls import Control
+from hyperloader.methods.controls import Control
 
 
 class GoldOracle(Control):
@@ -10,10 +10,10 @@ class GoldOracle(Control):
     backbone = "t5"
 
     def tagger(self, learned, backbone):
-        from hyperloader.backbones import load_vocabulary
         from hyperloader.errors import RunError
         from hyperloader.formulations import Prediction
-        from hyperloader.sentt import from_sbio, to_sbio
+        from hyperloader.models.backbones import load_vocabulary
+        from hyperloader.text.sentt import from_sbio, to_sbio
 
         vocabulary = load_vocabulary(backbone)
 

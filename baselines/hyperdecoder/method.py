@@ -3,8 +3,8 @@
 Static adapters in the encoder; the decoder's adapters are generated anew for every sentence from what the encoder says about it.
 """
 
+from hyperloader.config.settings import Settings, Size
 from hyperloader.methods import Method
-from hyperloader.settings import Settings, Size
 
 
 class HyperdecoderSettings(Settings):

@@ -23,7 +23,7 @@ from torch.nn import functional as F
 from transformers import T5ForConditionalGeneration
 from transformers.models.t5.modeling_t5 import T5LayerFF
 
-from hyperloader.task_model import TaskModel
+from hyperloader.models.task_model import TaskModel
 
 STATIC_GAIN = 1e-4
 GENERATED_GAIN = 1e-3

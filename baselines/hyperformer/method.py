@@ -5,8 +5,8 @@ No embedding of the position: feed-forward and self-attention have a generator e
 
 from typing import Literal
 
+from hyperloader.config.settings import SizeOrZero
 from hyperloader.methods import HypernetworkMethod, HypernetworkSettings
-from hyperloader.settings import SizeOrZero
 
 
 class HyperFormerSettings(HypernetworkSettings):

@@ -2,8 +2,8 @@
 
 from pydantic import Field
 
+from hyperloader.config.settings import Settings, Size
 from hyperloader.methods import Method, divided
-from hyperloader.settings import Settings, Size
 
 
 class UniPELTBertSettings(Settings):
@@ -27,7 +27,7 @@ class UniPELTBert(Method):
     Settings = UniPELTBertSettings
 
     def build(self, backbone, tasks, settings):
-        from hyperloader.task_model import TokenClassifier
+        from hyperloader.models.task_model import TokenClassifier
 
         from .network import add_unipelt
 

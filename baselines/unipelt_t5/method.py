@@ -1,7 +1,7 @@
 """UniPELT on T5 (Mao et al. 2022), the column "UniPELT-T5" of the paper's tables: adapters and LoRA, no prefix, no gates."""
 
+from hyperloader.config.settings import Settings, Size
 from hyperloader.methods import Method, divided
-from hyperloader.settings import Settings, Size
 
 ADAPTER = "unipelt"
 
@@ -27,7 +27,7 @@ class UniPELTT5(Method):
         import adapters
         from adapters.composition import Stack
 
-        from hyperloader.task_model import PlainT5
+        from hyperloader.models.task_model import PlainT5
 
         divided(backbone.config.d_model, settings.reduction_factor)
         bottleneck = adapters.DoubleSeqBnConfig(reduction_factor=settings.reduction_factor)

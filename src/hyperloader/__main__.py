@@ -1,5 +1,5 @@
 """`python -m hyperloader`."""
 
-from hyperloader.cli import main
+from hyperloader.cli.main import main
 
 main()

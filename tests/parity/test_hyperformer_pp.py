@@ -7,9 +7,9 @@ import pytest
 import torch
 from transformers import T5Config, T5ForConditionalGeneration
 
-from hyperloader.generated_layers import adapter
-from hyperloader.hypernetwork import AdapterWeights, Sizes, StackHypernetwork
-from hyperloader.task_model import HypernetworkT5
+from hyperloader.models.generated_layers import adapter
+from hyperloader.models.hypernetwork import AdapterWeights, Sizes, StackHypernetwork
+from hyperloader.models.task_model import HypernetworkT5
 from hyperloader.training.optimisation import token_loss
 
 STACK_NAMES = {

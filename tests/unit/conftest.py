@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from hyperloader.backbones import make_backbone
-from hyperloader.corpora.generated import generate
+from hyperloader.corpora.generated.generate import generate
 from hyperloader.corpora.prepare import prepare
+from hyperloader.models.backbones import make_backbone
 
 
 @pytest.fixture(scope="session")

@@ -4,9 +4,9 @@ import hashlib
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from hyperloader.corpora.checksum import Checksum
+from hyperloader.corpora.fetching.checksum import Checksum
+from hyperloader.corpora.fetching.web import Limits
 from hyperloader.corpora.registry import Corpus, RawFile
-from hyperloader.corpora.web import Limits
 
 TEXT = b"O\ta\nB-x\tb\n\n"
 QUICK = Limits(pause_seconds=0, connect_seconds=5, silence_seconds=5, total_seconds=20)

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from hyperloader.corpora.registry import CORPORA
-from hyperloader.records import ScoresRecord
+from hyperloader.runs.records import ScoresRecord
 from hyperloader.scoring import Score
 
 

@@ -7,14 +7,14 @@ import pytest
 import torch
 from transformers import T5Config, T5ForConditionalGeneration
 
-from hyperloader.backbones import backbone_checksum, load_backbone, load_vocabulary, make_backbone, t5_pieces
-from hyperloader.corpora.generated import DemoLanguage, auxiliary_sentences, demo_label_names
+from hyperloader.config.settings import Pretraining
+from hyperloader.corpora.generated.generate import DemoLanguage, auxiliary_sentences, demo_label_names
 from hyperloader.errors import BackboneError, UserError
-from hyperloader.pretraining.t5 import batches
-from hyperloader.pretraining.text import with_word_classes
-from hyperloader.pretraining.vocabularies import write_word_vocabulary
-from hyperloader.pretraining.word_classes import word_classes
-from hyperloader.settings import Pretraining
+from hyperloader.models.backbones import backbone_checksum, load_backbone, load_vocabulary, make_backbone, t5_pieces
+from hyperloader.training.backbones.t5 import batches
+from hyperloader.training.backbones.text import with_word_classes
+from hyperloader.training.backbones.vocabularies import write_word_vocabulary
+from hyperloader.training.backbones.word_classes import word_classes
 
 TINY = {
     "source": "pretrained",
@@ -124,7 +124,7 @@ def test_pretraining_batches_hide_words_or_tag(tmp_path):
     sentences = list(auxiliary_sentences(language, 50, 1))
     write_word_vocabulary(["O", "I", *language.words()], tmp_path / "spiece.model")
     from hyperloader.corpora.readers import Sentence
-    from hyperloader.encoding import Vocabulary
+    from hyperloader.text.t5_vocabulary import Vocabulary
 
     vocabulary = Vocabulary(tmp_path / "spiece.model")
     sentences = [Sentence(*sentence) for sentence in sentences]

@@ -25,7 +25,7 @@ def train():
     return done.returncode, done.stderr.replace(str(disk), "DISK")
 
 def checkpoint():
-    from hyperloader.records import LAST_CHECKPOINT, CheckpointRecord
+    from hyperloader.runs.records import LAST_CHECKPOINT, CheckpointRecord
     return CheckpointRecord.read(run / "checkpoints" / LAST_CHECKPOINT)["progress"]["step"]
 
 def files():

@@ -9,18 +9,18 @@ from safetensors.torch import load_file, save_file
 from transformers import BertConfig, BertForPreTraining, BertModel
 
 from hyperloader import training
-from hyperloader.backbones import load_backbone, load_config, load_word_pieces, make_backbone
-from hyperloader.corpora.generated import DemoLanguage, generate
+from hyperloader.config.settings import BackboneSettings, HubBackbone, PretrainedBackbone, Scale, validate
+from hyperloader.corpora.generated.generate import DemoLanguage, generate
 from hyperloader.corpora.prepare import prepare
 from hyperloader.corpora.prepared import slot_types
 from hyperloader.errors import BackboneError, SettingsError
 from hyperloader.formulations.token_classification import TokenClassification
-from hyperloader.pretraining.bert import GUESSING, TAGGING, TwoHeadedBert, batches
-from hyperloader.pretraining.t5 import training_of
-from hyperloader.pretraining.text import generated_text
-from hyperloader.settings import BackboneSettings, HubBackbone, PretrainedBackbone, Scale, validate
-from hyperloader.training.batches import IGNORED
-from hyperloader.word_pieces import SPECIAL, WordPieces, write_word_vocabulary
+from hyperloader.models.backbones import load_backbone, load_config, load_word_pieces, make_backbone
+from hyperloader.text.batches import IGNORED
+from hyperloader.text.bert_vocabulary import SPECIAL, WordPieces, write_word_vocabulary
+from hyperloader.training.backbones.bert import GUESSING, TAGGING, TwoHeadedBert, batches
+from hyperloader.training.backbones.t5 import training_of
+from hyperloader.training.backbones.text import generated_text
 
 SIZES = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
 TINY = {"source": "pretrained", "text": "generated", "architecture": SIZES, "pretraining": {"steps": 4, "batch_size": 4}}

@@ -11,11 +11,11 @@ from made_up_runs import all_corpora, right, write_run
 from hyperloader.corpora.registry import CORPORA
 from hyperloader.errors import RunError, UserError
 from hyperloader.methods import methods
-from hyperloader.plan import Plan
-from hyperloader.tables.audit import write_audit
-from hyperloader.tables.claims import read_claims, read_paper, write_claims
-from hyperloader.tables.comparisons import compare_runs
-from hyperloader.tables.rules import Verdict, all_of, count_of, parse
+from hyperloader.planning.plan import Plan
+from hyperloader.reports.tables.audit import write_audit
+from hyperloader.reports.tables.claims import read_claims, read_paper, write_claims
+from hyperloader.reports.tables.comparisons import compare_runs
+from hyperloader.reports.tables.rules import Verdict, all_of, count_of, parse
 
 ROOT = Path(__file__).parents[2]
 PUBLISHED = ROOT / "workflow/published"

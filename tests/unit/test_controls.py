@@ -5,9 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from hyperloader.backbones import PIECES, t5_pieces
-from hyperloader.controls import load_learned, save_learned
-from hyperloader.corpora.generated import generate
+from hyperloader.config.settings import Recipe, read_yaml
+from hyperloader.corpora.generated.generate import generate
 from hyperloader.corpora.prepare import prepare
 from hyperloader.corpora.prepared import PreparedCorpus
 from hyperloader.corpora.readers import Sentence
@@ -15,13 +14,14 @@ from hyperloader.corpora.registry import CORPORA
 from hyperloader.errors import RunError
 from hyperloader.files import sha256
 from hyperloader.methods import get_method
-from hyperloader.prediction import predict_run
-from hyperloader.pretraining.vocabularies import write_word_vocabulary
-from hyperloader.records import BackboneManifest
+from hyperloader.methods.controls import load_learned, save_learned
+from hyperloader.methods.training_run import train_run
+from hyperloader.models.backbones import PIECES, t5_pieces
+from hyperloader.predicting.prediction import predict_run
+from hyperloader.predicting.tagger import Tagger
+from hyperloader.runs.records import BackboneManifest
 from hyperloader.scoring import headline, score_run, score_tags
-from hyperloader.settings import Recipe, read_yaml
-from hyperloader.tagger import Tagger
-from hyperloader.training.run import train_run
+from hyperloader.training.backbones.vocabularies import write_word_vocabulary
 
 RECIPE = read_yaml(Recipe, Path(__file__).parents[2] / "config/recipes/matched.yaml")
 
@@ -73,7 +73,7 @@ def test_the_gold_comes_back_whole(data, tmp_path):
 
 
 def test_the_gold_of_the_real_corpora_comes_back_whole(mirror, tmp_path):
-    from hyperloader.corpora.download import fetch
+    from hyperloader.corpora.fetching.download import fetch
     from hyperloader.corpora.registry import get_corpus
 
     data = {}

@@ -3,7 +3,7 @@
 import pytest
 from typer.testing import CliRunner
 
-from hyperloader.corpora.commands import app
+from hyperloader.cli.corpora import app
 from hyperloader.corpora.registry import CORPORA
 from hyperloader.errors import UserError
 

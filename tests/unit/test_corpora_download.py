@@ -8,9 +8,9 @@ import zipfile
 import pytest
 from loopback import QUICK, TEXT, Server, corpus, everything, raw, sha
 
-from hyperloader.corpora import download
-from hyperloader.corpora.checksum import Checksum
-from hyperloader.corpora.generated import generate
+from hyperloader.corpora.fetching import download
+from hyperloader.corpora.fetching.checksum import Checksum
+from hyperloader.corpora.generated.generate import generate
 from hyperloader.corpora.registry import Address
 from hyperloader.errors import CorpusError, DownloadError
 

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hyperloader.corpora.generated import generate
+from hyperloader.corpora.generated.generate import generate
+from hyperloader.corpora.generated.writers import WRITERS
 from hyperloader.corpora.readers import READERS, conll
 from hyperloader.corpora.registry import CORPORA
-from hyperloader.corpora.writers import WRITERS
 from hyperloader.errors import CorpusError
 
 CORPUS = {"bio": "movie", "slot-gated": "atis", "mtop": "mtop", "mtod": "mtod"}  # one for each raw format

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from hyperloader.corpora.demo_language import CLASSES, DOMAINS, LEADS
-from hyperloader.corpora.generated import DEMO_SLOTS, DemoLanguage, auxiliary_sentences, demo_label_names, generate
+from hyperloader.corpora.generated.generate import DEMO_SLOTS, DemoLanguage, auxiliary_sentences, demo_label_names, generate
+from hyperloader.corpora.generated.language import CLASSES, DOMAINS, LEADS
 from hyperloader.corpora.readers import read_split
 from hyperloader.corpora.registry import CORPORA
 from hyperloader.errors import CorpusError

@@ -13,9 +13,9 @@ from dataclasses import replace
 import pytest
 from loopback import QUICK, TEXT, Server, corpus, everything, raw, sha
 
-from hyperloader.corpora.download import fetch
+from hyperloader.corpora.fetching.download import fetch
+from hyperloader.corpora.fetching.web import Unavailable, Web
 from hyperloader.corpora.registry import Address
-from hyperloader.corpora.web import Unavailable, Web
 from hyperloader.errors import DownloadError
 
 SMALL = replace(QUICK, size=1000)

@@ -10,9 +10,9 @@ import time
 import pytest
 from loopback import QUICK, TEXT, Server, corpus, everything, raw, sha
 
-from hyperloader.corpora.checksum import Checksum
-from hyperloader.corpora.download import fetch
-from hyperloader.corpora.generated import generate
+from hyperloader.corpora.fetching.checksum import Checksum
+from hyperloader.corpora.fetching.download import fetch
+from hyperloader.corpora.generated.generate import generate
 from hyperloader.corpora.prepare import prepare
 from hyperloader.corpora.registry import Address
 
@@ -22,7 +22,7 @@ FETCH = """
 import sys
 from loopback import QUICK
 from test_corpora_interrupted import tiny
-from hyperloader.corpora.download import fetch
+from hyperloader.corpora.fetching.download import fetch
 print("begun", flush=True)
 fetch(tiny(sys.argv[1]), sys.argv[2], limits=QUICK)
 """

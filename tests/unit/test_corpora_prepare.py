@@ -6,7 +6,7 @@ import shutil
 import datasets
 import pytest
 
-from hyperloader.corpora.generated import generate
+from hyperloader.corpora.generated.generate import generate
 from hyperloader.corpora.prepare import load_corpus, prepare
 from hyperloader.corpora.registry import CORPORA
 from hyperloader.errors import CorpusError

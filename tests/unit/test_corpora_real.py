@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from hyperloader.corpora.download import fetch
+from hyperloader.corpora.fetching.download import fetch
 from hyperloader.corpora.prepare import load_corpus, prepare
 from hyperloader.corpora.readers import read_split
 from hyperloader.corpora.registry import CORPORA
-from hyperloader.corpora.stats import table2
+from hyperloader.reports.tables.table2 import table2
 
 pytestmark = pytest.mark.skipif(
     not os.environ.get("HYPERLOADER_MIRROR"), reason="the real corpora are not here: HYPERLOADER_MIRROR names no folder"

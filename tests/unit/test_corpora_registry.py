@@ -2,7 +2,7 @@ import hashlib
 
 import pytest
 
-from hyperloader.corpora.checksum import Checksum
+from hyperloader.corpora.fetching.checksum import Checksum
 from hyperloader.corpora.readers import READERS
 from hyperloader.corpora.registry import CORPORA, get_corpus
 from hyperloader.errors import CorpusError

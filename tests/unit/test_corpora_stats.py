@@ -3,8 +3,8 @@ import json
 
 import pytest
 
-from hyperloader.corpora.stats import sheet, table2, write_table2
 from hyperloader.errors import CorpusError
+from hyperloader.reports.tables.table2 import sheet, table2, write_table2
 
 PAPER = "dataset,train,val,test,labels\nATIS,4478,500,893,83\nmTOD,30521,4181,8621,9\n"
 

@@ -8,8 +8,8 @@ import shutil
 import pytest
 from typer.testing import CliRunner
 
-from hyperloader.corpora.commands import app
-from hyperloader.corpora.generated import generate
+from hyperloader.cli.corpora import app
+from hyperloader.corpora.generated.generate import generate
 from hyperloader.corpora.prepare import prepare
 from hyperloader.errors import CorpusError
 

@@ -6,14 +6,14 @@ import random
 import pytest
 import torch
 
-from hyperloader.backbones import load_backbone, load_vocabulary
 from hyperloader.corpora.prepared import load_corpus
-from hyperloader.decoding import GreedyDecoder
-from hyperloader.encoding import EOS, PAD
+from hyperloader.formulations.decoding import GreedyDecoder
 from hyperloader.formulations.text_to_text import collate
 from hyperloader.methods import get_method
-from hyperloader.sentt import INSIDE, OUTSIDE, to_sbio
-from hyperloader.training.batches import Example, pad
+from hyperloader.models.backbones import load_backbone, load_vocabulary
+from hyperloader.text.batches import Example, pad
+from hyperloader.text.sentt import INSIDE, OUTSIDE, to_sbio
+from hyperloader.text.t5_vocabulary import EOS, PAD
 from hyperloader.training.optimisation import token_loss
 
 TASK, LIMIT = "atis", 40

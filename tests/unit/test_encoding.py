@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hyperloader.encoding import EOS, PAD, Vocabulary
 from hyperloader.errors import BackboneError, FormatError
-from hyperloader.pretraining.vocabularies import write_cut_vocabulary, write_word_vocabulary
-from hyperloader.sentt import OUTSIDE, from_sbio, interleave, to_sbio
+from hyperloader.text.sentt import OUTSIDE, from_sbio, interleave, to_sbio
+from hyperloader.text.t5_vocabulary import EOS, PAD, Vocabulary
+from hyperloader.training.backbones.vocabularies import write_cut_vocabulary, write_word_vocabulary
 
 LABELS = ["O", "I", "artist", "fromloc.city_name"]
 
@@ -197,7 +197,7 @@ ORPHANS = [
 
 @pytest.mark.slow
 def test_the_gold_of_all_real_sentences_comes_back(t5, mirror, tmp_path):
-    from hyperloader.corpora.download import fetch
+    from hyperloader.corpora.fetching.download import fetch
     from hyperloader.corpora.prepare import prepare
     from hyperloader.corpora.prepared import load_corpus
     from hyperloader.corpora.registry import CORPORA, get_corpus

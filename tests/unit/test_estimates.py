@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from hyperloader.errors import SettingsError
-from hyperloader.jobs.estimates import as_text, estimate
-from hyperloader.parameters import as_csv, count
-from hyperloader.plan import Plan
+from hyperloader.planning.estimates import as_text, estimate
+from hyperloader.planning.parameters import as_csv, count
+from hyperloader.planning.plan import Plan
 
 ROOT = Path(__file__).parents[2]
 PUBLISHED = ROOT / "workflow/published/methods.csv"

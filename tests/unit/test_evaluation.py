@@ -9,17 +9,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hyperloader.cli import main
+from hyperloader.cli.main import main
+from hyperloader.config.settings import Recipe, read_yaml
 from hyperloader.corpora.prepared import load_corpus
 from hyperloader.corpora.readers import conll
 from hyperloader.errors import CorpusError, FormatError, RunError
 from hyperloader.files import write_json
-from hyperloader.prediction import predict_run
-from hyperloader.prediction_files import read_predictions
+from hyperloader.methods.training_run import train_run
+from hyperloader.predicting.evaluation import as_text, evaluate
+from hyperloader.predicting.prediction import predict_run
+from hyperloader.runs.predictions import read_predictions
 from hyperloader.scoring import headline, score_run
-from hyperloader.scoring.evaluation import as_text, evaluate
-from hyperloader.settings import Recipe, read_yaml
-from hyperloader.training.run import train_run
 
 TRAINING = read_yaml(Recipe, Path(__file__).parents[2] / "config/recipes/matched.yaml").training
 TINY = {"steps": 2, "batch_size": 2, "warmup_steps": 0, "evaluation_batches": 1, "source_length": 64, "target_length": 24}

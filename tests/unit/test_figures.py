@@ -12,12 +12,12 @@ from made_up_runs import right, write_run
 
 from hyperloader.corpora.registry import CORPORA
 from hyperloader.errors import RunError, UserError
-from hyperloader.figures.curves import write_curves
-from hyperloader.figures.figure2 import write_figure2
-from hyperloader.figures.labels import write_labels
-from hyperloader.records import TrainingRecord
-from hyperloader.tables.score_page import write_score_page
-from hyperloader.tables.scores import write_scores
+from hyperloader.reports.figures.curves import write_curves
+from hyperloader.reports.figures.figure2 import write_figure2
+from hyperloader.reports.figures.labels import write_labels
+from hyperloader.reports.tables.score_page import write_score_page
+from hyperloader.reports.tables.scores import write_scores
+from hyperloader.runs.records import TrainingRecord
 
 PUBLISHED = Path(__file__).parents[2] / "workflow/published"
 PARAMETERS = "method,runs,percent\nHyperLoader,1,2.95\nUniPELT-T5,7,1.96\nFull fine-tuning,1,100\n"

@@ -8,11 +8,11 @@ import sys
 import pytest
 
 from hyperloader.errors import SettingsError
-from hyperloader.jobs.gpus import lease_gpu
+from hyperloader.runs.gpus import lease_gpu
 
 LEASE = """
 import logging, os, time
-from hyperloader.jobs.gpus import lease_gpu
+from hyperloader.runs.gpus import lease_gpu
 logging.basicConfig(level=logging.INFO, format="%(message)s")
 lease_gpu()
 lease_gpu()

@@ -8,19 +8,19 @@ from contextlib import contextmanager
 import pytest
 from test_run import run_in
 
-from hyperloader.backbones import backbone_checksum, load_backbone
 from hyperloader.corpora.prepared import load_corpus
 from hyperloader.errors import UserError
-from hyperloader.figures.curves import write_curves
-from hyperloader.figures.labels import write_labels
-from hyperloader.jobs.status import as_text, status
-from hyperloader.plan import Plan
-from hyperloader.prediction import predict_run
+from hyperloader.methods.training_run import train_run
+from hyperloader.models.backbones import backbone_checksum, load_backbone
+from hyperloader.planning.plan import Plan
+from hyperloader.planning.status import as_text, status
+from hyperloader.predicting.prediction import predict_run
+from hyperloader.predicting.tagger import Tagger
+from hyperloader.reports.figures.curves import write_curves
+from hyperloader.reports.figures.labels import write_labels
+from hyperloader.reports.tables.score_page import write_score_page
+from hyperloader.reports.tables.scores import write_scores
 from hyperloader.scoring import score_run
-from hyperloader.tables.score_page import write_score_page
-from hyperloader.tables.scores import write_scores
-from hyperloader.tagger import Tagger
-from hyperloader.training.run import train_run
 
 NUMBERS = [0, -1, 1.5, 10**30, float("nan"), float("inf")]
 VALUES = [*NUMBERS, None, True, "", "x", "../../x", "/etc/passwd", "a\0b", "\ud800", [], {}, [None], [[]], {"x": 1}]

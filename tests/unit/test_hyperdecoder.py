@@ -7,7 +7,7 @@ from transformers import T5Config, T5ForConditionalGeneration
 
 from hyperloader.errors import RunError
 from hyperloader.methods import get_method
-from hyperloader.saved_models import from_pretrained, save_pretrained
+from hyperloader.methods.saved_models import from_pretrained, save_pretrained
 from hyperloader.training.loop import token_loss
 
 TASKS = {"atis": ("city",), "snips": (), "mtop": ()}

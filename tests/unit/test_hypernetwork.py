@@ -6,9 +6,9 @@ from torch.nn import functional as F
 from transformers import T5Config, T5ForConditionalGeneration
 
 from hyperloader.errors import RunError, SettingsError
-from hyperloader.generated_layers import AdaptedLinear, LoRALinear
 from hyperloader.methods import get_method, methods
-from hyperloader.saved_models import from_pretrained, save_pretrained
+from hyperloader.methods.saved_models import from_pretrained, save_pretrained
+from hyperloader.models.generated_layers import AdaptedLinear, LoRALinear
 
 TASKS = {"atis": ("city",), "snips": (), "mtop": ()}
 T5_BASE = {"d_model": 768, "d_kv": 64, "d_ff": 3072, "num_layers": 12, "num_heads": 12, "vocab_size": 32128}

@@ -10,17 +10,17 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import BertConfig, BertModel, T5Config, T5ForConditionalGeneration
 
-from hyperloader.backbones import load_backbone, load_vocabulary, make_backbone
-from hyperloader.cli import main
+from hyperloader.cli.main import main
 from hyperloader.errors import BackboneError, RunError, SettingsError, UserError
 from hyperloader.formulations.text_to_text import TextToText
-from hyperloader.hypernetwork import Sizes
 from hyperloader.interop import original_state_dict
 from hyperloader.interop.commands import import_checkpoint
 from hyperloader.methods import get_method
-from hyperloader.pretraining.vocabularies import write_word_vocabulary
-from hyperloader.saved_models import from_pretrained
-from hyperloader.task_model import HypernetworkT5
+from hyperloader.methods.saved_models import from_pretrained
+from hyperloader.models.backbones import load_backbone, load_vocabulary, make_backbone
+from hyperloader.models.hypernetwork import Sizes
+from hyperloader.models.task_model import HypernetworkT5
+from hyperloader.training.backbones.vocabularies import write_word_vocabulary
 
 TINY = {"d_model": 24, "d_kv": 5, "d_ff": 40, "num_layers": 3, "num_decoder_layers": 2, "num_heads": 4, "vocab_size": 107}
 HYPERNETWORK = {"task_dim": 7, "layer_dim": 6, "position_dim": 5, "hidden_dim": 11, "embedding_dim": 9, "reduction_factor": 8}

@@ -10,9 +10,9 @@ import pytest
 from test_corpora_interrupted import contents, interrupted
 from test_run import run_in
 
-from hyperloader.prediction import predict_run
+from hyperloader.methods.training_run import train_run
+from hyperloader.predicting.prediction import predict_run
 from hyperloader.scoring import score_run
-from hyperloader.training.run import train_run
 
 PUBLISHED = Path(__file__).parents[2] / "workflow/published"
 # of each command, the folder in which it begins to write, seconds after it was started

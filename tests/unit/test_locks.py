@@ -12,11 +12,11 @@ import pytest
 from test_processes import run_in
 
 from hyperloader.errors import RunError
-from hyperloader.jobs.locks import holding_run, is_locked, run_lock
+from hyperloader.runs.locks import holding_run, is_locked, run_lock
 
 HOLD = """
 import sys, time
-from hyperloader.jobs.locks import run_lock
+from hyperloader.runs.locks import run_lock
 with run_lock(sys.argv[1]):
     print("held", flush=True)
     time.sleep(60)
@@ -70,7 +70,7 @@ def test_it_is_free_again_after_an_error(tmp_path):
 
 
 def test_looking_at_a_lock_refuses_nobody(tmp_path):
-    look = "import sys; from hyperloader.jobs.locks import is_locked\nprint(flush=True)\nwhile True: is_locked(sys.argv[1])"
+    look = "import sys; from hyperloader.runs.locks import is_locked\nprint(flush=True)\nwhile True: is_locked(sys.argv[1])"
     with run_lock(tmp_path):
         pass
     with subprocess.Popen([sys.executable, "-c", look, str(tmp_path)], stdout=subprocess.PIPE) as process:

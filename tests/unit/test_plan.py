@@ -8,7 +8,7 @@ import pytest
 from hyperloader.corpora.registry import CORPORA
 from hyperloader.errors import CorpusError, SettingsError
 from hyperloader.methods import Method, methods
-from hyperloader.plan import Plan
+from hyperloader.planning.plan import Plan
 
 CONFIG = Path(__file__).parents[2] / "config"
 VALUES = {"corpora": list(CORPORA), "methods": ["hyperformer_pp", "hyperloader"], "fractions": [10, 20, 100], "seeds": [42, 43]}

@@ -11,7 +11,7 @@ import time
 import pytest
 
 from hyperloader.errors import RunError
-from hyperloader.training.run import train_run
+from hyperloader.methods.training_run import train_run
 
 TRAINING = {
     "steps": 24,

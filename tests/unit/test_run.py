@@ -9,13 +9,13 @@ import sys
 import pytest
 
 from hyperloader.errors import RunError, UserError
-from hyperloader.figures.curves import write_curves
-from hyperloader.plan import Plan
-from hyperloader.prediction import predict_run
+from hyperloader.methods.training_run import train_run
+from hyperloader.planning.plan import Plan
+from hyperloader.predicting.prediction import predict_run
+from hyperloader.predicting.tagger import Tagger
+from hyperloader.reports.figures.curves import write_curves
+from hyperloader.reports.tables.scores import write_scores
 from hyperloader.scoring import score_run
-from hyperloader.tables.scores import write_scores
-from hyperloader.tagger import Tagger
-from hyperloader.training.run import train_run
 
 TRAINING = {
     "steps": 4,

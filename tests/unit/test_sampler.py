@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hyperloader.formulations.text_to_text import collate
-from hyperloader.training.batches import IGNORED, LENGTH_STEP, Example
+from hyperloader.text.batches import IGNORED, LENGTH_STEP, Example
 from hyperloader.training.sampler import BLOCK_STEPS, TaskSampler, task_probabilities
 
 PAPER_SIZES = {"movietrivia": 7034, "movie": 8797, "restaurant": 6894, "atis": 4478, "snips": 13084, "mtod": 30521, "mtop": 15667}

@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hyperloader.config.settings import RunSettings, Training
 from hyperloader.corpora.readers import read_split
 from hyperloader.corpora.registry import CORPORA
 from hyperloader.errors import RunError, UserError
 from hyperloader.files import sha256
-from hyperloader.prediction_files import PredictedSentence, read_predictions, write_predictions
-from hyperloader.records import PredictionsManifest
+from hyperloader.runs.predictions import PredictedSentence, read_predictions, write_predictions
+from hyperloader.runs.records import PredictionsManifest
 from hyperloader.scoring import by_seqeval, headline, score_labels, score_run, score_sentences, score_tags, sentence_counts
-from hyperloader.settings import RunSettings, Training
 
 TAGS = ["O", "B-x", "I-x", "B-y.z", "I-y.z", "B-a-b", "I-a-b"]
 PAIRS = st.lists(st.lists(st.tuples(st.sampled_from(TAGS), st.sampled_from(TAGS)), min_size=1, max_size=8), min_size=1, max_size=5)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from hyperloader.config.settings import BackboneSettings, Config, validate
 from hyperloader.errors import SettingsError
-from hyperloader.settings import BackboneSettings, Config, validate
 
 ROOT = Path(__file__).parents[2]
 SOURCES = sorted(path for folder in ("src", "baselines", "workflow", "benchmarks", "tests") for path in (ROOT / folder).rglob("*.py"))

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hyperloader.errors import FormatError
-from hyperloader.sentt import from_sbio, interleave, to_sbio
+from hyperloader.text.sentt import from_sbio, interleave, to_sbio
 
 TYPES = st.sampled_from(["artist", "fromloc.city_name", "weather/noun"])
 ANY_TAGS = st.lists(st.one_of(st.just("O"), TYPES.map("B-{}".format), TYPES.map("I-{}".format)), max_size=99)

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from hyperloader import settings
+from hyperloader.config import settings
+from hyperloader.config.settings import BackboneSettings, Config, Recipe, RunSettings, Scale, Settings, read_yaml, validate
 from hyperloader.errors import SettingsError
 from hyperloader.methods import methods
-from hyperloader.settings import BackboneSettings, Config, Recipe, RunSettings, Scale, Settings, read_yaml, validate
 
 ROOT = Path(__file__).parents[2]
 CONFIG = ROOT / "config"

@@ -7,10 +7,10 @@ import pytest
 from test_processes import run_in
 from test_training import VALIDATION, batch_of, model, training
 
-from hyperloader.tagger import Tagger
+from hyperloader.methods.training_run import train_run
+from hyperloader.predicting.tagger import Tagger
 from hyperloader.training.checkpoints import Checkpoints
 from hyperloader.training.loop import fit
-from hyperloader.training.run import train_run
 
 MIB = 2**20
 # of both: what caches and the allocator may still take after the warm-up

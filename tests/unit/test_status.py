@@ -10,10 +10,10 @@ from torch import zeros
 from torch.optim import SGD
 
 from hyperloader.files import write_json
-from hyperloader.jobs.locks import run_lock
-from hyperloader.jobs.status import as_text, status
-from hyperloader.plan import Plan
-from hyperloader.records import BackboneManifest, TrainingRecord
+from hyperloader.planning.plan import Plan
+from hyperloader.planning.status import as_text, status
+from hyperloader.runs.locks import run_lock
+from hyperloader.runs.records import BackboneManifest, TrainingRecord
 from hyperloader.training.checkpoints import Checkpoints, Progress
 
 ROOT = Path(__file__).parents[2]
@@ -106,7 +106,7 @@ def test_hours_follow_from_finished_runs_and_checkpoints(plan, results):
 
 
 def test_it_is_quick_because_it_needs_no_network(tmp_path):
-    code = "import sys; from hyperloader.cli import app; app(standalone_mode=False); print(*sys.modules)"
+    code = "import sys; from hyperloader.cli.main import app; app(standalone_mode=False); print(*sys.modules)"
     command = [sys.executable, "-c", code, "status", "--scale", "demo"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     assert " runs: " in done.stdout and not {"torch", "transformers", "datasets", "scipy"} & set(done.stdout.split())

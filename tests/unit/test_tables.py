@@ -12,9 +12,9 @@ from made_up_runs import right, write_run
 from hyperloader.corpora.registry import CORPORA
 from hyperloader.errors import RunError, UserError
 from hyperloader.methods import Method, methods
-from hyperloader.tables.results import write_table
-from hyperloader.tables.scores import TIDY, write_scores
-from hyperloader.tables.sheet import Sheet
+from hyperloader.reports.tables.results import write_table
+from hyperloader.reports.tables.scores import TIDY, write_scores
+from hyperloader.reports.tables.sheet import Sheet
 
 PUBLISHED = Path(__file__).parents[2] / "workflow" / "published"
 TITLES = ["UniPELT-BERT", "UniPELT-T5", "HyperFormer", "HyperLoader", "Hyperdecoder"]

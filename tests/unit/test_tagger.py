@@ -14,14 +14,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hyperloader.cli import main
-from hyperloader.controls import save_learned
+from hyperloader.cli.main import main
+from hyperloader.config.settings import Recipe, read_yaml
 from hyperloader.errors import FormatError, RunError, UserError
 from hyperloader.files import write_json
 from hyperloader.formulations import Prediction
-from hyperloader.settings import Recipe, read_yaml
-from hyperloader.tagger import Tagger
-from hyperloader.training.run import train_run
+from hyperloader.methods.controls import save_learned
+from hyperloader.methods.training_run import train_run
+from hyperloader.predicting.tagger import Tagger
 
 LEARNED = {"snips": [[["little", "robin"], "track"], [["Ünïcode"], "artist"]], "atis": [[["denver"], "city"]]}
 TRAINING = read_yaml(Recipe, Path(__file__).parents[2] / "config/recipes/matched.yaml").training
@@ -179,7 +179,7 @@ def test_a_long_text_is_tagged_as_its_parts(network_tagger):
 
 def test_what_fits_into_a_bert_is_what_it_tags(tmp_path):
     from hyperloader.formulations.token_classification import TokenClassification
-    from hyperloader.word_pieces import WordPieces, write_word_vocabulary
+    from hyperloader.text.bert_vocabulary import WordPieces, write_word_vocabulary
 
     write_word_vocabulary(["a", "b"], tmp_path / "vocab.txt")
     formulation = TokenClassification(WordPieces(tmp_path / "vocab.txt"), {"only": ("x",)})
@@ -282,7 +282,7 @@ def test_conll(call):
 
 
 def test_scores_are_printed():
-    from hyperloader.streams import Format, _printed
+    from hyperloader.predicting.streams import Format, _printed
 
     spans = Tagger(Capitals()).predict("a ABC")
     assert _printed("a ABC", "only", spans, Format.text) == "ABC [x 2:5 0.33]"
@@ -357,7 +357,7 @@ def test_the_bar_of_a_terminal_leaves_the_output_alone(gazetteer, tmp_path):
 
 
 def test_batches_end_where_a_read_would_wait():
-    from hyperloader.streams import read_sentences
+    from hyperloader.predicting.streams import read_sentences
 
     class Slow(io.BytesIO):
         def read1(self, size=-1):

@@ -8,16 +8,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import BertConfig, BertModel, BertTokenizer
 
-from hyperloader.corpora.generated import DemoLanguage
+from hyperloader.config.settings import Recipe, read_yaml
+from hyperloader.corpora.generated.generate import DemoLanguage
 from hyperloader.corpora.readers import Sentence
 from hyperloader.errors import BackboneError
 from hyperloader.formulations.token_classification import TokenClassification
 from hyperloader.methods import get_method
-from hyperloader.sentt import bio_tags, spans
-from hyperloader.settings import Recipe, read_yaml
-from hyperloader.task_model import TokenClassifier
-from hyperloader.training.batches import IGNORED
-from hyperloader.word_pieces import SPECIAL, WordPieces, write_trained_vocabulary, write_word_vocabulary
+from hyperloader.models.task_model import TokenClassifier
+from hyperloader.text.batches import IGNORED
+from hyperloader.text.bert_vocabulary import SPECIAL, WordPieces, write_trained_vocabulary, write_word_vocabulary
+from hyperloader.text.sentt import bio_tags, spans
 
 ROOT = Path(__file__).parents[2]
 TASKS = {"atis": ("city", "day")}

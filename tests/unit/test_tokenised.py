@@ -8,11 +8,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from hyperloader.backbones import load_vocabulary
 from hyperloader.corpora.prepared import load_corpus
 from hyperloader.errors import CorpusError
 from hyperloader.formulations.text_to_text import TextToText
-from hyperloader.plan import Plan
+from hyperloader.models.backbones import load_vocabulary
+from hyperloader.planning.plan import Plan
 from hyperloader.training.tokenised import FOLDER, Tokeniser
 
 TRAINING = Plan.read("config/config.yaml").recipe.training

@@ -10,12 +10,12 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from transformers import T5Config, T5ForConditionalGeneration
 
+from hyperloader.config.settings import Training
 from hyperloader.errors import RunError
 from hyperloader.formulations.text_to_text import collate
 from hyperloader.methods import get_method
-from hyperloader.records import LAST_CHECKPOINT, CheckpointRecord
-from hyperloader.settings import Training
-from hyperloader.training.batches import Example
+from hyperloader.runs.records import LAST_CHECKPOINT, CheckpointRecord
+from hyperloader.text.batches import Example
 from hyperloader.training.checkpoints import BEST_CHECKPOINT, Checkpoints
 from hyperloader.training.loop import fit
 from hyperloader.training.optimisation import learning_rate, token_loss

@@ -10,7 +10,7 @@ from transformers import BertConfig, BertModel, T5Config, T5ForConditionalGenera
 
 from hyperloader.errors import SettingsError
 from hyperloader.methods import get_method
-from hyperloader.saved_models import from_pretrained, save_pretrained
+from hyperloader.methods.saved_models import from_pretrained, save_pretrained
 from hyperloader.training.loop import token_loss
 
 TASKS = {"atis": ("city", "date")}

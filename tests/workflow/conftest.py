@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from hyperloader.plan import Plan
+from hyperloader.planning.plan import Plan
 
 ROOT = Path(__file__).parents[2]
 PARTS = ("Snakefile", "environment.yml", "workflow", "profiles", "config", "src", "baselines")

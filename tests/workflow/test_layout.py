@@ -10,8 +10,8 @@ import jsonschema
 import pytest
 import yaml
 
+from hyperloader.config.schemas import MODELS, write_schemas
 from hyperloader.files import read_json
-from hyperloader.schemas import MODELS, write_schemas
 
 from .conftest import ROOT
 

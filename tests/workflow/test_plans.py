@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from hyperloader.methods import get_method
-from hyperloader.plan import Plan
+from hyperloader.planning.plan import Plan
 
 from .conftest import ROOT, number_of_runs
 

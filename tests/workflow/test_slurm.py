@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from hyperloader.jobs.locks import LOCK
+from hyperloader.runs.locks import LOCK
 
 from .conftest import Workflow, copy_to
 

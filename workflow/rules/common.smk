@@ -4,11 +4,11 @@ import os
 import sys
 from functools import cache, wraps
 
-from hyperloader.controls import Control
+from hyperloader.methods.controls import Control
 from hyperloader.corpora.registry import get_corpus
 from hyperloader.errors import SettingsError, UserError
 from hyperloader.methods import get_method, method_folders, methods
-from hyperloader.plan import Plan
+from hyperloader.planning.plan import Plan
 
 # the fractions of the training data, in percent, in each of the paper's tables of results
 FRACTIONS = {"3": [100], "4": [10, 20]}
@@ -84,7 +84,7 @@ check_results()
 if PLAN.config.mirror:
     os.environ.update(HYPERLOADER_MIRROR=PLAN.config.mirror)
 
-# `--resources gpu=N` is for the GPUs of one machine: jobs lease one of them each (hyperloader.jobs.gpus); SLURM assigns its own
+# `--resources gpu=N` is for the GPUs of one machine: jobs lease one of them each (hyperloader.runs.gpus); SLURM assigns its own
 if gpus := workflow.global_resources.get("gpu").value:
     os.environ.setdefault("HYPERLOADER_GPUS", os.environ.get("CUDA_VISIBLE_DEVICES") or ",".join(map(str, range(gpus))))
 

@@ -7,7 +7,7 @@ import json
 from collections import Counter
 from pathlib import Path
 
-from hyperloader.corpora.manifests import RawEntry, read_manifest
+from hyperloader.corpora.fetching.manifests import RawEntry, read_manifest
 from hyperloader.corpora.prepared import (
     MANIFEST,
     SPLITS,
@@ -21,7 +21,7 @@ from hyperloader.corpora.registry import Corpus, get_corpus
 from hyperloader.corpora.splits import hold_out
 from hyperloader.errors import CorpusError
 from hyperloader.files import replacing_folder, sha256
-from hyperloader.records import PreparedManifest
+from hyperloader.runs.records import PreparedManifest
 
 __all__ = ["PreparedCorpus", "load_corpus", "prepare"]
 

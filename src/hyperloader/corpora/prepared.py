@@ -9,7 +9,7 @@ from hyperloader.corpora.readers import Sentence
 from hyperloader.corpora.splits import subset
 from hyperloader.errors import CorpusError
 from hyperloader.files import sha256
-from hyperloader.records import PreparedManifest
+from hyperloader.runs.records import PreparedManifest
 
 SPLITS = ("train", "validation", "test")
 MANIFEST = "manifest.json"

@@ -8,8 +8,8 @@ from __future__ import annotations
 import difflib
 from dataclasses import dataclass
 
-from hyperloader.corpora.checksum import Checksum
-from hyperloader.corpora.checksums import GIT_BLOB_SHA1, REBUILT_SHA256, SHA256
+from hyperloader.corpora.fetching.checksum import Checksum
+from hyperloader.corpora.fetching.checksums import GIT_BLOB_SHA1, REBUILT_SHA256, SHA256
 from hyperloader.errors import CorpusError
 
 

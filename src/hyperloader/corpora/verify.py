@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hyperloader.corpora.manifests import manifest_path, read_manifest
+from hyperloader.corpora.fetching.manifests import manifest_path, read_manifest
 from hyperloader.corpora.prepare import as_sources, checked_sources, content_checksum
 from hyperloader.corpora.prepared import MANIFEST, SPLITS, load_corpus, read_prepared_manifest
 from hyperloader.corpora.registry import Corpus

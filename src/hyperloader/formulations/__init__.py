@@ -10,12 +10,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from hyperloader.config.settings import Decoding, Training
 from hyperloader.corpora.readers import Sentence
-from hyperloader.settings import Decoding, Training
 
 if TYPE_CHECKING:
-    from hyperloader.task_model import TaskModel
-    from hyperloader.training.batches import Batch, Example
+    from hyperloader.models.task_model import TaskModel
+    from hyperloader.text.batches import Batch, Example
 
 
 # sentences in a batch, and padded tokens: many short sentences make a pass worth its start
@@ -97,11 +97,11 @@ def formulation_of(kind: str, backbone: str | Path, tasks: Mapping[str, Sequence
         decoding: how text is written.
     """
     if kind == "t5":
-        from hyperloader.backbones import load_vocabulary
         from hyperloader.formulations.text_to_text import TextToText
+        from hyperloader.models.backbones import load_vocabulary
 
         return TextToText(load_vocabulary(backbone), tasks, decoding)
-    from hyperloader.backbones import load_word_pieces
     from hyperloader.formulations.token_classification import TokenClassification
+    from hyperloader.models.backbones import load_word_pieces
 
     return TokenClassification(load_word_pieces(backbone), tasks)

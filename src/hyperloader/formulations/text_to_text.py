@@ -8,14 +8,14 @@ from itertools import accumulate
 
 import torch
 
+from hyperloader.config.settings import Decoding, Training
 from hyperloader.corpora.readers import Sentence
-from hyperloader.decoding import GreedyDecoder
-from hyperloader.encoding import PAD, Vocabulary
 from hyperloader.formulations import Formulation, Prediction, batches_by_length
-from hyperloader.sentt import LONGEST, from_sbio, to_sbio
-from hyperloader.settings import Decoding, Training
-from hyperloader.task_model import TaskModel
-from hyperloader.training.batches import IGNORED, Batch, Example, pad
+from hyperloader.formulations.decoding import GreedyDecoder
+from hyperloader.models.task_model import TaskModel
+from hyperloader.text.batches import IGNORED, Batch, Example, pad
+from hyperloader.text.sentt import LONGEST, from_sbio, to_sbio
+from hyperloader.text.t5_vocabulary import PAD, Vocabulary
 
 # a label with its sentinel: long sentences need no more on average (the real test sentences of 30 words and more 2.1, at most 3.1)
 LABEL_TOKENS = 3
@@ -29,7 +29,7 @@ class TextToText(Formulation):
     Args:
         vocabulary: of the backbone.
         tasks: the slot types of each task; a label that is none of them is outside.
-        decoding: see `hyperloader.decoding`.
+        decoding: see `hyperloader.formulations.decoding`.
     """
 
     def __init__(self, vocabulary: Vocabulary, tasks: Mapping[str, Sequence[str]], decoding: Decoding = "free"):

@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 
 import torch
 
+from hyperloader.config.settings import Training
 from hyperloader.corpora.readers import Sentence
 from hyperloader.formulations import Formulation, Prediction, batches_by_length
-from hyperloader.sentt import OUTSIDE, bio_tags, from_sbio, to_sbio
-from hyperloader.settings import Training
-from hyperloader.task_model import TaskModel
-from hyperloader.training.batches import IGNORED, Batch, Example, pad
-from hyperloader.word_pieces import WordPieces
+from hyperloader.models.task_model import TaskModel
+from hyperloader.text.batches import IGNORED, Batch, Example, pad
+from hyperloader.text.bert_vocabulary import WordPieces
+from hyperloader.text.sentt import OUTSIDE, bio_tags, from_sbio, to_sbio
 
 
 class TokenClassification(Formulation):

@@ -10,13 +10,13 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from hyperloader.backbones import load_backbone
 from hyperloader.corpora.prepared import load_corpus
 from hyperloader.errors import BackboneError, RunError, SettingsError
 from hyperloader.interop.layouts import Layout, read_layout
 from hyperloader.interop.state_dicts import load_original_checkpoint, original_names
 from hyperloader.methods import get_method
-from hyperloader.saved_models import save_pretrained
+from hyperloader.methods.saved_models import save_pretrained
+from hyperloader.models.backbones import load_backbone
 
 log = logging.getLogger(__name__)
 

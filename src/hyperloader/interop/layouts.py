@@ -14,8 +14,8 @@ from torch import Tensor
 from transformers import T5Config
 
 from hyperloader.errors import RunError
-from hyperloader.hypernetwork import ADAPTER_POSITIONS, LORA_POSITIONS
 from hyperloader.interop.names import HYPERDECODER_MODULES, HYPERNETWORK, HYPERNETWORK_MODULES, STACKS, TASK, static_adapter
+from hyperloader.models.hypernetwork import ADAPTER_POSITIONS, LORA_POSITIONS
 
 
 class Layout(NamedTuple):
@@ -24,7 +24,7 @@ class Layout(NamedTuple):
     Attributes:
         method: the name of the method here: `hyperformer_pp`, `hyperloader` or `hyperdecoder`.
         tasks: names of the tasks; none for Hyperdecoder, which is told no task.
-        sizes: of `hyperloader.hypernetwork.Sizes`, or of the settings of Hyperdecoder.
+        sizes: of `hyperloader.models.hypernetwork.Sizes`, or of the settings of Hyperdecoder.
     """
 
     method: str

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from hyperloader.task_model import TaskModel
+from hyperloader.models.task_model import TaskModel
 
 STACKS = ("encoder", "decoder")
 TASK_EMBEDDINGS = "hypernetwork.task_embeddings.weight"

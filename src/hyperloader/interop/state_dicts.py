@@ -13,11 +13,11 @@ from transformers import T5Config, T5ForConditionalGeneration
 from transformers.modeling_utils import no_init_weights
 
 from hyperloader.errors import RunError
-from hyperloader.hypernetwork import Sizes
 from hyperloader.interop.layouts import Layout, read_layout
 from hyperloader.interop.names import CROSS_ATTENTION_BIAS, embedding_aliases, original_tensors, without_wrappers
 from hyperloader.methods import get_method
-from hyperloader.task_model import HypernetworkT5, TaskModel
+from hyperloader.models.hypernetwork import Sizes
+from hyperloader.models.task_model import HypernetworkT5, TaskModel
 
 log = logging.getLogger(__name__)
 

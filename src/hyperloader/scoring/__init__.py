@@ -14,13 +14,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from hyperloader.config.settings import RunSettings, read_settings
 from hyperloader.files import write_text
-from hyperloader.prediction_files import MANIFEST, PredictedSentence, predictions_path, read_predictions
-from hyperloader.records import PredictionsManifest, ScoresRecord
+from hyperloader.runs.predictions import MANIFEST, PredictedSentence, predictions_path, read_predictions
+from hyperloader.runs.records import PredictionsManifest, ScoresRecord
 from hyperloader.scoring.signatures import data_checksum, signature
 from hyperloader.scoring.statistics import bootstrap_interval
-from hyperloader.sentt import spans
-from hyperloader.settings import RunSettings, read_settings
+from hyperloader.text.sentt import spans
 
 Span = tuple[str, int, int]
 Tags = Sequence[Sequence[str]]

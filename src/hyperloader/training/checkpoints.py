@@ -17,7 +17,7 @@ from torch import Tensor
 
 from hyperloader.errors import RunError
 from hyperloader.files import replacing
-from hyperloader.records import LAST_CHECKPOINT, CheckpointRecord
+from hyperloader.runs.records import LAST_CHECKPOINT, CheckpointRecord
 
 log = logging.getLogger(__name__)
 

@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from hyperloader.config.settings import Training
 from hyperloader.corpora.prepared import PreparedCorpus
-from hyperloader.settings import Training
-from hyperloader.training.batches import Batch
+from hyperloader.text.batches import Batch
 from hyperloader.training.sampler import TaskSampler
 from hyperloader.training.tokenised import Tokeniser
 

@@ -15,10 +15,10 @@ from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs
 from torch import Tensor
 
+from hyperloader.config.settings import Training
 from hyperloader.errors import RunError
-from hyperloader.settings import Training
-from hyperloader.task_model import TaskModel
-from hyperloader.training.batches import IGNORED, Batch
+from hyperloader.models.task_model import TaskModel
+from hyperloader.text.batches import IGNORED, Batch
 from hyperloader.training.checkpoints import Checkpoints, Progress
 from hyperloader.training.display import progress_bar
 from hyperloader.training.dropout import use_cpu_dropout

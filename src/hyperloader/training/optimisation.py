@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from hyperloader.settings import Training
-from hyperloader.training.batches import IGNORED
+from hyperloader.config.settings import Training
+from hyperloader.text.batches import IGNORED
 
 
 def token_loss(logits: Tensor, labels: Tensor, *, label_smoothing: float = 0.0, reduction: str = "mean") -> Tensor:

@@ -9,13 +9,16 @@ from pathlib import Path
 
 import numpy as np
 
-from hyperloader import encoding, formulations, sentt, word_pieces
+from hyperloader import formulations
+from hyperloader.config.settings import Training
 from hyperloader.corpora.prepared import MANIFEST, PreparedCorpus
 from hyperloader.errors import CorpusError
 from hyperloader.files import replacing_folder, sha256
 from hyperloader.formulations import Formulation
-from hyperloader.settings import Training
-from hyperloader.training.batches import Example
+from hyperloader.text import bert_vocabulary as word_pieces
+from hyperloader.text import sentt
+from hyperloader.text import t5_vocabulary as encoding
+from hyperloader.text.batches import Example
 
 log = logging.getLogger(__name__)
 

@@ -1,0 +1,165 @@
+"""`hyperloader corpora`: list, fetch, prepare, verify and generate corpora, and compare them with table 2 of the paper."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hyperloader.corpora.registry import CORPORA, Corpus, get_corpus
+from hyperloader.errors import CorpusError
+
+# Modules that import numpy, requests or datasets are imported in the commands: `--help` answers at once.
+
+app = typer.Typer(no_args_is_help=True, help="The seven corpora: list, fetch, prepare, verify, generate, stats.")
+
+
+class Scale(StrEnum):
+    """The scales whose results folders the defaults name."""
+
+    demo = "demo"
+    mini = "mini"
+    paper = "paper"
+
+
+Names = Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="Corpora; all seven by default.")]
+Seed = Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed of everything that is drawn.")]
+OfScale = Annotated[Scale, typer.Option(help="Whose results folder the defaults are in.")]
+
+RAW = Path("resources/corpora")
+DEMO_RAW = Path("results/demo/raw")
+PUBLISHED = Path("workflow/published/table2.csv")
+
+
+@app.command("list")
+def list_corpora() -> None:
+    """Show the corpora, their splits, terms and sources."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("name", "title", "splits", show_lines=True)
+    table.add_column("terms, citation, source", overflow="fold")
+    for corpus in CORPORA.values():
+        held_out = corpus.held_out_validation
+        validation = "validation" if held_out is None else f"validation:\n{held_out:.0%} of train"
+        about = f"{corpus.task_kind}; {corpus.licence}\n{corpus.citation}\n{corpus.homepage}"
+        table.add_row(corpus.name, corpus.title, f"train\n{validation}\ntest", about)
+    Console().print(table)
+
+
+@app.command()
+def fetch(
+    names: Names = None,
+    folder: Annotated[Path, typer.Option(help="Raw folder to write.")] = RAW,
+    mirror: Annotated[Path | None, typer.Option(envvar="HYPERLOADER_MIRROR", help="Folder that contains corpora/.")] = None,
+) -> None:
+    """Download raw files, or copy them from a mirror; each is checked against its checksum."""
+    from hyperloader.corpora.fetching.download import fetch
+
+    for corpus in _corpora(names):
+        typer.echo(f"{corpus.title}: {fetch(corpus, folder, mirror)}")
+
+
+@app.command()
+def prepare(
+    names: Names = None,
+    raw: Annotated[
+        Path | None,
+        typer.Option(help="Raw folder to read.", show_default=f"{RAW}, or {DEMO_RAW} at scale demo"),
+    ] = None,
+    folder: Annotated[
+        Path | None,
+        typer.Option(help="Folder to write, for one corpus.", show_default="results/SCALE/data/NAME"),
+    ] = None,
+    scale: OfScale = Scale.paper,
+    seed: Seed = 42,
+) -> None:
+    """Turn raw files into `datasets` folders with tokens and tags."""
+    from hyperloader.corpora.prepare import prepare
+
+    corpora = _corpora(names)
+    if folder is not None and len(corpora) > 1:
+        raise CorpusError("--folder is the folder of one corpus", remedy="name one corpus, or leave --folder out")
+    raw = raw or (DEMO_RAW if scale is Scale.demo else RAW)
+    for corpus in corpora:
+        typer.echo(f"{corpus.title}: {prepare(corpus, raw, folder or _data(scale) / corpus.name, seed)}")
+
+
+@app.command()
+def verify(
+    names: Names = None,
+    raw: Annotated[
+        Path | None,
+        typer.Option(help="Raw folder.", show_default=f"{RAW}, or {DEMO_RAW} at scale demo"),
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the prepared corpora.", show_default="results/SCALE/data"),
+    ] = None,
+    scale: OfScale = Scale.paper,
+) -> None:
+    """Check raw files and prepared corpora against their checksums and counts; say how to mend what is wrong."""
+    from hyperloader.corpora.verify import verify_prepared, verify_raw
+
+    raw, data = raw or (DEMO_RAW if scale is Scale.demo else RAW), data or _data(scale)
+    whole, damaged = 0, 0
+    for corpus in _corpora(names):
+        checks = (lambda c=corpus: verify_raw(c, raw), lambda c=corpus: verify_prepared(c, data / c.name, raw))
+        for check, missing in zip(checks, ("no raw files", "not prepared"), strict=True):
+            try:
+                found = check()
+                whole += found is not None
+                typer.echo(f"{corpus.title}: {found or missing}")
+            except CorpusError as error:
+                damaged += 1
+                typer.echo(f"{corpus.title}: {error}")
+    if damaged:
+        raise CorpusError(f"{damaged} of {whole + damaged} not as they should be", remedy="each is named above with its remedy")
+    if not whole:
+        raise CorpusError("nothing there to verify", remedy=f"looked in {raw} and {data}")
+
+
+@app.command()
+def generate(
+    names: Names = None,
+    folder: Annotated[Path, typer.Option(help="Raw folder to write.")] = DEMO_RAW,
+    seed: Seed = 42,
+) -> None:
+    """Write generated corpora in the raw formats of the real ones, for the scale demo."""
+    from hyperloader.corpora.generated.generate import generate
+
+    for corpus in _corpora(names):
+        typer.echo(f"{corpus.title}: {generate(corpus, folder, seed)}")
+
+
+@app.command()
+def stats(
+    manifests: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="[MANIFEST]...", help="Prepared folders or their manifests; all of the scale by default."),
+    ] = None,
+    published: Annotated[Path, typer.Option(help="The paper's table 2 as CSV.")] = PUBLISHED,
+    output: Annotated[Path | None, typer.Option(help="CSV to write, with Markdown and LaTeX beside it.")] = None,
+    scale: OfScale = Scale.paper,
+) -> None:
+    """Compare sentences and labels with table 2 of the paper; without --output, print the table."""
+    from hyperloader.reports.tables.table2 import sheet, table2, write_table2
+
+    rows = table2(manifests or sorted(_data(scale).glob("[!.]*/manifest.json")), published)
+    if not rows:
+        raise CorpusError("no prepared corpora", file=_data(scale), remedy="run: hyperloader corpora prepare")
+    if output is None:
+        typer.echo(sheet(rows).markdown(), nl=False)
+    else:
+        write_table2(rows, output)
+
+
+def _corpora(names: list[str] | None) -> list[Corpus]:
+    """The named corpora, or all; every name is checked before anything is done."""
+    return [get_corpus(name) for name in names or CORPORA]
+
+
+def _data(scale: Scale) -> Path:
+    return Path("results") / scale.value / "data"

@@ -1,0 +1,194 @@
+"""The command line: `hyperloader --help`."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hyperloader.cli.corpora import app as corpora_app
+from hyperloader.config.settings import Decoding
+from hyperloader.errors import UserError
+from hyperloader.predicting.streams import Format
+from hyperloader.reports.figures.commands import app as figures_app
+from hyperloader.reports.tables.commands import app as tables_app
+
+app = typer.Typer(
+    help="Hypernetwork-based multi-task sequence labelling.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.add_typer(corpora_app, name="corpora")
+app.add_typer(tables_app)
+app.add_typer(figures_app)
+
+RunFolders = Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run directories, each with its settings.json.")]
+
+
+@app.command()
+def backbone(
+    folder: Annotated[Path, typer.Argument(help="Folder of the backbone, with its settings.json.")],
+    mirror: Annotated[str | None, typer.Option(help="Folder with tokenizers/; otherwise $HYPERLOADER_MIRROR.")] = None,
+) -> None:
+    """Download, link or pre-train a backbone."""
+    from hyperloader.models.backbones import make_backbone
+
+    make_backbone(folder, mirror)
+
+
+@app.command()
+def train(
+    runs: RunFolders,
+    tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Write the losses to RUN/tensorboard as well.")] = False,
+) -> None:
+    """Train runs, one after the other; started again, each goes on from its last checkpoint."""
+    from hyperloader.methods.training_run import train_run
+
+    for run in runs:
+        train_run(run, tensorboard=tensorboard)
+
+
+@app.command("predict-tests")
+def predict_tests(
+    runs: RunFolders,
+    decoding: Annotated[Decoding, typer.Option(help="Write what the model likes, or sentinels and known labels only.")] = "free",
+) -> None:
+    """Tag the test sets of runs, whose scores the tables show."""
+    from hyperloader.predicting.prediction import predict_run
+
+    for run in runs:
+        predict_run(run, decoding)
+
+
+@app.command()
+def predict(
+    texts: Annotated[list[str] | None, typer.Argument(help="Sentences to tag.", show_default="lines of --file")] = None,
+    run: Annotated[Path, typer.Option(help="Run directory, or folder of a saved model.")] = ...,
+    task: Annotated[str | None, typer.Option(help="Corpus whose slots to look for, where the model knows several.")] = None,
+    file: Annotated[str, typer.Option(help="Sentences, one a line; in a .jsonl text or tokens; - is standard input.")] = "-",
+    decoding: Annotated[Decoding, typer.Option(help="Write what the model likes, or sentinels and known labels only.")] = "free",
+    format: Annotated[Format, typer.Option(help="How spans are printed.")] = Format.text,
+) -> None:
+    """Tag sentences: those given, or those of a file or a pipe, for as long as they come."""
+    from hyperloader.predicting.streams import tag_stream
+
+    tag_stream(texts or [], file, run, task, decoding, format)
+
+
+@app.command()
+def score(runs: RunFolders) -> None:
+    """Score the predictions of runs."""
+    from hyperloader.scoring import score_run
+
+    for run in runs:
+        score_run(run)
+
+
+@app.command()
+def evaluate(
+    run: Annotated[Path, typer.Option(help="Run directory.")],
+    corpus: Annotated[str, typer.Option(help="A task of the run, the folder of a prepared corpus, or a CoNLL file.")],
+    split: Annotated[str | None, typer.Option(help="train, validation or test, where the corpus has splits.", show_default="test")] = None,
+    task: Annotated[str | None, typer.Option(help="Corpus whose labels to predict, where --corpus does not say it.")] = None,
+    decoding: Annotated[Decoding, typer.Option(help="Write what the model likes, or sentinels and known labels only.")] = "free",
+    output: Annotated[Path | None, typer.Option(help="JSON lines to write: the predictions.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print all scores, also those of each slot type, as JSON.")] = False,
+) -> None:
+    """Score a run on any tagged corpus (docs/scores.md)."""
+    from hyperloader.predicting.evaluation import as_text, evaluate
+
+    report = evaluate(run, corpus, split, task, decoding, output)
+    typer.echo(json.dumps(report, indent=2, ensure_ascii=False) if as_json else as_text(report).rstrip())
+
+
+@app.command()
+def params(
+    scale: Annotated[str, typer.Option(help="demo, mini or paper.")] = "paper",
+    config: Annotated[Path, typer.Option(help="What to reproduce.")] = Path("config/config.yaml"),
+    change: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A key of it that differs.")] = None,
+    published: Annotated[Path, typer.Option(help="CSV of the paper's brackets.")] = Path("workflow/published/methods.csv"),
+    output: Annotated[Path | None, typer.Option(help="CSV to write, with Markdown and LaTeX beside it; otherwise print the table.")] = None,
+) -> None:
+    """Count the parameters of every method, beside the paper's brackets; no weights are needed."""
+    from hyperloader.planning.parameters import as_sheet, count, write_parameters
+    from hyperloader.planning.plan import Plan
+
+    rows = list(count(Plan.read(config, change or []), scale, published))
+    if output is None:
+        typer.echo(as_sheet(rows).markdown(), nl=False)
+    else:
+        write_parameters(rows, output)
+
+
+@app.command()
+def plan(
+    scale: Annotated[str, typer.Option(help="demo, mini or paper.")] = "paper",
+    recipe: Annotated[str | None, typer.Option(help="matched, paper or authors; otherwise that of the configuration.")] = None,
+    speed: Annotated[float | None, typer.Option(min=0.001, help="Sentences per second; otherwise that of finished runs.")] = None,
+    config: Annotated[Path, typer.Option(help="What to reproduce.")] = Path("config/config.yaml"),
+    change: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A key of it that differs.")] = None,
+    published: Annotated[Path, typer.Option(help="CSV of the paper's brackets.")] = Path("workflow/published/methods.csv"),
+) -> None:
+    """Estimate hours, disk and memory of all planned trainings."""
+    from hyperloader.planning.estimates import as_text, estimate
+    from hyperloader.planning.plan import Plan
+
+    changes = [*(change or []), *([f"recipe={recipe}"] if recipe else [])]
+    typer.echo(as_text(list(estimate(Plan.read(config, changes), scale, published, speed))), nl=False)
+
+
+@app.command()
+def status(
+    scale: Annotated[str, typer.Option(help="demo, mini or paper.")] = "paper",
+    speed: Annotated[float | None, typer.Option(min=0.001, help="Sentences per second; otherwise that of finished runs.")] = None,
+    config: Annotated[Path, typer.Option(help="What to reproduce.")] = Path("config/config.yaml"),
+    change: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A key of it that differs.")] = None,
+) -> None:
+    """Show which runs are done, running, failed, stale or missing, and the hours left."""
+    from hyperloader.planning.plan import Plan
+    from hyperloader.planning.status import as_text
+    from hyperloader.planning.status import status as states
+
+    typer.echo(as_text(list(states(Plan.read(config, change or []), scale, speed))), nl=False)
+
+
+@app.command()
+def schema(folder: Annotated[Path, typer.Argument(help="Folder to write to.")] = Path("workflow/schemas")) -> None:
+    """Write the JSON schemas of the configuration files."""
+    from hyperloader.config.schemas import write_schemas
+
+    write_schemas(folder)
+
+
+@app.command("import")
+def import_(
+    checkpoint: Annotated[Path, typer.Argument(help="safetensors or pytorch_model.bin of an original implementation, or its folder.")],
+    backbone: Annotated[Path, typer.Option(help="Folder of the T5 that it was trained on.")],
+    output: Annotated[Path, typer.Option(help="Folder to write the model to.")],
+    labels: Annotated[list[str] | None, typer.Option(metavar="TASK=FILE", help="Slot types of a task, one a line.")] = None,
+    data: Annotated[list[Path] | None, typer.Option(help="Folder of a prepared corpus, whose slot types are its task's.")] = None,
+) -> None:
+    """Make a model of a checkpoint of HyperFormer++, HyperLoader or Hyperdecoder (docs/interop.md)."""
+    from hyperloader.interop.commands import import_checkpoint
+
+    import_checkpoint(checkpoint, backbone, output, labels or [], data or [])
+
+
+def main() -> None:
+    """Run the command line; what a user caused is one line on stderr and exit status 2."""
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    # of several processes the first one speaks
+    logging.getLogger("hyperloader").setLevel(logging.WARNING if int(os.environ.get("RANK", 0)) else logging.INFO)
+    try:
+        app()
+    except UserError as error:
+        with suppress(OSError):  # a log on a full disk
+            print(f"hyperloader: {error}", file=sys.stderr)
+        sys.exit(2)

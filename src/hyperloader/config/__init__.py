@@ -1,0 +1,1 @@
+"""The configuration: typed settings, and their schemas for editors."""

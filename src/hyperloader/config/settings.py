@@ -1,0 +1,319 @@
+"""Every setting of the suite as a typed model: what to reproduce, at which scale, by which recipe.
+
+Unknown keys are refused. `config/README.md` explains each key; `hyperloader.planning.plan` turns these into runs.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+import yaml
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    Tag,
+    ValidationError,
+    create_model,
+    field_validator,
+    model_validator,
+)
+
+from hyperloader.errors import SettingsError
+
+Percent = Annotated[float, Field(gt=0, le=100)]
+Probability = Annotated[float, Field(ge=0, lt=1)]
+Decoding = Literal["free", "constrained"]
+Name = Annotated[str, Field(pattern=r"^\w[\w.+-]*$")]  # becomes a part of a path, and must not lead elsewhere
+# of a network: a larger one is a slip, and would take all memory before anything else is said
+Size = Annotated[int, Field(gt=0, le=2**16)]
+SizeOrZero = Annotated[int, Field(ge=0, le=2**16)]
+MethodSettings = dict[str, dict[str, Any]]
+
+
+class Settings(BaseModel):
+    """Base of all settings: immutable, unknown keys refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class HubBackbone(Settings):
+    """Pre-trained weights from the Hugging Face hub, e.g. `google-t5/t5-base`."""
+
+    source: Literal["hub"]
+    name: str
+    revision: str = "main"
+    config: dict[str, int] = Field({}, description="its sizes as in its config.json, to count parameters before the weights are there")
+
+
+class DirectoryBackbone(Settings):
+    """Pre-trained weights from a local directory in `save_pretrained` layout, with `spiece.model` (T5) or `vocab.txt` (BERT)."""
+
+    source: Literal["directory"]
+    path: str
+
+
+class Architecture(Settings):
+    """Size of a T5 that is pre-trained here (T5 v1.0: ReLU, tied head)."""
+
+    d_model: Size = 64
+    d_kv: Size = 16
+    d_ff: Size = 256
+    num_layers: Size = 2
+    num_heads: Size = 4
+    dropout_rate: Probability = 0.0
+
+
+class BertArchitecture(Settings):
+    """Size of a BERT that is pre-trained here."""
+
+    hidden_size: Size
+    num_hidden_layers: Size = 2
+    num_attention_heads: Size = 4
+    intermediate_size: Size = 256
+    hidden_dropout_prob: Probability = 0.0
+    attention_probs_dropout_prob: Probability = 0.0
+
+
+def _family(architecture: Any) -> str:
+    keys = architecture if isinstance(architecture, dict) else getattr(type(architecture), "model_fields", ())
+    return "bert" if any(key in BertArchitecture.model_fields for key in keys) else "t5"
+
+
+AnyArchitecture = Annotated[Annotated[Architecture, Tag("t5")] | Annotated[BertArchitecture, Tag("bert")], Discriminator(_family)]
+
+
+class Pretraining(Settings):
+    """Budget and task mix of the pre-training of a small backbone."""
+
+    steps: PositiveInt
+    batch_size: PositiveInt = 32
+    learning_rate: PositiveFloat = 2e-3
+    warmup_steps: NonNegativeInt = 100
+    hidden_words: Probability = Field(0.0, description="share of the words that rewriting or guessing hides; at least one word is")
+    tagging: Annotated[float, Field(ge=0, le=1)] = Field(0.5, description="share of steps that tag auxiliary text")
+
+
+class PretrainedBackbone(Settings):
+    """A small backbone that is pre-trained here, on generated text or on the real corpora's training text."""
+
+    source: Literal["pretrained"]
+    text: Literal["generated", "corpora"]
+    architecture: AnyArchitecture = Architecture()
+    pretraining: Pretraining
+    seed: int = 42
+
+
+Kind = Literal["t5", "bert"]
+PAPER_BACKBONES = ("google-t5/t5-base", "google-bert/bert-base-uncased")
+Backbone = Annotated[HubBackbone | DirectoryBackbone | PretrainedBackbone, Field(discriminator="source")]
+
+
+def _check_family(kind: str, backbone: Backbone) -> None:
+    if isinstance(backbone, PretrainedBackbone) and _family(backbone.architecture) != kind:
+        wanted = BertArchitecture if kind == "bert" else Architecture
+        raise ValueError(f"the architecture of a {kind} has the keys {', '.join(wanted.model_fields)}")
+
+
+def _refuse_fp16(value: Any) -> Any:
+    if value == "fp16":
+        raise ValueError("T5's activations overflow in fp16; use bf16, which has the range of fp32")
+    return value
+
+
+class Training(Settings):
+    """How a run is optimised."""
+
+    steps: PositiveInt
+    batch_size: PositiveInt
+    learning_rate: PositiveFloat
+    schedule: Literal["constant", "linear", "trapezoidal"] = Field(
+        description="after the warm-up: constant; linearly to zero; constant, and linearly to zero in the last fifth"
+    )
+    warmup_steps: NonNegativeInt
+    weight_decay: NonNegativeFloat
+    label_smoothing: Probability
+    loss_reduction: Literal["mean", "sum"] = Field(description="over the target tokens of a batch")
+    max_grad_norm: PositiveFloat | None
+    temperature: PositiveFloat = Field(description="T of p_t = N_t^(1/T) / sum_s N_s^(1/T)")
+    evaluate_every: PositiveInt = Field(description="steps between checkpoints, each with a validation loss")
+    evaluation_batches: PositiveInt | None = Field(description="validation batches per task; null for all")
+    epochs: PositiveInt | None = Field(None, description="passes over the training sentences, in at most `steps` steps")
+    patience: PositiveInt | None = Field(None, description="checkpoints without a better validation loss before training stops")
+    sampling: Literal["replacement", "epochs"] = Field("replacement", description="how a task's examples are drawn")
+    bucketing: bool = Field(True, description="batches of sentences of similar length")
+    gradient_accumulation_steps: PositiveInt = Field(1, description="parts that a batch is computed in")
+    precision: Literal["fp32", "bf16"] = Field("fp32", description="of the frozen weights and the arithmetic; trained weights are in fp32")
+    compile: bool = Field(False, description="compile the backbone with torch.compile; takes minutes once, and needs a C++ compiler")
+    selection: Literal["best", "last"] = Field(description="keep the weights of the best validation loss, or the last")
+    source_length: PositiveInt = Field(description="longest input in sub-word tokens; longer ones are cut")
+    target_length: PositiveInt = Field(description="longest target in sub-word tokens; longer ones are cut")
+
+
+    _no_fp16 = field_validator("precision", mode="before")(_refuse_fp16)
+
+
+TrainingChanges = create_model(
+    "TrainingChanges",
+    __base__=Settings,
+    __validators__={"_no_fp16": field_validator("precision", mode="before")(_refuse_fp16)},
+    __doc__="Any settings of a training that differ.",
+    **{name: (field.annotation, Field(None, description=field.description)) for name, field in Training.model_fields.items()},
+)
+
+
+class Budget(Settings):
+    """What differs in a training: the amount of work, and the step size that fits the backbone or the method."""
+
+    steps: PositiveInt | None = None
+    batch_size: PositiveInt | None = None
+    learning_rate: PositiveFloat | None = None
+    warmup_steps: NonNegativeInt | None = None
+    evaluate_every: PositiveInt | None = None
+    evaluation_batches: PositiveInt | None = None
+    target_length: PositiveInt | None = None
+    source_length: PositiveInt | None = None
+    bucketing: bool | None = None
+
+
+class Recipe(Settings):
+    """A published or chosen way to train: `config/recipes/<name>.yaml`."""
+
+    training: Training
+    single_task: Budget = Field(Budget(), description="what differs for methods with one run per corpus")
+    training_of: dict[str, TrainingChanges] = Field({}, description="per method: what differs in its training")
+    methods: MethodSettings = {}
+
+
+class Scale(Settings):
+    """How large: which corpora, which backbones, how many steps: `config/scales/<name>.yaml`."""
+
+    corpora: Literal["real", "generated"]
+    backbones: dict[Kind, Backbone]
+    together: bool = Field(False, description="train all corpora of a single-task method in one job, where starting up takes longer")
+    training: Budget = Budget()
+    single_task: Budget = Field(Budget(), description="what differs for methods with one run per corpus")
+    methods: MethodSettings = {}
+
+    @field_validator("backbones")
+    @classmethod
+    def _check_backbones(cls, backbones: dict[Kind, Backbone]) -> dict[Kind, Backbone]:
+        for kind, backbone in backbones.items():
+            _check_family(kind, backbone)
+        return backbones
+
+    @property
+    def bearing(self) -> str:
+        """How much the results say about the paper's."""
+        if self.corpora == "generated":
+            return "none: generated corpora"
+        same = all(isinstance(backbone, HubBackbone) and backbone.name in PAPER_BACKBONES for backbone in self.backbones.values())
+        return "full: the paper's corpora and backbones" if same else "little: real corpora, but not the paper's backbones"
+
+
+class Config(Settings):
+    """What to reproduce: `config/config.yaml`."""
+
+    corpora: Annotated[list[str], Field(min_length=1)]
+    methods: Annotated[list[str], Field(min_length=1)]
+    fractions: Annotated[list[Percent], Field(min_length=1)]
+    seeds: Annotated[list[int], Field(min_length=1)]
+    data_seed: int = 42
+    recipe: Name = "matched"
+    decoding: Decoding = Field("free", description="whether T5 writes what it likes, or sentinels and known labels only")
+    mirror: str | None = None
+    settings: MethodSettings = Field({}, description="per method: settings that differ from the method's defaults")
+
+
+class RunSettings(Settings):
+    """All that decides the weights of one run: the content of its `settings.json`."""
+
+    scale: Name
+    recipe: Name
+    method: Name
+    method_settings: dict[str, Any]
+    data: dict[Name, str] = Field(description="corpus name -> folder of the prepared corpus, in task order")
+    percent: Percent
+    seed: int
+    backbone: str | None = Field(description="folder of the backbone, for a method that has one")
+    training: Training
+
+
+class BackboneSettings(Settings):
+    """All that decides one backbone: the content of its `settings.json`."""
+
+    kind: Kind
+    backbone: Backbone
+    data: dict[Name, str] = Field({}, description="corpora whose training text it is pre-trained on")
+
+    @model_validator(mode="after")
+    def _check_backbone(self) -> BackboneSettings:
+        _check_family(self.kind, self.backbone)
+        return self
+
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def validate(model: type[Model], value: Any, file: str | Path | None = None) -> Model:
+    """Check `value` against a settings model.
+
+    Raises:
+        SettingsError: one line that names the file, every wrong key, and what was expected.
+    """
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        problems = "; ".join(problem(model, item) for item in error.errors())
+        raise SettingsError(problems, file=file, remedy="config/README.md explains every key") from None
+
+
+def read_yaml(model: type[Model], path: str | Path) -> Model:
+    """Read and check one YAML file of settings."""
+    path = Path(path)
+    try:
+        value = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        known = sorted(other.stem for other in path.parent.glob("*.yaml"))
+        raise SettingsError("no such file", file=path, remedy=f"known here: {', '.join(known) or 'none'}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        mark = getattr(error, "problem_mark", None)
+        line = None if mark is None else mark.line + 1
+        raise SettingsError(f"not valid YAML ({getattr(error, 'problem', error)})", file=path, line=line) from None
+    return validate(model, value or {}, path)
+
+
+def read_settings(model: type[Model], path: str | Path) -> Model:
+    """Read and check one `settings.json`."""
+    from hyperloader.files import read_json
+
+    return validate(model, read_json(path, remedy="run it through snakemake, which writes it"), path)
+
+
+def problem(model: type[BaseModel], item: dict) -> str:
+    """One of the errors of a validation, in a few words."""
+    key = ".".join(str(part) for part in item["loc"])
+    if item["type"] == "extra_forbidden":
+        from difflib import get_close_matches
+
+        close = get_close_matches(str(item["loc"][-1]), _keys(model), n=1)
+        return f"unknown key '{key}'" + (f" (did you mean '{close[0]}'?)" if close else "")
+    if item["type"] == "missing":
+        return f"missing key '{key}'"
+    message = item["msg"].removeprefix("Value error, ")
+    return f"'{key}': {message[0].lower()}{message[1:]}" if key else message
+
+
+def _keys(model: type[BaseModel]) -> set[str]:
+    keys: set[str] = set()
+    for name, field in model.model_fields.items():
+        keys.add(name)
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            keys |= _keys(field.annotation)
+    return keys

@@ -1,0 +1,1 @@
+"""Raw files: downloaded or copied from a mirror, and checked."""

@@ -1,0 +1,78 @@
+"""Trained models on disk: the trainable weights as safetensors, and a config that names method, tasks and backbone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from transformers import PreTrainedModel
+
+from hyperloader.errors import RunError
+from hyperloader.files import replacing_folder
+from hyperloader.methods import get_method
+from hyperloader.models.backbones import load_backbone
+from hyperloader.models.task_model import TaskModel
+from hyperloader.runs.records import ModelRecord
+
+WEIGHTS_NAME, CONFIG_NAME = "model.safetensors", "config.json"
+
+
+def save_pretrained(model: TaskModel, folder: str | Path, *, method: str, settings: dict, backbone: str) -> None:
+    """Write the trainable weights and what it takes to build the model again.
+
+    Args:
+        model: the model.
+        folder: written as a whole, replaces one of the same name.
+        method: name of the method that built the model.
+        settings: that method's settings.
+        backbone: folder of the backbone.
+    """
+    config = {
+        "method": method,
+        "settings": settings,
+        "tasks": {name: list(types) for name, types in model.tasks.items()},
+        "backbone": backbone,
+    }
+    with replacing_folder(folder) as temporary:
+        ModelRecord.write(temporary / CONFIG_NAME, config)
+        save_file({name: tensor.detach().cpu().contiguous() for name, tensor in model.trainable_state().items()}, temporary / WEIGHTS_NAME)
+
+
+def from_pretrained(folder: str | Path, backbone: PreTrainedModel | None = None) -> TaskModel:
+    """Build a saved model again.
+
+    Args:
+        folder: what `save_pretrained` wrote.
+        backbone: a loaded backbone to use instead of the one that the folder names.
+
+    Raises:
+        RunError: the folder is missing, damaged, or of a newer version.
+    """
+    folder = Path(folder)
+    config = read_config(folder)
+    method = get_method(config["method"])
+    if backbone is None:
+        backbone = load_backbone(config["backbone"])
+    model = method.build(backbone, config["tasks"], method.settings(config["settings"]))
+    try:
+        state = load_file(folder / WEIGHTS_NAME)
+    except (OSError, SafetensorError) as error:
+        raise RunError(f"cannot be read ({error})", file=folder / WEIGHTS_NAME, remedy="train the run again") from None
+    model.load_trainable(state, folder / WEIGHTS_NAME)
+    return model.eval()
+
+
+def read_config(folder: str | Path) -> dict:
+    """What `save_pretrained` wrote beside the weights: `method`, its `settings`, `tasks` with their slot types, and `backbone`.
+
+    A backbone that is named relative to another working directory, as in a run of the workflow, is found in the folders
+    around the model.
+
+    Raises:
+        UserError: it is missing, damaged, or of another version.
+    """
+    folder = Path(folder)
+    config = ModelRecord.read(folder / CONFIG_NAME)
+    places = (place / config["backbone"] for place in (Path(), *folder.resolve().parents))
+    return config | {"backbone": str(next(filter(Path.is_dir, places), config["backbone"]))}

@@ -1,0 +1,202 @@
+"""A backbone that knows its tasks: what all methods share, and the models that several of them use."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from transformers import BertModel, PreTrainedModel, T5ForConditionalGeneration
+from transformers.modeling_outputs import TokenClassifierOutput
+from transformers.models.t5.modeling_t5 import T5LayerNorm
+
+from hyperloader.errors import RunError
+from hyperloader.models.generated_layers import GeneratedStack
+from hyperloader.models.hypernetwork import Hypernetwork, Sizes
+from hyperloader.text.sentt import bio_tags
+
+
+class ParameterCounts(NamedTuple):
+    """Numbers of parameters of a model.
+
+    Attributes:
+        total: all, tied ones once.
+        trainable: those that an optimiser is given.
+        live: trainable ones that can get a gradient; the rest belongs to places that are never used.
+    """
+
+    total: int
+    trainable: int
+    live: int
+
+
+class TaskModel(nn.Module):
+    """A backbone with whatever a method adds to it.
+
+    Attributes:
+        backbone: the pre-trained model; frozen but for what the method unfreezes.
+        tasks: the known tasks in order, with the slot types of each; empty where the model takes any task.
+    """
+
+    def __init__(self, backbone: PreTrainedModel, tasks: Mapping[str, Sequence[str]]):
+        super().__init__()
+        self.backbone = backbone
+        self.tasks = {name: tuple(types) for name, types in tasks.items()}
+
+    @abstractmethod
+    def adapt(self, task: str) -> None:
+        """Make the backbone the one of this task, until the next call."""
+
+    def forward(self, task: str, **inputs: Tensor):
+        """The backbone's forward pass for one task.
+
+        Args:
+            task: one of `tasks`.
+            inputs: as the backbone takes them: `input_ids`, `attention_mask` (batch, source length), for T5
+                `decoder_input_ids` or `labels` (batch, target length).
+
+        Returns:
+            What the backbone returns; `.logits` is (batch, length, classes), for T5 (batch, target length, vocabulary).
+        """
+        self._check(task)
+        self.adapt(task)
+        return self.backbone(**inputs)
+
+    @contextmanager
+    def decoding(self, task: str) -> Iterator[None]:
+        """One task's model for many passes without gradients: its weights are generated once.
+
+        What is generated per sentence stays as long as passes are given the same tensor as the encoder's output.
+        """
+        self._check(task)
+        with torch.no_grad():
+            self.adapt(task)
+            yield
+
+    def select(self, rows: Tensor, states: Tensor) -> None:
+        """While decoding, go on with some sentences of the batch.
+
+        Args:
+            rows: their numbers, (sentences left,).
+            states: the encoder's output of these, (sentences left, source length, d_model), as it will be given to the next pass.
+        """
+
+    @torch.no_grad()
+    def generate(self, task: str, **inputs) -> Tensor:
+        """Transformers' `generate` for one task, whose weights are generated once."""
+        self._check(task)
+        self.adapt(task)
+        return self.backbone.generate(**inputs)
+
+    def trainable_state(self) -> dict[str, Tensor]:
+        """The trainable parameters by name."""
+        return {name: parameter for name, parameter in self.named_parameters() if parameter.requires_grad}
+
+    def parameter_counts(self) -> ParameterCounts:
+        """Total, trainable and live parameters."""
+        counts = [(parameter.numel(), parameter.requires_grad) for parameter in self.parameters()]
+        trainable = sum(n for n, trained in counts if trained)
+        return ParameterCounts(sum(n for n, _ in counts), trainable, trainable - self.unused_parameters())
+
+    def unused_parameters(self) -> int:
+        """Number of trainable parameters that no forward pass uses."""
+        return 0
+
+    def load_trainable(self, state: dict[str, Tensor], file: str | Path | None = None) -> None:
+        """Load trainable parameters.
+
+        Raises:
+            RunError: a tensor is missing, unknown or of another shape; names it.
+        """
+        own = self.trainable_state()
+        wrong = [f"'{name}' is missing" for name in own.keys() - state.keys()]
+        wrong += [f"'{name}' is unknown" for name in state.keys() - own.keys()]
+        wrong += [
+            f"'{name}' has shape {tuple(state[name].shape)} instead of {tuple(own[name].shape)}"
+            for name in own.keys() & state.keys()
+            if state[name].shape != own[name].shape
+        ]
+        if wrong:
+            raise RunError(f"the weights do not fit the model: {'; '.join(sorted(wrong)[:5])}", file=file)
+        with torch.no_grad():
+            for name, parameter in own.items():
+                parameter.copy_(state[name])
+
+    def _check(self, task: str) -> None:
+        if self.tasks and task not in self.tasks:
+            raise RunError(f"this model knows no task '{task}'", remedy=f"its tasks are {', '.join(self.tasks)}")
+
+
+class PlainT5(TaskModel):
+    """T5 itself, the same for every task; what of it is trained, the method decides."""
+
+    def adapt(self, task: str) -> None:
+        pass
+
+
+class TokenClassifier(TaskModel):
+    """BERT with dropout and a linear layer over BIO tags: one class per token, for a single task.
+
+    Args:
+        backbone: a BERT; what of it is trained, the method decides.
+        tasks: exactly one task with its slot types.
+    """
+
+    def __init__(self, backbone: BertModel, tasks: Mapping[str, Sequence[str]]):
+        super().__init__(backbone, tasks)
+        ((_, types),) = self.tasks.items()
+        self.dropout = nn.Dropout(backbone.config.hidden_dropout_prob)
+        self.classifier = nn.Linear(backbone.config.hidden_size, len(bio_tags(types)))
+        # as BERT initialises its own heads
+        nn.init.normal_(self.classifier.weight, std=backbone.config.initializer_range)
+        nn.init.zeros_(self.classifier.bias)
+
+    def adapt(self, task: str) -> None:
+        pass
+
+    def forward(self, task: str, **inputs: Tensor) -> TokenClassifierOutput:
+        hidden = super().forward(task, **inputs).last_hidden_state
+        return TokenClassifierOutput(logits=self.classifier(self.dropout(hidden)))
+
+
+class HypernetworkT5(TaskModel):
+    """T5 whose adapters, layer norms and, with a LoRA rank, q and v updates are generated per task.
+
+    Trainable are the hypernetworks with the task embeddings and all of T5's own layer norms (section 3).
+    """
+
+    def __init__(self, backbone: T5ForConditionalGeneration, tasks: Mapping[str, Sequence[str]], sizes: Sizes):
+        super().__init__(backbone, tasks)
+        backbone.requires_grad_(False)
+        for module in backbone.modules():
+            if isinstance(module, T5LayerNorm):
+                module.requires_grad_(True)
+        # attached after the backbone was loaded: from_pretrained would leave added modules uninitialised
+        self.hypernetwork = Hypernetwork(sizes, tasks, backbone.config)
+        self._stacks = [
+            GeneratedStack(stack, adapters=sizes.bottleneck > 0, lora=sizes.lora_rank > 0)
+            for stack in (backbone.encoder, backbone.decoder)
+        ]
+
+    def adapt(self, task: str) -> None:
+        for stack, weights in zip(self._stacks, self.hypernetwork(task), strict=True):
+            stack.install(weights)
+
+    @contextmanager
+    def decoding(self, task: str) -> Iterator[None]:
+        places = [place for stack in self._stacks for layer in stack.loras for place in layer]
+        with super().decoding(task):
+            for place in places:
+                place.merge()
+            try:
+                yield
+            finally:
+                for place in places:
+                    place.unmerge()
+
+    def unused_parameters(self) -> int:
+        return self.hypernetwork.unused_parameters()

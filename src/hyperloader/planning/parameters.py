@@ -1,0 +1,137 @@
+"""How many parameters each method trains, beside the paper's brackets; counted without weights."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from hyperloader.config.settings import HubBackbone
+from hyperloader.errors import SettingsError
+from hyperloader.methods import methods
+from hyperloader.methods.controls import Control
+from hyperloader.models.backbones import MANIFEST, load_config
+from hyperloader.planning.plan import Plan
+from hyperloader.reports.tables import sheet
+
+COLUMNS = ("method", "backbone", "runs", "total", "trainable", "live", "percent", "paper_total", "paper_trainable")
+
+
+@dataclass(frozen=True)
+class Row:
+    """Parameters of one method.
+
+    Attributes:
+        name: of the method.
+        method: its title.
+        backbone: `t5` or `bert`.
+        runs: models for all corpora together; each has the numbers that follow.
+        total: of one model, without BERT's head, whose size depends on the corpus.
+        trainable: given to the optimiser.
+        live: trainable ones that some forward pass uses.
+        percent: trainable ones of all, in percent.
+        paper_total: the paper's bracket, e.g. `229M`; empty where it has none.
+        paper_trainable: likewise.
+    """
+
+    name: str
+    method: str
+    backbone: str
+    runs: int
+    total: int
+    trainable: int
+    live: int
+    percent: float
+    paper_total: str
+    paper_trainable: str
+
+
+def count(plan: Plan, scale: str, published: str | Path, results: str = "results") -> Iterator[Row]:
+    """Count the parameters of every method that has any, with its settings at a scale.
+
+    Args:
+        plan: for corpora, recipe and settings.
+        scale: name of the scale.
+        published: CSV of the paper's brackets.
+        results: folder of the backbones that were pre-trained here; those from the hub are not needed.
+    """
+    import torch
+
+    with open(published, newline="", encoding="utf-8") as file:
+        paper = {row["title"]: row for row in csv.DictReader(file)}
+    tasks = dict.fromkeys(plan.corpora, ())
+    for name, method in methods().items():
+        if isinstance(method, Control) or method.backbone not in plan.scale(scale).backbones:
+            continue
+        own = tasks if method.multitask else dict.fromkeys(plan.corpora[:1], ())
+        # on the meta device parameters have shapes but no memory
+        with torch.device("meta"):
+            model = method.build(_empty(plan, scale, method.backbone, results), own, plan.method_settings(name, scale))
+        counts = model.parameter_counts()
+        head = sum(parameter.numel() for parameter in model.classifier.parameters()) if method.backbone == "bert" else 0
+        total, trainable, live = (number - head for number in counts)
+        bracket = paper.get(method.title, {})
+        yield Row(
+            name,
+            method.title,
+            method.backbone,
+            1 if method.multitask else len(plan.corpora),
+            total,
+            trainable,
+            live,
+            100 * trainable / total,
+            bracket.get("total", ""),
+            bracket.get("trainable", ""),
+        )
+
+
+def as_csv(rows: list[Row]) -> str:
+    """The rows as CSV with a header."""
+    cells = ([f"{row.percent:.4f}" if column == "percent" else getattr(row, column) for column in COLUMNS] for row in rows)
+    return sheet.as_csv(COLUMNS, cells)
+
+
+def as_sheet(rows: list[Row]) -> sheet.Sheet:
+    """The rows as a table for people."""
+    lines = [
+        [
+            row.method,
+            f"{row.total:,}",
+            f"{row.trainable:,}" + (f" x {row.runs}" if row.runs > 1 else ""),
+            f"{row.live:,}",
+            f"{row.percent:.2f} %",
+            f"{row.paper_total} / {row.paper_trainable}" if row.paper_total else "",
+        ]
+        for row in rows
+    ]
+    return sheet.Sheet(
+        title="Parameters",
+        caption="of one model of each method, without BERT's head: all of them; the trained ones, times the number of models for all "
+        "corpora; those of them that some forward pass uses; the trained ones' share of all; and the paper's total / trained.",
+        header=["Method", "Total", "Trainable", "Live", "Share", "Paper"],
+        rows=lines,
+        align="lrrrrl",
+    )
+
+
+def write_parameters(rows: list[Row], output: str | Path) -> None:
+    """Write `parameters.csv`, and Markdown and LaTeX beside it."""
+    sheet.write_sheet(output, as_csv(rows), as_sheet(rows))
+
+
+def _empty(plan: Plan, scale: str, kind: str, results: str):
+    """A backbone with the shapes of the real one."""
+    import transformers
+
+    folder, backbone = Path(results) / scale / "backbones" / kind, plan.scale(scale).backbones[kind]
+    if (folder / MANIFEST).is_file():
+        config = load_config(folder)
+    elif isinstance(backbone, HubBackbone) and backbone.config:
+        config = (transformers.T5Config if kind == "t5" else transformers.BertConfig)(**backbone.config)
+    else:
+        message = f"the sizes of the backbone '{kind}' of scale '{scale}' are not known yet"
+        raise SettingsError(message, remedy=f"make it first: snakemake --cores 2 {folder / MANIFEST}")
+    if kind == "t5":
+        return transformers.T5ForConditionalGeneration(config)
+    return transformers.BertModel(config, add_pooling_layer=False)

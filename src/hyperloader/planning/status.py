@@ -1,0 +1,139 @@
+"""How far a plan is: the state of each of its runs, and the hours that are left.
+
+Settings, data and backbone of a finished run are compared with the plan by what `run.json` says of them. What an edit of the
+code makes again is known to `snakemake -n` alone.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from hyperloader.config.settings import RunSettings
+from hyperloader.corpora.prepared import MANIFEST as DATA_MANIFEST
+from hyperloader.corpora.prepared import read_prepared_manifest
+from hyperloader.methods import get_method
+from hyperloader.methods.controls import Control
+from hyperloader.models.backbones import MANIFEST as BACKBONE_MANIFEST
+from hyperloader.models.backbones import backbone_checksum
+from hyperloader.planning.estimates import measured_speed
+from hyperloader.planning.plan import Plan, Run
+from hyperloader.runs.locks import is_locked
+from hyperloader.runs.records import LAST_CHECKPOINT, CheckpointRecord, TrainingRecord
+
+# what each job of a run leaves, and what a run without it is
+OUTPUTS = {"train": ("run.json", ""), "predict": ("predictions.json", "trained"), "score": ("scores.json", "predicted")}
+STATES = ("done", "running", "failed", "stale", "missing")
+
+
+@dataclass(frozen=True)
+class RunStatus:
+    """The state of one run.
+
+    Attributes:
+        run: which.
+        state: one of `STATES`.
+        note: why.
+        step: finished optimiser steps, as far as there is a checkpoint of them.
+        steps: planned ones, at most.
+        hours: of training that are left; None if nothing tells how fast it is.
+    """
+
+    run: Run
+    state: str
+    note: str
+    step: int
+    steps: int
+    hours: float | None
+
+
+def status(plan: Plan, scale: str, speed: float | None = None, results: str | Path = "results") -> Iterator[RunStatus]:
+    """The state of all runs of a scale.
+
+    Args:
+        plan: what to reproduce.
+        scale: name of the scale.
+        speed: sentences per second; by default that of finished runs of the same method.
+        results: the folder of results.
+    """
+    results, runs = Path(results), plan.runs(scale)
+
+    @cache
+    def speed_of(method: str) -> float | None:
+        return speed or measured_speed([run for run in runs if run.method == method], results)
+
+    for run in runs:
+        settings, folder = plan.run_settings(run, str(results)), results / run.path
+        state, note = _state(folder, settings)
+        steps = 0 if isinstance(get_method(run.method), Control) else settings.training.steps
+        trained = (folder / "run.json").is_file() and state != "stale"
+        step = steps if trained else min(steps, _last_step(folder))
+        sentences = (steps - step) * settings.training.batch_size
+        hours = 0.0 if not sentences else sentences / speed_of(run.method) / 3600 if speed_of(run.method) else None
+        yield RunStatus(run, state, note, step, steps, hours)
+
+
+def as_text(rows: list[RunStatus]) -> str:
+    """The states as a table, and a line that sums them up."""
+    from tabulate import tabulate
+
+    lines = []
+    for row in rows:
+        hours = "?" if row.hours is None else f"{row.hours:,.2f}" if row.hours else ""
+        name = row.run.path.partition("/runs/")[2]
+        lines.append([name, row.state, f"{row.step:,} of {row.steps:,}" if row.steps else "", hours, row.note])
+    table = tabulate(lines, ["Run", "State", "Steps", "Hours left", ""], tablefmt="simple", disable_numparse=True)
+    counts = Counter(row.state for row in rows)
+    states = ", ".join(f"{counts[state]} {state}" for state in STATES if counts[state])
+    unknown = sum(row.hours is None for row in rows)
+    hours = f"{sum(row.hours or 0 for row in rows):,.2f} hours of training left, one after the other"
+    if unknown:
+        hours += f", and those of {unknown} runs of methods of which none has finished (a --speed tells)"
+    return f"{table}\n\n{len(rows)} runs: {states}; {hours}\n"
+
+
+def _state(folder: Path, settings: RunSettings) -> tuple[str, str]:
+    if is_locked(folder):
+        return "running", ""
+    if (folder / "run.json").is_file() and (change := _change(TrainingRecord.read(folder / "run.json"), settings)):
+        return "stale", change
+    for job, (output, before) in OUTPUTS.items():
+        if not (folder / output).is_file():
+            log = _log(folder, job)
+            return ("missing", before) if log is None else ("failed", f"{job}: {_last_line(log)}")
+    return "done", ""
+
+
+def _change(record: dict, settings: RunSettings) -> str:
+    """What differs between a finished run and the plan, if anything."""
+    planned = settings.model_dump(mode="json")
+    for key in planned:
+        if record["settings"].get(key) != planned[key]:
+            return f"other {key} than planned"
+    checksums = record["checksums"]
+    for corpus, folder in settings.data.items():
+        if (Path(folder) / DATA_MANIFEST).is_file() and checksums["data"].get(corpus) != read_prepared_manifest(folder)["checksum"]:
+            return f"other data of {corpus}"
+    folder = settings.backbone
+    if folder and (Path(folder) / BACKBONE_MANIFEST).is_file() and checksums["backbone"] != backbone_checksum(folder):
+        return "other backbone"
+    return ""
+
+
+def _last_step(folder: Path) -> int:
+    path = folder / "checkpoints" / LAST_CHECKPOINT
+    return CheckpointRecord.read(path)["progress"]["step"] if path.is_file() else 0
+
+
+def _log(folder: Path, job: str) -> Path | None:
+    """The log of a job of this run: its own, or that of a job for all corpora of the method."""
+    logs = (folder / "logs" / f"{job}.log", folder.parents[2] / "each" / Path(*folder.parts[-2:]) / "logs" / f"{job}.log")
+    return next((log for log in logs if log.is_file()), None)
+
+
+def _last_line(log: Path) -> str:
+    lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    return lines[-1].removeprefix("hyperloader: ") if lines else "ended without a word"

@@ -1,0 +1,111 @@
+"""`hyperloader evaluate`: a run scored on any tagged text, with the scores of `scores.json` (docs/scores.md)."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from hyperloader.config.settings import Decoding, RunSettings, read_settings
+from hyperloader.corpora.prepared import MANIFEST, SPLITS, load_corpus
+from hyperloader.corpora.readers import Sentence, conll
+from hyperloader.errors import CorpusError, FormatError
+from hyperloader.predicting.prediction import load_predictor, predicted_sentences
+from hyperloader.predicting.tagger import Tagger
+from hyperloader.runs.predictions import write_predictions
+from hyperloader.scoring import score_sentences
+from hyperloader.text.sentt import spans
+
+log = logging.getLogger(__name__)
+
+
+def evaluate(
+    run: str | Path,
+    corpus: str,
+    split: str | None = None,
+    task: str | None = None,
+    decoding: Decoding = "free",
+    output: str | Path | None = None,
+) -> dict[str, Any]:
+    """Tag a corpus with a trained run and score the tags.
+
+    Args:
+        run: its folder.
+        corpus: a task of the run, for the data that it was trained on; the folder of a prepared corpus; or a CoNLL file.
+        split: `train`, `validation` or `test` (the default); a CoNLL file has none.
+        task: whose labels to predict; not needed where the corpus is a task, or the run has only one.
+        decoding: `free` or `constrained`.
+        output: where to keep the predictions, as JSON lines.
+
+    Returns:
+        The entry that the corpus would have in `scores.json`, behind `run`, `corpus`, `split` and `task`.
+
+    Raises:
+        UserError: run, corpus or task are unknown or damaged; names the file and the line.
+    """
+    name, sentences = read_corpus(run, corpus, split)
+    predictor = load_predictor(run, decoding)
+    task = Tagger(predictor).task(task or name)
+    _warn_of_unknown(sentences, predictor.slot_types(task))
+    try:
+        predicted = predicted_sentences(predictor, task, sentences)
+    except FormatError as error:
+        raise FormatError(error.message, file=corpus, remedy=error.remedy) from None
+    if output is not None:
+        write_predictions(output, predicted)
+    entry, _ = score_sentences(predicted, decoding)
+    place = {"run": str(run), "corpus": str(corpus), "split": split or ("test" if name else None), "task": task}
+    return place | entry
+
+
+def read_corpus(run: str | Path, corpus: str, split: str | None) -> tuple[str | None, list[Sentence]]:
+    """The name and the sentences of what `corpus` says, see `evaluate`; a CoNLL file has no name."""
+    if split not in (None, *SPLITS):
+        raise CorpusError(f"unknown split '{split}'", remedy=f"name one of {', '.join(SPLITS)}")
+    path = Path(corpus)
+    if (path / MANIFEST).is_file():
+        prepared = load_corpus(path)
+        return prepared.name, getattr(prepared, split or "test")
+    if path.is_file():
+        if split is not None:
+            raise CorpusError("a CoNLL file has no splits", file=path, remedy="leave --split out")
+        return None, conll.read(path)
+    data = read_settings(RunSettings, Path(run) / "settings.json").data
+    if corpus not in data:
+        close = get_close_matches(corpus, data, n=1)
+        hint = f" (did you mean '{close[0]}'?)" if close else ""
+        remedy = f"name a task of the run ({', '.join(data)}), the folder of a prepared corpus, or a CoNLL file"
+        raise CorpusError(f"no corpus '{corpus}'{hint}", remedy=remedy)
+    return corpus, getattr(load_corpus(data[corpus]), split or "test")
+
+
+def _warn_of_unknown(sentences: Sequence[Sentence], known: Sequence[str] | None) -> None:
+    if known is None:
+        return
+    unknown = Counter(slot_type for sentence in sentences for slot_type, _, _ in spans(sentence.tags) if slot_type not in known)
+    if unknown:
+        names = ", ".join(sorted(unknown))
+        log.warning("gold spans with labels that the model does not know count as missed, here %d: %s", unknown.total(), names)
+
+
+def as_text(report: dict[str, Any]) -> str:
+    """What `evaluate` returned, as a table and the signature of its first row."""
+    from tabulate import tabulate
+
+    header = ["alignment", "gold", "mode", "precision", "recall", "F1", "95 %", "gold spans", "predicted", "correct"]
+    rows = [
+        [
+            *(score[key] for key in ("alignment", "gold", "mode")),
+            *(f"{score[key]:.4f}" for key in ("precision", "recall", "f1")),
+            f"{score['ci_low']:.4f}-{score['ci_high']:.4f}",
+            *(score[key] for key in ("gold_spans", "predicted_spans", "correct_spans")),
+        ]
+        for score in report["scores"]
+    ]
+    text = [report["corpus"], *([report["split"]] if report["split"] else []), f"labels of {report['task']}"]
+    about = f"{', '.join(text)}: {report['sentences']} sentences, {report['malformed']:.1%} of the outputs malformed"
+    table = tabulate(rows, header, disable_numparse=True)
+    return f"{about}\n\n{table}\n\nfirst row: {report['scores'][0]['signature']}\n"

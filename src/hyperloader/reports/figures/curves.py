@@ -1,0 +1,128 @@
+"""Training and validation loss of every run over its steps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hyperloader.corpora.registry import CORPORA
+from hyperloader.files import write_text
+from hyperloader.methods import get_method
+from hyperloader.planning.plan import Run
+from hyperloader.reports.figures.style import COLOURS, GREY, HEIGHT, canvas, note, open_frame, remark
+from hyperloader.reports.tables.sheet import as_csv
+from hyperloader.runs.records import TrainingRecord
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+HEADER = ("scale", "recipe", "method", "corpora", "percent", "seed", "step", "loss", "validation_loss", "kept")
+TRAINING, VALIDATION = {"linewidth": 0.7, "alpha": 0.6}, {"linewidth": 1.0, "linestyle": (0, (3, 1.5))}
+
+
+@dataclass(frozen=True)
+class Curve:
+    """The losses of a run: one record per checkpoint with `step`, `loss` and `validation_loss`.
+
+    `kept` is the step whose weights are the run's result.
+    """
+
+    run: Run
+    records: list[dict[str, float]]
+    kept: int
+
+    @property
+    def title(self) -> str:
+        """The method's."""
+        return get_method(self.run.method).title
+
+
+def write_curves(runs: Iterable[str | Path], output: str | Path) -> None:
+    """Write `curves.svg`, `.png` and `.csv` of the runs that have a loss, which controls have not.
+
+    Args:
+        runs: folders of runs.
+        output: path without its suffix.
+
+    Raises:
+        UserError: the record of a run is missing or damaged.
+    """
+    curves = [curve for curve in map(_read, runs) if curve.records]
+    rows = [
+        (
+            *(curve.run.scale, curve.run.recipe, curve.title, curve.run.tasks, f"{curve.run.percent:g}", curve.run.seed),
+            *(record["step"], *("" if record[key] is None else f"{record[key]:.6g}" for key in ("loss", "validation_loss"))),
+            "yes" if record["step"] == curve.kept else "no",
+        )
+        for curve in curves
+        for record in curve.records
+    ]
+    write_text(Path(output).with_suffix(".csv"), as_csv(HEADER, rows))
+    _draw(curves, output)
+
+
+def _read(folder: str | Path) -> Curve:
+    record = TrainingRecord.read(Path(folder) / "run.json")
+    settings = record["settings"]
+    known = {key: settings[key] for key in ("scale", "recipe", "method", "percent", "seed")}
+    return Curve(Run(corpora=tuple(settings["data"]), **known), record["curve"], record.get("best_step", 0))
+
+
+def _draw(curves: list[Curve], output: str | Path) -> None:
+    titles = list(dict.fromkeys(curve.title for curve in curves))
+    fractions = sorted({curve.run.percent for curve in curves})
+    if not curves:
+        with canvas(output, height=1.5) as figure:
+            note(figure, "no run has a loss")
+        return
+    with canvas(output, height=min(HEIGHT, 1.1 + 1.2 * len(titles))) as figure:
+        panels = figure.subplots(len(titles), len(fractions), sharey="row", sharex="row", squeeze=False)
+        for row, title in zip(panels, titles, strict=True):
+            for ax, fraction in zip(row, fractions, strict=True):
+                _panel(ax, [curve for curve in curves if curve.title == title and curve.run.percent == fraction])
+            row[0].set_ylabel(title.replace(" (", "\n("), fontsize=7)
+        for ax, fraction in zip(panels[0], fractions, strict=True):
+            ax.set_title(f"{fraction:g} % of the training data")
+        run = curves[0].run
+        remark(figure, f"loss over optimiser steps; scale {run.scale}, recipe {run.recipe}")
+        _legend(figure, any(len(curve.run.corpora) == 1 for curve in curves))
+
+
+def _colour(run: Run) -> str:
+    """A single-task run has the colour of its corpus, a multi-task run is grey."""
+    return COLOURS[list(CORPORA).index(run.corpora[0]) % len(COLOURS)] if len(run.corpora) == 1 else GREY
+
+
+def _panel(ax: Axes, curves: list[Curve]) -> None:
+    from matplotlib.ticker import LogLocator
+
+    for curve in curves:
+        steps, colour = [record["step"] for record in curve.records], _colour(curve.run)
+        for key, look in (("loss", TRAINING), ("validation_loss", VALIDATION)):
+            values = [float("nan") if record[key] is None else record[key] for record in curve.records]
+            # one record alone makes no line
+            ax.plot(steps, values, color=colour, marker="." if len(steps) == 1 else "", **look)
+        kept = [record["validation_loss"] for record in curve.records if record["step"] == curve.kept]
+        if kept and kept[0] is not None:
+            ax.plot(curve.kept, kept[0], "o", color=colour, markersize=2.5)
+    if not curves:
+        ax.text(0.5, 0.5, "not run", transform=ax.transAxes, ha="center", va="center", fontsize=7, color=GREY)
+    ax.set_yscale("log")
+    ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=6))
+    ax.yaxis.set_major_formatter("{x:g}")
+    ax.minorticks_off()
+    open_frame(ax)
+
+
+def _legend(figure: Figure, single_task: bool) -> None:
+    from matplotlib.lines import Line2D
+
+    handles = [Line2D([], [], color="black", label="training", **TRAINING), Line2D([], [], color="black", label="validation", **VALIDATION)]
+    handles += [Line2D([], [], color="black", linestyle="", marker="o", markersize=2.5, label="the weights that were kept")]
+    if single_task:
+        handles += [Line2D([], [], color=COLOURS[number % len(COLOURS)], label=name.title) for number, name in enumerate(CORPORA.values())]
+        handles += [Line2D([], [], color=GREY, label="all corpora")]
+    figure.legend(handles=handles, loc="outside lower center", ncols=6)

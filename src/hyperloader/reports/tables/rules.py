@@ -1,0 +1,117 @@
+"""Rules: what has to be greater than what for a claim to hold, as one line of text.
+
+    rule    = part, " and ", part ...
+    part    = measure, ": ", methods, " > ", methods ...  [" in >= 4" or " in = 3"]
+    methods = titles with ", " between them, or "others": all methods of the paper that the part does not name
+
+`A > B, C` says that A exceeds B and C. The measures are `Average 100` or `ATIS 20` (micro F1 at that percentage of the training
+data), `fall 100-10` (average F1 at the first minus that at the second), `trainable` and `share` (trained parameters, and as a part
+of all), and `datasets 100`, which counts the corpora on which the chain holds and needs the `in`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from itertools import pairwise
+
+from hyperloader.errors import UserError
+from hyperloader.reports.tables.published import AVERAGE
+
+PART = re.compile(
+    r"(?:(?P<parameters>trainable|share)|fall (?P<before>[\d.]+)-(?P<after>[\d.]+)|(?P<dataset>(?!fall )\S+) (?P<percent>[\d.]+)): "
+    r"(?P<chain>.+? > .+?)(?: in (?P<sign>>?=) (?P<number>\d+))?"
+)
+COUNTED = "datasets"
+OTHERS = "others"
+
+
+class Verdict(StrEnum):
+    """What the numbers say of a claim."""
+
+    CONFIRMED = "confirmed"
+    INCONCLUSIVE = "inconclusive"
+    CONTRADICTED = "contradicted"
+    NOT_RUN = "not run"
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A number that each method has.
+
+    Attributes:
+        name: `f1`, `fall`, `trainable` or `share`.
+        fractions: for `f1` one percentage of the training data, for `fall` two.
+        dataset: for `f1`: the title of a corpus, or `Average`.
+    """
+
+    name: str
+    fractions: tuple[float, ...] = ()
+    dataset: str = ""
+
+
+@dataclass(frozen=True)
+class Part:
+    """A chain of inequalities.
+
+    Attributes:
+        measure: what is compared; with a `sign`, on each corpus in turn.
+        chain: titles of methods; each of a group exceeds each of the next group.
+        sign: `>=` or `=`: on how many corpora it has to hold; otherwise empty.
+        number: that many.
+    """
+
+    measure: Measure
+    chain: tuple[tuple[str, ...], ...]
+    sign: str = ""
+    number: int = 0
+
+    def pairs(self, everyone: list[str]) -> Iterator[tuple[str, str]]:
+        """(greater, smaller) for each inequality, `others` being those of `everyone` that the chain does not name."""
+        named = {title for group in self.chain for title in group}
+        groups = [tuple(title for title in everyone if title not in named) if group == (OTHERS,) else group for group in self.chain]
+        for left, right in pairwise(groups):
+            yield from ((greater, smaller) for greater in left for smaller in right)
+
+
+def parse(rule: str) -> list[Part]:
+    """The parts of a rule.
+
+    Raises:
+        UserError: it is not one.
+    """
+    parts = []
+    for text in rule.split(" and "):
+        match = PART.fullmatch(text)
+        if match is None or bool(match["sign"]) != (match["dataset"] == COUNTED):
+            raise UserError(f"'{text}' is not a rule such as 'Average 100: HyperLoader > others'")
+        if match["parameters"]:
+            measure = Measure(match["parameters"])
+        elif match["before"]:
+            measure = Measure("fall", (float(match["before"]), float(match["after"])), AVERAGE)
+        else:
+            measure = Measure("f1", (float(match["percent"]),), match["dataset"])
+        chain = tuple(tuple(group.split(", ")) for group in match["chain"].split(" > "))
+        parts.append(Part(measure, chain, match["sign"] or "", int(match["number"] or 0)))
+    return parts
+
+
+def all_of(verdicts: list[Verdict]) -> Verdict:
+    """The verdict on a conjunction: one contradicted inequality is enough, and all have to be confirmed."""
+    for worst in (Verdict.CONTRADICTED, Verdict.NOT_RUN, Verdict.INCONCLUSIVE):
+        if worst in verdicts:
+            return worst
+    return Verdict.CONFIRMED
+
+
+def count_of(verdicts: list[Verdict], sign: str, number: int) -> Verdict:
+    """The verdict on a number of corpora, from the verdict on each: decided only if the open ones cannot change it."""
+    least = verdicts.count(Verdict.CONFIRMED)
+    most = len(verdicts) - verdicts.count(Verdict.CONTRADICTED)
+    if most < number or (sign == "=" and least > number):
+        return Verdict.CONTRADICTED
+    if least >= number and (sign == ">=" or most == number):
+        return Verdict.CONFIRMED
+    return Verdict.NOT_RUN if Verdict.NOT_RUN in verdicts else Verdict.INCONCLUSIVE

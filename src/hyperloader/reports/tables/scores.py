@@ -1,0 +1,124 @@
+"""The scores of many runs together, and all of them as one tidy CSV."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from hyperloader.corpora.registry import get_corpus
+from hyperloader.errors import RunError
+from hyperloader.files import write_text
+from hyperloader.methods import get_method
+from hyperloader.methods.controls import Control
+from hyperloader.reports.tables.sheet import as_csv
+from hyperloader.runs.records import ScoresRecord
+from hyperloader.scoring import headline
+
+# runs that differ in one of these do not belong into one table
+SIGNATURE = ("scale", "recipe", "decoding")
+RUN = ("scale", "recipe", "method", "title", "corpus", "percent", "seed", "decoding")
+MEASURES = ("precision", "recall", "f1", "ci_low", "ci_high")
+SCORE = ("alignment", "gold", "mode", *MEASURES, "gold_spans", "predicted_spans", "correct_spans")
+TIDY = (*RUN, *SCORE, "sentences", "malformed", "signature")
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A run's headline score of one corpus."""
+
+    run: Path
+    corpus: str
+    f1: float
+    signature: str
+
+    @property
+    def test_set(self) -> str:
+        """The field of the signature that names the test set."""
+        return next(part for part in self.signature.split("|") if part.startswith("data:"))
+
+    @property
+    def counts(self) -> Path:
+        """Where the span counts of each test sentence are."""
+        return self.run / "counts" / f"{self.corpus}.csv"
+
+
+@dataclass
+class Scores:
+    """The scores of some runs of one scale, recipe and decoding.
+
+    Attributes:
+        signature: that scale, recipe and decoding.
+        cells: by seed, for each (method title, fraction in percent, corpus title).
+        methods: name by title.
+        rows: of the tidy table.
+    """
+
+    signature: dict[str, str] = field(default_factory=dict)
+    cells: dict[tuple[str, float, str], dict[int, Cell]] = field(default_factory=dict)
+    methods: dict[str, str] = field(default_factory=dict)
+    rows: list[list[Any]] = field(default_factory=list)
+
+    @classmethod
+    def read(cls, paths: Iterable[str | Path]) -> Scores:
+        """Gather the `scores.json` of runs.
+
+        Raises:
+            RunError: scores of different scales, recipes or decodings, two for the same cell and seed, or damaged ones.
+        """
+        scores = cls()
+        for path in paths:
+            scores._add(Path(path), ScoresRecord.read(path))
+        return scores
+
+    def _add(self, path: Path, run: dict[str, Any]) -> None:
+        signature, title = {key: run[key] for key in SIGNATURE}, get_method(run["method"]).title
+        if signature != (self.signature or signature):
+            raise RunError(f"{words(signature)} in a table of {words(self.signature)}", file=path)
+        if self.methods.setdefault(title, run["method"]) != run["method"]:
+            raise RunError(f"methods {self.methods[title]} and {run['method']} are both titled {title}", file=path)
+        self.signature = signature
+        for name, entry in run["corpora"].items():
+            dataset = get_corpus(name).title
+            cells = self.cells.setdefault((title, run["percent"], dataset), {})
+            if run["seed"] in cells:
+                raise RunError(f"a second score of {title} on {dataset} at {run['percent']:g} % with seed {run['seed']}", file=path)
+            shown = headline(entry)
+            cells[run["seed"]] = Cell(path.parent, name, shown["f1"], shown["signature"])
+            known = run | {"title": title, "corpus": name, "percent": f"{run['percent']:g}"}
+            for score in entry["scores"]:
+                rounded = {key: f"{score[key]:.4f}" for key in MEASURES}
+                last = [entry["sentences"], f"{entry['malformed']:.4f}", score["signature"]]
+                self.rows.append([*(known[key] for key in RUN), *((score | rounded)[key] for key in SCORE), *last])
+
+    @property
+    def seeds(self) -> list[int]:
+        """Every training seed of which there is a score."""
+        return sorted({seed for cells in self.cells.values() for seed in cells})
+
+    def f1(self, title: str, fraction: float, dataset: str) -> dict[int, float]:
+        """Headline F1 by seed, empty if not run."""
+        return {seed: cell.f1 for seed, cell in self.cells.get((title, fraction, dataset), {}).items()}
+
+    def trained(self, title: str) -> bool:
+        """Whether a method was run and is none of the controls."""
+        return title in self.methods and not isinstance(get_method(self.methods[title]), Control)
+
+
+def averaged(rows: Sequence[dict[int, T]]) -> dict[int, T]:
+    """The mean over corpora for each seed that every one of them has."""
+    seeds = sorted(set.intersection(*(set(row) for row in rows))) if rows else []
+    return {seed: sum(row[seed] for row in rows) / len(rows) for seed in seeds}
+
+
+def words(signature: dict[str, str]) -> str:
+    """A signature for a caption or an error."""
+    return ", ".join(f"{key} {value}" for key, value in signature.items())
+
+
+def write_scores(paths: Iterable[str | Path], output: str | Path) -> None:
+    """Write every score of these runs to one CSV: a row for each run, corpus and way of scoring."""
+    write_text(output, as_csv(TIDY, Scores.read(paths).rows))

@@ -1,0 +1,113 @@
+"""Pre-training of a small BERT on the two things that tagging by classes needs.
+
+    guessing   some words hidden behind `[MASK]`; their pieces are to be named (masked language modelling)
+    tagging    the whole sentence; each word's auxiliary tag, in BIO
+
+A step is all of one or all of the other, each with a head of its own that is thrown away afterwards. What a frozen backbone must
+bring along is the kinds of words and an eye for their neighbours; guessing alone gives too little of it within a small budget.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from transformers import BertConfig, BertModel
+from transformers.modeling_outputs import TokenClassifierOutput
+
+from hyperloader.config.settings import PretrainedBackbone, Training
+from hyperloader.corpora.prepared import slot_types
+from hyperloader.corpora.readers import Sentence
+from hyperloader.formulations.token_classification import TokenClassification
+from hyperloader.models.task_model import TaskModel
+from hyperloader.text.batches import IGNORED, Batch, Example
+from hyperloader.text.bert_vocabulary import WordPieces
+from hyperloader.text.sentt import bio_tags
+from hyperloader.training.backbones.t5 import keep_unseen_embeddings, training_of
+from hyperloader.training.checkpoints import Checkpoints
+from hyperloader.training.loop import fit
+from hyperloader.training.sampler import TaskSampler
+
+GUESSING, TAGGING = "guessing", "tagging"
+
+
+class TwoHeadedBert(TaskModel):
+    """A BERT, all of it trainable, with a head for each of the two objectives.
+
+    Args:
+        backbone: its word embeddings are those of the guessing head as well.
+        types: the auxiliary slot types.
+    """
+
+    def __init__(self, backbone: BertModel, types: Sequence[str]):
+        super().__init__(backbone, {GUESSING: (), TAGGING: types})
+        width = backbone.config.hidden_size
+        self.transform = nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.LayerNorm(width))
+        self.bias = nn.Parameter(torch.zeros(backbone.config.vocab_size))
+        self.classifier = nn.Linear(width, len(bio_tags(types)))
+
+    def adapt(self, task: str) -> None:
+        pass
+
+    def forward(self, task: str, **inputs: Tensor) -> TokenClassifierOutput:
+        hidden = super().forward(task, **inputs).last_hidden_state
+        if task == TAGGING:
+            return TokenClassifierOutput(logits=self.classifier(hidden))
+        embeddings = self.backbone.embeddings.word_embeddings.weight
+        return TokenClassifierOutput(logits=F.linear(self.transform(hidden), embeddings, self.bias))
+
+
+def batches(
+    sentences: Sequence[Sentence], formulation: TokenClassification, settings: PretrainedBackbone, training: Training
+) -> Callable[[int], Batch]:
+    """The batch of a step: all guessing or all tagging."""
+    word_pieces, budget = formulation.word_pieces, settings.pretraining
+    tagged = formulation.encode(TAGGING, sentences, training)
+    # of each sentence, the number of the word that each piece belongs to; -1 at the ends
+    words = [_words(formulation, sentence.tokens, training.source_length) for sentence in sentences]
+    sampler = TaskSampler([[len(example.source) for example in tagged]], budget.batch_size, temperature=1, seed=settings.seed)
+
+    def batch_of(step: int) -> Batch:
+        generator = np.random.default_rng([settings.seed, 1, step])
+        chosen = sampler(step)[1]
+        if generator.random() < budget.tagging:
+            return formulation.collate(TAGGING, [tagged[index] for index in chosen])
+        examples = []
+        for index in chosen:
+            source, own = np.asarray(tagged[index].source), words[index]
+            hidden = generator.random(own.max() + 1) < budget.hidden_words
+            hidden[generator.integers(len(hidden))] = True
+            gone = (own >= 0) & hidden[own]
+            examples.append(Example(np.where(gone, word_pieces.mask, source).tolist(), np.where(gone, source, IGNORED).tolist()))
+        return formulation.collate(GUESSING, examples)
+
+    return batch_of
+
+
+def _words(formulation: TokenClassification, tokens: Sequence[str], max_length: int) -> np.ndarray:
+    source, places = formulation.align(tokens, max_length)
+    words = np.searchsorted(places, np.arange(len(source)), side="right") - 1
+    words[-1] = -1
+    return words
+
+
+def pretrain(
+    sentences: Sequence[Sentence], word_pieces: WordPieces, settings: PretrainedBackbone, checkpoints: Path, fingerprint: str
+) -> BertModel:
+    """Make a BERT and train all of it; an interrupted pre-training goes on from its last checkpoint."""
+    torch.manual_seed(settings.seed)
+    config = BertConfig(vocab_size=word_pieces.size, pad_token_id=word_pieces.pad, **settings.architecture.model_dump())
+    types = slot_types(sentences)
+    # without the pooler: its summary of the sentence has no use in tagging
+    model = TwoHeadedBert(BertModel(config, add_pooling_layer=False), types)
+    formulation, training = TokenClassification(word_pieces, model.tasks), training_of(settings.pretraining)
+    batch_of = batches(sentences, formulation, settings, training)
+    seen = {id for sentence in sentences for word in sentence.tokens for id in word_pieces.pieces(word)}
+    seen |= {word_pieces.start, word_pieces.end, word_pieces.mask}
+    keep_unseen_embeddings(model.backbone.embeddings.word_embeddings.weight, seen)
+    fit(model, training, batch_of, checkpoints=Checkpoints(checkpoints, fingerprint), seed=settings.seed)
+    return model.backbone

@@ -1,0 +1,138 @@
+"""Pre-training of a small T5 on the two things that tagging in SentT' needs.
+
+    rewriting   source with some words hidden, `s0 x1 s1 s2 x3 s3 ...`; target the whole sentence
+    tagging     source the whole sentence; target auxiliary classes in sBIO
+
+The hidden words tell the two apart. What a frozen backbone must bring along is the alignment by sentinels and the kinds
+of words; plain span corruption gives neither within a small budget.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from transformers import T5Config, T5ForConditionalGeneration
+
+from hyperloader.config.settings import PretrainedBackbone, Pretraining, Training
+from hyperloader.corpora.readers import Sentence
+from hyperloader.formulations.text_to_text import collate
+from hyperloader.models.task_model import PlainT5
+from hyperloader.text.batches import Batch, Example
+from hyperloader.text.sentt import to_sbio
+from hyperloader.text.t5_vocabulary import EOS, PAD, Vocabulary
+from hyperloader.training.checkpoints import Checkpoints
+from hyperloader.training.loop import fit
+from hyperloader.training.sampler import TaskSampler
+
+TASK = "pre-training"
+# attention logits at the start: of a token for the same token, and for a neighbour
+MATCH, NEIGHBOUR = 4.0, 5.0
+
+
+def batches(sentences: Sequence[Sentence], vocabulary: Vocabulary, settings: Pretraining, seed: int) -> Callable[[int], Batch]:
+    """The batch of a step: all rewriting or all tagging."""
+    labels = [to_sbio(sentence.tags) for sentence in sentences]
+    lengths = [sum(len(vocabulary.pieces(word)) + 1 for word in sentence.tokens) for sentence in sentences]
+    sampler = TaskSampler([lengths], settings.batch_size, temperature=1, seed=seed)
+
+    def batch_of(step: int) -> Batch:
+        generator = np.random.default_rng([seed, 1, step])
+        tagging = generator.random() < settings.tagging
+        examples = []
+        for index in sampler(step)[1]:
+            words = sentences[index].tokens
+            if tagging:
+                examples.append(Example(vocabulary.encode(words), vocabulary.encode(labels[index])))
+                continue
+            hidden = generator.random(len(words)) < settings.hidden_words
+            hidden[generator.integers(len(words))] = True
+            shown = ["" if gone else word for word, gone in zip(words, hidden, strict=True)]
+            examples.append(Example(vocabulary.encode(shown), vocabulary.encode(words)))
+        return collate(TASK, examples)
+
+    return batch_of
+
+
+def start_aligned(model: T5ForConditionalGeneration) -> None:
+    """Start where a sentinel in the target already looks at the same sentinel in the source.
+
+    Finding this alignment from a random start takes most of a small budget.
+
+    * In cross-attention, queries and keys start as the same projection, so that equal tokens match.
+    * In self-attention, heads start with a preference for a neighbour: the token after or before in the encoder, one or two
+      tokens before in the decoder.
+    * Output projections start as transposed value projections, so that what is looked at is passed on.
+    """
+    config = model.config
+    blocks = [*model.encoder.block, *model.decoder.block]
+    self_attentions = [block.layer[0].SelfAttention for block in blocks]
+    cross_attentions = [block.layer[1].EncDecAttention for block in model.decoder.block]
+    # numbers of the buckets that relative positions fall into, see T5Attention._relative_position_bucket
+    one_left, two_left, one_right = 1, 2, config.relative_attention_num_buckets // 2 + 1
+    with torch.no_grad():
+        for attention in cross_attentions:
+            attention.q.weight.normal_(std=(MATCH / (config.d_model * config.d_kv)) ** 0.5)
+            attention.k.weight.copy_(attention.q.weight)
+        for attention in self_attentions + cross_attentions:
+            attention.o.weight.copy_(attention.v.weight.T)
+        for stack, buckets in ((model.encoder, (one_right, one_left)), (model.decoder, (one_left, two_left))):
+            bias = stack.block[0].layer[0].SelfAttention.relative_attention_bias.weight
+            for head in range(config.num_heads):
+                bias[buckets[head % 2], head] += NEIGHBOUR
+
+
+def keep_unseen_embeddings(embeddings: torch.nn.Parameter, seen: Collection[int]) -> None:
+    """Keep the embeddings of ids that the text lacks, such as the labels to come, at their random start.
+
+    Their only gradient says that they are never the next token. Adam makes full steps of it, the same for all of them,
+    and they would end as one and the same vector, which a frozen model could hardly tell apart again.
+    """
+    trained = torch.zeros(len(embeddings), 1)
+    trained[list(seen)] = 1
+    embeddings.register_hook(lambda gradient: gradient * trained.to(gradient))
+
+
+def training_of(budget: Pretraining) -> Training:
+    """A pre-training's budget as a training of all weights, without any validation."""
+    return Training(
+        steps=budget.steps,
+        batch_size=budget.batch_size,
+        learning_rate=budget.learning_rate,
+        schedule="trapezoidal",
+        warmup_steps=budget.warmup_steps,
+        weight_decay=0.0,
+        label_smoothing=0.0,
+        loss_reduction="mean",
+        max_grad_norm=1.0,
+        temperature=1,
+        evaluate_every=max(100, budget.steps // 10),
+        evaluation_batches=None,
+        selection="last",
+        source_length=512,
+        target_length=512,
+    )
+
+
+def pretrain(
+    sentences: Sequence[Sentence], vocabulary: Vocabulary, settings: PretrainedBackbone, checkpoints: Path, fingerprint: str
+) -> T5ForConditionalGeneration:
+    """Make a T5 and train all of it; an interrupted pre-training goes on from its last checkpoint."""
+    torch.manual_seed(settings.seed)
+    config = T5Config(
+        vocab_size=vocabulary.size,
+        num_decoder_layers=settings.architecture.num_layers,
+        pad_token_id=PAD,
+        eos_token_id=EOS,
+        decoder_start_token_id=PAD,
+        **settings.architecture.model_dump(),
+    )
+    model = PlainT5(T5ForConditionalGeneration(config), {TASK: ()})
+    start_aligned(model.backbone)
+    seen = {id for sentence in sentences for items in (sentence.tokens, to_sbio(sentence.tags)) for id in vocabulary.encode(items)}
+    keep_unseen_embeddings(model.backbone.shared.weight, seen)
+    batch_of = batches(sentences, vocabulary, settings.pretraining, settings.seed)
+    fit(model, training_of(settings.pretraining), batch_of, checkpoints=Checkpoints(checkpoints, fingerprint), seed=settings.seed)
+    return model.backbone
