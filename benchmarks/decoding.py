@@ -25,7 +25,7 @@ from transformers.modeling_outputs import BaseModelOutput
 
 from hyperloader.config.settings import RunSettings, read_settings
 from hyperloader.corpora.prepared import PreparedCorpus, load_corpus
-from hyperloader.corpora.registry import CORPORA
+from hyperloader.corpora.registry import known_corpora
 from hyperloader.formulations import batches_by_length
 from hyperloader.formulations.decoding import GreedyDecoder
 from hyperloader.methods import get_method
@@ -165,7 +165,7 @@ def costs(model: TaskModel) -> dict:
 
 def synthetic(options, device: torch.device) -> dict:
     """Real test sentences through a model with random weights, constrained."""
-    corpora, vocabulary = real_corpora(CORPORA), Vocabulary(t5_pieces())
+    corpora, vocabulary = real_corpora(known_corpora()), Vocabulary(t5_pieces())
     model = random_model(options.shape, {name: corpus.train_label_types for name, corpus in corpora.items()}, options.precision, device)
     total, seconds, passes = sum(len(corpus.test) for corpus in corpora.values()), 0.0, 0
     number = 0

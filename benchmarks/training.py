@@ -28,7 +28,7 @@ from transformers import T5Config, T5ForConditionalGeneration
 from hyperloader.corpora.fetching.download import fetch
 from hyperloader.corpora.prepare import prepare
 from hyperloader.corpora.prepared import load_corpus
-from hyperloader.corpora.registry import CORPORA
+from hyperloader.corpora.registry import known_corpora
 from hyperloader.formulations.text_to_text import TextToText
 from hyperloader.methods import get_method
 from hyperloader.models.backbones import t5_pieces
@@ -203,7 +203,7 @@ def real_corpora(names):
     with tempfile.TemporaryDirectory() as folder:
         corpora = {}
         for name in names:
-            fetch(CORPORA[name], Path(folder) / "raw")
+            fetch(known_corpora()[name], Path(folder) / "raw")
             prepare(name, Path(folder) / "raw", Path(folder) / name)
             corpora[name] = load_corpus(Path(folder) / name)
         return corpora

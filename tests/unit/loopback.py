@@ -3,10 +3,11 @@
 import hashlib
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 from hyperloader.corpora.fetching.checksum import Checksum
 from hyperloader.corpora.fetching.web import Limits
-from hyperloader.corpora.registry import Corpus, RawFile
+from hyperloader.corpora.registry import Address, Corpus, RawFile
 
 TEXT = b"O\ta\nB-x\tb\n\n"
 QUICK = Limits(pause_seconds=0, connect_seconds=5, silence_seconds=5, total_seconds=20)
@@ -66,11 +67,18 @@ def sha(data):
 
 
 def corpus(*files):
-    return Corpus("tiny", "Tiny", "", "", "", "", "bio", "", files, {"train": "t/train.bio", "test": "t/train.bio"})
+    splits = {"train": "t/train.bio", "test": "t/train.bio"}
+    tiny = Corpus(title="Tiny", raw_format="bio", files=files, splits=splits, held_out_validation=0.1)
+    tiny._folder = Path("nowhere/tiny")
+    return tiny
+
+
+def at(url, member="", archive_sha256=""):
+    return Address(url=url, member=member, archive_sha256=archive_sha256)
 
 
 def raw(*addresses, path="t/train.bio", accepted=None):
-    return RawFile(path, accepted or (Checksum(sha(TEXT)),), addresses)
+    return RawFile(path=path, accepted=accepted or (Checksum(sha256=sha(TEXT)),), addresses=addresses)
 
 
 def everything(folder):

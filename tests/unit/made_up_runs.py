@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hyperloader.corpora.registry import CORPORA
+from hyperloader.corpora.registry import known_corpora
 from hyperloader.runs.records import ScoresRecord
 from hyperloader.scoring import Score
 
@@ -41,4 +41,4 @@ def write_run(
 
 def all_corpora(f1: float, **changes) -> dict[str, np.ndarray]:
     """The same counts on all seven corpora."""
-    return {name: right(f1, **changes) for name in CORPORA}
+    return {name: right(f1, **changes) for name in known_corpora()}

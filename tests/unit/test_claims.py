@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from made_up_runs import all_corpora, right, write_run
 
-from hyperloader.corpora.registry import CORPORA
+from hyperloader.corpora.registry import known_corpora
 from hyperloader.errors import RunError, UserError
 from hyperloader.methods import methods
 from hyperloader.planning.plan import Plan
@@ -19,7 +19,7 @@ from hyperloader.reports.tables.rules import Verdict, all_of, count_of, parse
 
 ROOT = Path(__file__).parents[2]
 PUBLISHED = ROOT / "workflow/published"
-DATASETS = [corpus.title for corpus in CORPORA.values()]
+DATASETS = [corpus.title for corpus in known_corpora().values()]
 BASELINES = ["unipelt_bert", "unipelt_t5", "hyperformer_pp", "hyperdecoder"]
 PARAMETERS = "method,trainable,percent\nHyperLoader,600,6\nHyperFormer,500,5\nHyperdecoder,1600,16\nUniPELT-T5,400,4\nUniPELT-BERT,900,19\n"
 

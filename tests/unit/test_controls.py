@@ -10,7 +10,7 @@ from hyperloader.corpora.generated.generate import generate
 from hyperloader.corpora.prepare import prepare
 from hyperloader.corpora.prepared import PreparedCorpus
 from hyperloader.corpora.readers import Sentence
-from hyperloader.corpora.registry import CORPORA
+from hyperloader.corpora.registry import known_corpora
 from hyperloader.errors import RunError
 from hyperloader.files import sha256
 from hyperloader.methods import get_method
@@ -50,10 +50,10 @@ def scores(folder, method, data, backbone=None, percent=100):
 def data(tmp_path_factory):
     """All generated corpora, prepared."""
     folder = tmp_path_factory.mktemp("data")
-    for name in CORPORA:
+    for name in known_corpora():
         generate(name, folder / "raw")
         prepare(name, folder / "raw", folder / name)
-    return {name: folder / name for name in CORPORA}
+    return {name: folder / name for name in known_corpora()}
 
 
 def vocabulary_of(folder, pieces):
@@ -69,7 +69,7 @@ def test_the_gold_comes_back_whole(data, tmp_path):
     pieces.mkdir()
     write_word_vocabulary(["O", "I", *sorted({tag[2:] for own in tags.values() for tag in own if tag != "O"})], pieces / PIECES)
     result = scores(tmp_path / "run", "gold_oracle", data, vocabulary_of(tmp_path / "t5", pieces))
-    assert result == dict.fromkeys(CORPORA, 1.0)
+    assert result == dict.fromkeys(known_corpora(), 1.0)
 
 
 def test_the_gold_of_the_real_corpora_comes_back_whole(mirror, tmp_path):
@@ -77,16 +77,16 @@ def test_the_gold_of_the_real_corpora_comes_back_whole(mirror, tmp_path):
     from hyperloader.corpora.registry import get_corpus
 
     data = {}
-    for name in CORPORA:
+    for name in known_corpora():
         fetch(get_corpus(name), tmp_path / "raw", mirror)
         prepare(name, tmp_path / "raw", tmp_path / name)
         data[name] = tmp_path / name
     result = scores(tmp_path / "run", "gold_oracle", data, vocabulary_of(tmp_path / "t5", t5_pieces(str(mirror)).parent))
-    assert result == dict.fromkeys(CORPORA, 1.0)
+    assert result == dict.fromkeys(known_corpora(), 1.0)
     # what comes back of an `I-x` that continues nothing is the same span by another tag
     changed = [
         line
-        for name in CORPORA
+        for name in known_corpora()
         for line in map(json.loads, (tmp_path / "run" / "predictions" / f"{name}.jsonl").read_text("utf-8").splitlines())
         if line["gold"] != line["prediction"]
     ]
@@ -98,9 +98,9 @@ def test_the_gold_of_the_real_corpora_comes_back_whole(mirror, tmp_path):
 
 
 def test_all_outside_scores_nothing_and_memory_something(data, tmp_path):
-    assert scores(tmp_path / "outside", "all_outside", data) == dict.fromkeys(CORPORA, 0.0)
+    assert scores(tmp_path / "outside", "all_outside", data) == dict.fromkeys(known_corpora(), 0.0)
     little, all_of_it = (scores(tmp_path / f"{percent}", "gazetteer", data, percent=percent) for percent in (10, 100))
-    assert all(0 < little[name] <= all_of_it[name] <= 1 for name in CORPORA)
+    assert all(0 < little[name] <= all_of_it[name] <= 1 for name in known_corpora())
     assert sum(little.values()) < sum(all_of_it.values())
 
 

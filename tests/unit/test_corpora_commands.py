@@ -4,10 +4,8 @@ import pytest
 from typer.testing import CliRunner
 
 from hyperloader.cli.corpora import app
-from hyperloader.corpora.registry import CORPORA
+from hyperloader.corpora.registry import known_corpora
 from hyperloader.errors import UserError
-
-PAPER = "dataset,train,val,test,labels\nMovie,8797,978,2443,12\n"
 
 
 @pytest.fixture
@@ -26,17 +24,16 @@ def corpora(tmp_path, monkeypatch):
 
 def test_list_names_every_corpus(corpora):
     output = corpora("list").output
-    assert all(corpus.name in output and corpus.title in output for corpus in CORPORA.values())
+    assert all(corpus.name in output and corpus.title in output for corpus in known_corpora().values())
 
 
 def test_the_demo_with_its_default_folders(corpora, tmp_path):
     corpora("generate", "movie", "snips")
     corpora("prepare", "movie", "snips", "--scale", "demo")
-    (tmp_path / "paper.csv").write_text(PAPER)
-    printed = " ".join(corpora("stats", "--scale", "demo", "--published", "paper.csv").output.split())
-    assert "| Movie | 500 (8797) | 56 (978) | 200 (2443) | 8 (12) |" in printed and "| SNIPS | 500 (-)" in printed
+    printed = " ".join(corpora("stats", "--scale", "demo").output.split())
+    assert "| Movie | 500 (8797) | 56 (978) | 200 (2443) | 8 (12) |" in printed and "| SNIPS | 500 (13084)" in printed
     manifests = [f"results/demo/data/{name}/manifest.json" for name in ("movie", "snips")]
-    assert corpora("stats", "--published", "paper.csv", "--output", "out/table2.csv", *manifests).output == ""
+    assert corpora("stats", "--output", "out/table2.csv", *manifests).output == ""
     assert " ".join((tmp_path / "out/table2.md").read_text().split()) == printed
 
 
@@ -62,7 +59,6 @@ def test_a_missing_mirror(corpora):
         corpora("fetch", "atis", "--mirror", "nowhere")
 
 
-def test_no_statistics_without_corpora(corpora, tmp_path):
-    (tmp_path / "paper.csv").write_text(PAPER)
+def test_no_statistics_without_corpora(corpora):
     with pytest.raises(UserError, match="no prepared corpora; run: hyperloader corpora prepare"):
-        corpora("stats", "--published", "paper.csv")
+        corpora("stats")

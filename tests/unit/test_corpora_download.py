@@ -6,12 +6,11 @@ import logging
 import zipfile
 
 import pytest
-from loopback import QUICK, TEXT, Server, corpus, everything, raw, sha
+from loopback import QUICK, TEXT, Server, at, corpus, everything, raw, sha
 
 from hyperloader.corpora.fetching import download
 from hyperloader.corpora.fetching.checksum import Checksum
 from hyperloader.corpora.generated.generate import generate
-from hyperloader.corpora.registry import Address
 from hyperloader.errors import CorpusError, DownloadError
 
 
@@ -41,7 +40,7 @@ def zipped(members):
 
 def test_addresses_are_tried_in_order_until_one_is_right(server, tmp_path):
     server.answers = {"wrong": b"O\tc\n\n", "right": TEXT, "unneeded": TEXT}
-    addresses = [Address(server.url(path)) for path in ("missing", "wrong", "right", "unneeded")]
+    addresses = [at(server.url(path)) for path in ("missing", "wrong", "right", "unneeded")]
     manifest = fetch(corpus(raw(*addresses)), tmp_path)
     assert server.asked == ["missing", "wrong", "right"]
     assert (tmp_path / "t/train.bio").read_bytes() == TEXT
@@ -50,7 +49,7 @@ def test_addresses_are_tried_in_order_until_one_is_right(server, tmp_path):
 
 def test_a_second_fetch_asks_nobody_and_changes_nothing(server, tmp_path):
     server.answers = {"right": TEXT}
-    tiny = corpus(raw(Address(server.url("right"))))
+    tiny = corpus(raw(at(server.url("right"))))
     before = fetch(tiny, tmp_path).read_bytes()
     assert fetch(tiny, tmp_path).read_bytes() == before
     assert server.asked == ["right"]
@@ -58,7 +57,7 @@ def test_a_second_fetch_asks_nobody_and_changes_nothing(server, tmp_path):
 
 def test_a_damaged_file_is_fetched_again(server, tmp_path):
     server.answers = {"right": TEXT}
-    tiny = corpus(raw(Address(server.url("right"))))
+    tiny = corpus(raw(at(server.url("right"))))
     fetch(tiny, tmp_path)
     (tmp_path / "t/train.bio").write_bytes(TEXT[:-5])
     fetch(tiny, tmp_path)
@@ -68,13 +67,13 @@ def test_a_damaged_file_is_fetched_again(server, tmp_path):
 def test_a_file_put_there_by_hand_is_kept(server, tmp_path):
     (tmp_path / "t").mkdir()
     (tmp_path / "t/train.bio").write_bytes(TEXT)
-    fetch(corpus(raw(Address(server.url("any")))), tmp_path)
+    fetch(corpus(raw(at(server.url("any")))), tmp_path)
     assert server.asked == []
 
 
 def test_when_all_sources_fail_one_error_says_it_all_and_nothing_is_left(server, tmp_path):
     server.answers = {"wrong": b"something else", "forbidden": 403}
-    tiny = corpus(raw(*(Address(server.url(path)) for path in ("missing", "wrong", "forbidden"))))
+    tiny = corpus(raw(*(at(server.url(path)) for path in ("missing", "wrong", "forbidden"))))
     with pytest.raises(DownloadError) as caught:
         fetch(tiny, tmp_path / "raw")
     message = str(caught.value)
@@ -89,26 +88,26 @@ def test_when_all_sources_fail_one_error_says_it_all_and_nothing_is_left(server,
 
 def test_a_server_in_trouble_is_asked_again(server, tmp_path):
     server.answers = {"busy": [503, None, TEXT]}
-    fetch(corpus(raw(Address(server.url("busy")))), tmp_path)
+    fetch(corpus(raw(at(server.url("busy")))), tmp_path)
     assert server.asked == ["busy"] * 3
 
 
 def test_a_broken_download_never_gets_the_name(server, tmp_path):
     server.answers = {"broken": None, "right": TEXT}
-    fetch(corpus(raw(Address(server.url("broken")), Address(server.url("right")))), tmp_path)
+    fetch(corpus(raw(at(server.url("broken")), at(server.url("right")))), tmp_path)
     assert server.asked == ["broken"] * 3 + ["right"]
     assert (tmp_path / "t/train.bio").read_bytes() == TEXT
 
 
 def test_no_server_at_all(server, tmp_path):
     with pytest.raises(DownloadError, match="no connection"):
-        fetch(corpus(raw(Address("http://127.0.0.1:1/x"))), tmp_path)
+        fetch(corpus(raw(at("http://127.0.0.1:1/x"))), tmp_path)
 
 
 def test_members_of_an_archive_downloaded_once(server, tmp_path):
     archive = zipped({"top/t/train": TEXT, "top/t/test": TEXT, "__MACOSX/t/train": b"x"})
     server.answers = {"a.zip": archive}
-    address = {part: Address(server.url("a.zip"), f"t/{part}", sha(archive)) for part in ("train", "test")}
+    address = {part: at(server.url("a.zip"), f"t/{part}", sha(archive)) for part in ("train", "test")}
     fetch(corpus(raw(address["train"]), raw(address["test"], path="t/test.bio")), tmp_path)
     assert everything(tmp_path) == ["t/test.bio", "t/train.bio", "tiny.json"]
     assert server.asked == ["a.zip"]
@@ -127,16 +126,16 @@ def test_members_of_an_archive_downloaded_once(server, tmp_path):
 )
 def test_an_unusable_archive_leads_to_the_next_address(server, tmp_path, archive, checksum, cause):
     server.answers = {"a.zip": archive, "right": TEXT}
-    from_archive = Address(server.url("a.zip"), "t/train", checksum)
+    from_archive = at(server.url("a.zip"), "t/train", checksum)
     with pytest.raises(DownloadError, match=cause):
         fetch(corpus(raw(from_archive)), tmp_path)
-    fetch(corpus(raw(from_archive, Address(server.url("right")))), tmp_path)
+    fetch(corpus(raw(from_archive, at(server.url("right")))), tmp_path)
     assert (tmp_path / "t/train.bio").read_bytes() == TEXT
 
 
 def test_line_ends_of_a_copy_are_made_those_of_the_original(server, tmp_path):
     server.answers = {"copy": TEXT.rstrip(b"\n").replace(b"\n", b"\r\n")}
-    tiny = corpus(raw(Address(server.url("copy")), accepted=(Checksum(sha(TEXT), normalise=True),)))
+    tiny = corpus(raw(at(server.url("copy")), accepted=(Checksum(sha256=sha(TEXT), normalise=True),)))
     fetch(tiny, tmp_path)
     assert (tmp_path / "t/train.bio").read_bytes() == TEXT
     (tmp_path / "t/train.bio").write_bytes(server.answers["copy"])  # as it might be put there by hand
@@ -155,7 +154,7 @@ def mirror(tmp_path):
 @pytest.mark.parametrize("by_environment", [True, False])
 def test_the_mirror_comes_first_and_its_place_stays_private(server, tmp_path, mirror, monkeypatch, caplog, by_environment):
     caplog.set_level(logging.INFO)
-    tiny = corpus(raw(Address(server.url("right"))))
+    tiny = corpus(raw(at(server.url("right"))))
     if by_environment:
         monkeypatch.setenv("HYPERLOADER_MIRROR", str(mirror))
     manifest = fetch(tiny, tmp_path / "raw", None if by_environment else mirror)
@@ -168,12 +167,12 @@ def test_a_damaged_mirror_file_leads_to_the_network(server, tmp_path, mirror, ca
     caplog.set_level(logging.INFO)
     (mirror / "corpora/t/train.bio").write_bytes(TEXT[:3])
     server.answers = {"right": TEXT}
-    fetch(corpus(raw(Address(server.url("right")))), tmp_path / "raw", mirror)
+    fetch(corpus(raw(at(server.url("right")))), tmp_path / "raw", mirror)
     assert caplog.messages == [f"t/train.bio: from {server.url('right')}"]
 
 
 def test_a_rebuilt_file_is_accepted_and_recorded_as_such(server, tmp_path, mirror):
-    accepted = (Checksum("0" * 40, "git-blob-sha1"), Checksum(sha(TEXT), provenance="rebuilt"))
+    accepted = (Checksum(git_blob_sha1="0" * 40), Checksum(sha256=sha(TEXT), provenance="rebuilt"))
     manifest = fetch(corpus(raw(accepted=accepted)), tmp_path / "raw", mirror)
     assert entries(manifest)[0]["provenance"] == "rebuilt"
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hyperloader.corpora.generated.generate import generate
 from hyperloader.corpora.generated.writers import WRITERS
 from hyperloader.corpora.readers import READERS, conll
-from hyperloader.corpora.registry import CORPORA
+from hyperloader.corpora.registry import known_corpora
 from hyperloader.errors import CorpusError
 
 CORPUS = {"bio": "movie", "slot-gated": "atis", "mtop": "mtop", "mtod": "mtod"}  # one for each raw format
@@ -84,7 +84,7 @@ def excerpt(request, raw_format, tmp_path):
     else:
         folder = tmp_path / "raw"
         generate(name, folder)
-    split = folder / CORPORA[name].splits["test"]
+    split = folder / known_corpora()[name].splits["test"]
     paths = [split / part for part in PARTS] if split.is_dir() else [split]
     return [b"".join(path.read_bytes().splitlines(keepends=True)[:LINES]) for path in paths]
 

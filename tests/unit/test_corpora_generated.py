@@ -7,14 +7,14 @@ import pytest
 from hyperloader.corpora.generated.generate import DEMO_SLOTS, DemoLanguage, auxiliary_sentences, demo_label_names, generate
 from hyperloader.corpora.generated.language import CLASSES, DOMAINS, LEADS
 from hyperloader.corpora.readers import read_split
-from hyperloader.corpora.registry import CORPORA
+from hyperloader.corpora.registry import known_corpora
 from hyperloader.errors import CorpusError
 
 
 @pytest.fixture(scope="module")
 def raw(tmp_path_factory):
     folder = tmp_path_factory.mktemp("raw")
-    for name in CORPORA:
+    for name in known_corpora():
         generate(name, folder)
     return folder
 
@@ -25,7 +25,7 @@ def language():
 
 
 def sentences(raw, name):
-    return [sentence for split in CORPORA[name].splits for sentence in read_split(CORPORA[name], raw, split)]
+    return [sentence for split in known_corpora()[name].splits for sentence in read_split(known_corpora()[name], raw, split)]
 
 
 def test_a_small_whole_word_vocabulary_without_ambiguous_words(language):
@@ -43,10 +43,10 @@ def test_the_seed_decides(language):
     assert list(auxiliary_sentences(language, 20, 1)) != list(auxiliary_sentences(language, 20, 2))
 
 
-@pytest.mark.parametrize("name", CORPORA)
+@pytest.mark.parametrize("name", known_corpora())
 def test_each_corpus_reads_as_its_namesake(raw, language, name):
-    sizes = {split: len(read_split(CORPORA[name], raw, split)) for split in CORPORA[name].splits}
-    held_out = CORPORA[name].held_out_validation is not None
+    sizes = {split: len(read_split(known_corpora()[name], raw, split)) for split in known_corpora()[name].splits}
+    held_out = known_corpora()[name].held_out_validation is not None
     assert sizes == ({"train": 556, "test": 200} if held_out else {"train": 500, "validation": 60, "test": 200})
     read = sentences(raw, name)
     types = {tag[2:] for sentence in read for tag in sentence.tags if tag != "O"}
@@ -57,7 +57,7 @@ def test_each_corpus_reads_as_its_namesake(raw, language, name):
     assert types <= set(demo_label_names())
 
 
-@pytest.mark.parametrize("name", CORPORA)
+@pytest.mark.parametrize("name", known_corpora())
 def test_generating_again_gives_the_same_bytes(raw, tmp_path, name):
     manifest = generate(name, tmp_path)
     for path in tmp_path.rglob("*"):
@@ -96,7 +96,7 @@ def test_the_oddities_of_the_real_files_are_there_in_small_doses(raw):
     assert "\tNoLabel\n" in mtod and "# slots: \n" in mtod
     orphans = [
         sentence
-        for sentence in read_split(CORPORA["mtod"], raw, "train")
+        for sentence in read_split(known_corpora()["mtod"], raw, "train")
         for before, tag in zip(("O", *sentence.tags), sentence.tags, strict=False)
         if tag.startswith("I-") and before[2:] != tag[2:]
     ]
@@ -116,13 +116,13 @@ def test_auxiliary_domains_use_every_class_under_its_generic_name_in_other_frame
     assert seen == set(language.class_names.values())
     assert seen <= set(language.words())
     assert len(frames) > 5 * DOMAINS
-    for name in CORPORA:
+    for name in known_corpora():
         own = {tuple(class_of.get(token, token) for token in sentence.tokens) for sentence in sentences(raw, name)}
         assert len(own & frames) <= 0.1 * len(own)
 
 
 def test_real_files_are_not_overwritten(tmp_path, monkeypatch):
-    real = CORPORA["movie"].files[0]
+    real = known_corpora()["movie"].files[0]
     path = tmp_path / real.path
     path.parent.mkdir(parents=True)
     path.write_bytes(b"real")

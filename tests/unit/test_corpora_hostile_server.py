@@ -11,11 +11,10 @@ import zlib
 from dataclasses import replace
 
 import pytest
-from loopback import QUICK, TEXT, Server, corpus, everything, raw, sha
+from loopback import QUICK, TEXT, Server, at, corpus, everything, raw, sha
 
 from hyperloader.corpora.fetching.download import fetch
 from hyperloader.corpora.fetching.web import Unavailable, Web
-from hyperloader.corpora.registry import Address
 from hyperloader.errors import DownloadError
 
 SMALL = replace(QUICK, size=1000)
@@ -108,14 +107,14 @@ def test_a_fault_is_named_and_the_next_address_is_asked(server, tmp_path, name):
     answer, asked, cause = FAULTS[name]
     limits = IMPATIENT if name.startswith(("silent", "slow")) else SMALL
     server.answers = {"fault": answer, "right": TEXT}
-    fault = Address(server.url("fault"))
+    fault = at(server.url("fault"))
     with pytest.raises(DownloadError) as caught:
         fetch(corpus(raw(fault)), tmp_path, limits=limits)
     assert f"t/train.bio could be had from nowhere: {fault.url} ({cause}" in str(caught.value)
     assert f"put the file at {tmp_path}/t/train.bio by hand" in caught.value.remedy and "\n" not in str(caught.value)
     assert everything(tmp_path) == []
     assert server.asked == ["fault"] * asked
-    fetch(corpus(raw(fault, Address(server.url("right")))), tmp_path, limits=limits)
+    fetch(corpus(raw(fault, at(server.url("right")))), tmp_path, limits=limits)
     assert (tmp_path / "t/train.bio").read_bytes() == TEXT
 
 
@@ -129,7 +128,7 @@ def test_the_body_of_a_redirect_is_not_read(server, tmp_path, headers):
             sent.append(handler.wfile.write(b"fffff\r\n" + bytes(0xFFFFF) + b"\r\n"))
 
     server.answers = {"moved": moved, "right": TEXT}
-    fetch(corpus(raw(Address(server.url("moved")))), tmp_path, limits=QUICK)
+    fetch(corpus(raw(at(server.url("moved")))), tmp_path, limits=QUICK)
     assert (tmp_path / "t/train.bio").read_bytes() == TEXT
     # what the network's buffers take
     assert sum(sent) < 32 * 2**20
@@ -137,14 +136,14 @@ def test_the_body_of_a_redirect_is_not_read(server, tmp_path, headers):
 
 def test_a_redirect_that_ends_is_followed(server, tmp_path):
     server.answers = {"moved": redirects("right"), "right": sends(TEXT)}
-    fetch(corpus(raw(Address(server.url("moved")))), tmp_path, limits=SMALL)
+    fetch(corpus(raw(at(server.url("moved")))), tmp_path, limits=SMALL)
     assert (tmp_path / "t/train.bio").read_bytes() == TEXT
 
 
 def test_a_wrong_certificate(server, tmp_path):
     url = server.url("right").replace("http:", "https:")
     with pytest.raises(DownloadError, match="certificate not accepted|no connection"):
-        fetch(corpus(raw(Address(url))), tmp_path, limits=SMALL)
+        fetch(corpus(raw(at(url))), tmp_path, limits=SMALL)
 
 
 # --- servers that are never silent for long, and never done ---------------------------------------------------------------
@@ -189,13 +188,13 @@ def dripping(server, request):
 
 
 def test_an_attempt_has_its_time_and_no_more(dripping, tmp_path):
-    fault, began = Address(dripping.url("fault")), time.monotonic()
+    fault, began = at(dripping.url("fault")), time.monotonic()
     with pytest.raises(DownloadError) as caught:
         fetch(corpus(raw(fault)), tmp_path, limits=BRIEF)
     assert 3 * 0.2 <= time.monotonic() - began < 3 * 0.2 + 1
     assert f"t/train.bio could be had from nowhere: {fault.url} (not done after 0.2 seconds)" in str(caught.value)
     assert dripping.asked.count("fault") == 3 and everything(tmp_path) == []
-    fetch(corpus(raw(fault, Address(dripping.url("right")))), tmp_path, limits=replace(BRIEF, attempts=1))
+    fetch(corpus(raw(fault, at(dripping.url("right")))), tmp_path, limits=replace(BRIEF, attempts=1))
     assert (tmp_path / "t/train.bio").read_bytes() == TEXT
 
 
@@ -211,7 +210,7 @@ def test_an_attempt_leaves_no_thread_and_no_connection(dripping):
     threads = set(threading.enumerate())
     with Web(replace(BRIEF, attempts=1)) as web:
         with pytest.raises(Unavailable, match="not done after 0.2 seconds"):
-            web.read(Address(dripping.url("fault")))
+            web.read(at(dripping.url("fault")))
         assert only(threads)
 
 
@@ -227,11 +226,11 @@ def test_a_slow_tls_handshake(server, tmp_path):
     server.answers = {"right": TEXT}
     threads = set(threading.enumerate())
     with Greeting() as greeting:
-        fault = Address(greeting.url("right").replace("http:", "https:"))
+        fault = at(greeting.url("right").replace("http:", "https:"))
         with pytest.raises(DownloadError, match="not done after 0.2 seconds"):
             fetch(corpus(raw(fault)), tmp_path, limits=BRIEF)
         assert len(greeting.asked) == 3 and everything(tmp_path) == []
-        fetch(corpus(raw(fault, Address(server.url("right")))), tmp_path, limits=replace(BRIEF, attempts=1))
+        fetch(corpus(raw(fault, at(server.url("right")))), tmp_path, limits=replace(BRIEF, attempts=1))
     assert (tmp_path / "t/train.bio").read_bytes() == TEXT and only(threads)
 
 
@@ -242,7 +241,7 @@ def test_a_host_that_does_not_answer(server, monkeypatch, tmp_path, addresses, c
         return [(*found[0][:4], full.getsockname())] * addresses if host == "many" else found
 
     server.answers = {"right": TEXT}
-    fault, resolved = Address("http://many/"), socket.getaddrinfo
+    fault, resolved = at("http://many/"), socket.getaddrinfo
     limits = replace(BRIEF, connect_seconds=connect_seconds)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1,many")
     monkeypatch.setattr(socket, "getaddrinfo", resolve)
@@ -254,7 +253,7 @@ def test_a_host_that_does_not_answer(server, monkeypatch, tmp_path, addresses, c
             with pytest.raises(DownloadError, match="not done after 0.2 seconds"):
                 fetch(corpus(raw(fault)), tmp_path, limits=limits)
             assert 3 * 0.2 <= time.monotonic() - began < 3 * 0.2 + 1 and everything(tmp_path) == []
-            fetch(corpus(raw(fault, Address(server.url("right")))), tmp_path, limits=replace(limits, attempts=1))
+            fetch(corpus(raw(fault, at(server.url("right")))), tmp_path, limits=replace(limits, attempts=1))
     assert (tmp_path / "t/train.bio").read_bytes() == TEXT
 
 
@@ -269,7 +268,7 @@ def test_the_time_of_an_attempt_begins_with_it(server):
     server.answers = {"right": keeps_the_connection}
     with Web(BRIEF) as web:
         for _ in range(3):
-            assert web.read(Address(server.url("right"))) == TEXT
+            assert web.read(at(server.url("right"))) == TEXT
             time.sleep(0.3)
     assert len(clients) == 3 and len(set(clients)) == 1
 
@@ -319,7 +318,7 @@ def test_an_archive_writes_nothing_but_what_is_right(server, tmp_path, name):
     data, cause = ARCHIVES[name]
     server.answers = {"a.zip": data}
     with pytest.raises(DownloadError, match=cause) as caught:
-        fetch(corpus(raw(Address(server.url("a.zip"), "t/train"))), tmp_path / "raw", limits=replace(QUICK, size=10**5))
+        fetch(corpus(raw(at(server.url("a.zip"), "t/train"))), tmp_path / "raw", limits=replace(QUICK, size=10**5))
     assert f"{server.url('a.zip')}, in it t/train (" in str(caught.value)
     assert everything(tmp_path) == []
 
@@ -331,7 +330,7 @@ def test_every_damage_of_an_archive_gives_the_file_or_a_cause(server, tmp_path):
             server.answers = {"a.zip": intact[:place] + bytes([new]) + intact[place + 1 :]}
             folder = tmp_path / f"{place}-{new}"
             try:
-                fetch(corpus(raw(Address(server.url("a.zip"), "t/train"))), folder, limits=QUICK)
+                fetch(corpus(raw(at(server.url("a.zip"), "t/train"))), folder, limits=QUICK)
                 assert (folder / "t/train.bio").read_bytes() == TEXT
             except DownloadError:
                 assert everything(folder) == []
@@ -340,7 +339,7 @@ def test_every_damage_of_an_archive_gives_the_file_or_a_cause(server, tmp_path):
 def test_a_whole_and_a_wrong_archive_of_known_checksum(server, tmp_path):
     data = archived("top/t/train")
     server.answers = {"a.zip": [data[:-1] + b"x", data]}
-    address = Address(server.url("a.zip"), "t/train", sha(data))
+    address = at(server.url("a.zip"), "t/train", sha(data))
     with pytest.raises(DownloadError, match="wrong checksum of the archive"):
         fetch(corpus(raw(address)), tmp_path, limits=QUICK)
     fetch(corpus(raw(address)), tmp_path, limits=QUICK)

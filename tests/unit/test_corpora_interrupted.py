@@ -8,13 +8,12 @@ import threading
 import time
 
 import pytest
-from loopback import QUICK, TEXT, Server, corpus, everything, raw, sha
+from loopback import QUICK, TEXT, Server, at, corpus, everything, raw, sha
 
 from hyperloader.corpora.fetching.checksum import Checksum
 from hyperloader.corpora.fetching.download import fetch
 from hyperloader.corpora.generated.generate import generate
 from hyperloader.corpora.prepare import prepare
-from hyperloader.corpora.registry import Address
 
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 FILES = {f"t/{number}.bio": TEXT * (number + 1) for number in range(12)}
@@ -30,7 +29,7 @@ fetch(tiny(sys.argv[1]), sys.argv[2], limits=QUICK)
 
 def tiny(url):
     """A corpus of many files."""
-    return corpus(*(raw(Address(url + path), path=path, accepted=(Checksum(sha(data)),)) for path, data in FILES.items()))
+    return corpus(*(raw(at(url + path), path=path, accepted=(Checksum(sha256=sha(data)),)) for path, data in FILES.items()))
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 
 from hyperloader.corpora.generated.generate import generate
 from hyperloader.corpora.prepare import load_corpus, prepare
-from hyperloader.corpora.registry import CORPORA
+from hyperloader.corpora.registry import known_corpora
 from hyperloader.errors import CorpusError
 
 FORMATS = ["restaurant", "snips", "mtop", "mtod"]
@@ -86,7 +86,7 @@ def test_the_manifest_says_what_was_prepared(prepared):
     assert (manifest["corpus"], manifest["title"], manifest["seed"]) == ("mtod", "mTOD", 42)
     assert manifest["sentences"] == {"train": 500, "validation": 60, "test": 200}
     assert manifest["slot_types"] == 7
-    assert [source["path"] for source in manifest["sources"]] == [file.path for file in CORPORA["mtod"].files]
+    assert [source["path"] for source in manifest["sources"]] == [file.path for file in known_corpora()["mtod"].files]
     assert {source["provenance"] for source in manifest["sources"]} == {"generated"}
     assert str(prepared) not in json.dumps(manifest)
 
@@ -94,7 +94,7 @@ def test_the_manifest_says_what_was_prepared(prepared):
 @pytest.mark.parametrize("name", FORMATS)
 def test_a_truncated_raw_file_stops_preparation_and_leaves_nothing(raw, tmp_path, name):
     shutil.copytree(raw, tmp_path / "raw")
-    path = tmp_path / "raw" / CORPORA[name].files[1].path
+    path = tmp_path / "raw" / known_corpora()[name].files[1].path
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     with pytest.raises(CorpusError, match=f"{path.name}: missing, or not as .* left it.*run: hyperloader corpora generate {name}"):
         prepare(name, tmp_path / "raw", tmp_path / "data" / name)

@@ -80,6 +80,7 @@ def test_mtod_no_label_hash_token_and_orphan_i(tmp_path):
 VALID = {
     "slot-gated": ("a b\nc\n", "O B-x\nO\n", "i\ni\n"),
     "bio": "O\ta\nB-x\tb\n\nO\tc\n\n",
+    "conll": "a\tO\nb\tB-x\n\nc\tO\n\n",
     "mtop": "\n".join([mtop("a b", "2:3:SL:x"), mtop("c")]),
     "mtod": mtod("1\ta\ti\tNoLabel", "2\tb\ti\tB-x") + mtod("1\tc\ti\tNoLabel"),
 }

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from made_up_runs import right, write_run
 
-from hyperloader.corpora.registry import CORPORA
+from hyperloader.corpora.registry import known_corpora
 from hyperloader.errors import RunError, UserError
 from hyperloader.reports.figures.curves import write_curves
 from hyperloader.reports.figures.figure2 import write_figure2
@@ -60,7 +60,7 @@ def figure2(tmp_path):
 
 
 def test_figure2_averages_ours_beside_the_papers(figure2, tmp_path):
-    everywhere, none = list(CORPORA), {}
+    everywhere, none = list(known_corpora()), {}
     runs = scored(
         tmp_path,
         hyperloader=(0.8, everywhere, none),
@@ -91,7 +91,7 @@ def test_figure2_averages_the_papers_over_the_same_corpora(figure2, tmp_path):
 
 
 def test_figure2_takes_the_mean_over_seeds(figure2, tmp_path):
-    runs = [scored(tmp_path / str(seed), hyperloader=(f1, CORPORA, {"seed": seed}))[0] for seed, f1 in ((1, 0.7), (2, 0.8))]
+    runs = [scored(tmp_path / str(seed), hyperloader=(f1, known_corpora(), {"seed": seed}))[0] for seed, f1 in ((1, 0.7), (2, 0.8))]
     point = figure2(runs)[0]["100", "HyperLoader", "ours"]
     assert (point["f1"], point["sd"], point["seeds"]) == ("0.7500", f"{0.1 / sqrt(2):.4f}", "2")
 
@@ -138,9 +138,9 @@ def record(run, method, corpora, losses, kept, percent=100.0):
 
 def test_curves_holds_every_loss(tmp_path):
     runs = [
-        record(tmp_path / "a", "hyperloader", CORPORA, [3, 2, 1.5], 20),
+        record(tmp_path / "a", "hyperloader", known_corpora(), [3, 2, 1.5], 20),
         record(tmp_path / "b", "unipelt_bert", ["snips"], [0.5], 10, percent=10.0),
-        record(tmp_path / "c", "gazetteer", CORPORA, [], 0),
+        record(tmp_path / "c", "gazetteer", known_corpora(), [], 0),
     ]
     write_curves(runs, tmp_path / "curves")
     table = rows(tmp_path / "curves.csv")
@@ -165,8 +165,8 @@ def test_figures_of_nothing_say_so(figure2, tmp_path):
 
 
 def test_figures_are_the_same_bytes_each_time(figure2, tmp_path):
-    (run,) = scored(tmp_path, hyperloader=(0.8, CORPORA, {}))
-    with_labels(record(run, "hyperloader", CORPORA, [3, 2], 20), {"city": (0.5, 3)})
+    (run,) = scored(tmp_path, hyperloader=(0.8, known_corpora(), {}))
+    with_labels(record(run, "hyperloader", known_corpora(), [3, 2], 20), {"city": (0.5, 3)})
     both = []
     for name in ("first", "second"):
         figure2([run])
@@ -180,7 +180,7 @@ def test_figures_are_the_same_bytes_each_time(figure2, tmp_path):
 
 
 def test_no_text_is_too_small_to_read(figure2, tmp_path):
-    figure2(scored(tmp_path, hyperloader=(0.8, CORPORA, {})))
+    figure2(scored(tmp_path, hyperloader=(0.8, known_corpora(), {})))
     sizes = re.findall(r"font(?:-size)?: ([\d.]+)px", (tmp_path / "figure2.svg").read_text())
     assert sizes and min(map(float, sizes)) >= 7
 

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from hyperloader.corpora.registry import CORPORA
+from hyperloader.corpora.registry import known_corpora
 from hyperloader.errors import CorpusError, SettingsError
 from hyperloader.methods import Method, methods
 from hyperloader.planning.plan import Plan
 
 CONFIG = Path(__file__).parents[2] / "config"
-VALUES = {"corpora": list(CORPORA), "methods": ["hyperformer_pp", "hyperloader"], "fractions": [10, 20, 100], "seeds": [42, 43]}
+VALUES = {"corpora": list(known_corpora()), "methods": ["hyperformer_pp", "hyperloader"], "fractions": [10, 20, 100], "seeds": [42, 43]}
 
 
 def plan(**changes):
@@ -38,7 +38,7 @@ def test_the_order_of_corpora_in_the_configuration_changes_nothing():
     one, other = (plan(corpora=names) for names in (["atis", "snips"], ["snips", "atis"]))
     assert one.runs("demo") == other.runs("demo")
     assert one.runs("demo")[0].path == "demo/runs/matched/hyperformer_pp/atis+snips/10/seed42"
-    assert plan(corpora=list(reversed(CORPORA))).runs("demo")[0].tasks == "all"
+    assert plan(corpora=list(reversed(known_corpora()))).runs("demo")[0].tasks == "all"
 
 
 def test_method_settings_are_merged_from_the_general_to_the_special():
@@ -81,7 +81,7 @@ def test_settings_of_a_run_do_not_depend_on_other_runs():
 
 def test_a_backbone_does_not_depend_on_the_chosen_corpora():
     assert plan(corpora=["atis"]).backbone_settings("mini", "t5") == plan().backbone_settings("mini", "t5")
-    assert list(plan().backbone_settings("mini", "t5").data) == list(CORPORA)
+    assert list(plan().backbone_settings("mini", "t5").data) == list(known_corpora())
     assert plan().backbone_settings("paper", "t5").data == {}
 
 

@@ -5,7 +5,8 @@ import sys
 from functools import cache, wraps
 
 from hyperloader.methods.controls import Control
-from hyperloader.corpora.registry import get_corpus
+from hyperloader.corpora.generated.generate import check_counterpart
+from hyperloader.corpora.registry import get_corpus, known_corpora
 from hyperloader.errors import SettingsError, UserError
 from hyperloader.methods import get_method, method_folders, methods
 from hyperloader.planning.plan import Plan
@@ -111,6 +112,11 @@ def code(stage):
     return [f"src/hyperloader/{module}.py" for module in dict.fromkeys(CODE[stage])]
 
 
+def corpus_code(name):
+    """The files in a corpus' own folder that say how it is read."""
+    return [os.path.relpath(file) for file in sorted(get_corpus(name).folder.glob("*.*")) if file.suffix in (".yaml", ".py")]
+
+
 def method_code(method):
     """The source files in a method's own folder."""
     files = [file for folder in method_folders() for file in sorted((folder / method).glob("*.py"))]
@@ -161,8 +167,12 @@ def backbone_settings(wildcards):
 @one_line
 def raw_manifest(wildcards):
     """Where the raw files of a corpus are: downloaded ones are shared by all scales, generated ones belong to one."""
-    name, real = get_corpus(wildcards.corpus).name, PLAN.scale(wildcards.scale).corpora == "real"
-    return f"resources/corpora/{name}.json" if real else f"results/{wildcards.scale}/raw/{name}.json"
+    corpus = get_corpus(wildcards.corpus)
+    # a corpus of the user's own is the same at every scale
+    if PLAN.scale(wildcards.scale).corpora == "real" or corpus.local:
+        return f"resources/corpora/{corpus.name}.json"
+    check_counterpart(corpus)
+    return f"results/{wildcards.scale}/raw/{corpus.name}.json"
 
 
 @one_line

@@ -39,7 +39,7 @@ rule generate:
 rule prepare:
     input:
         raw=raw_manifest,
-        code=code("prepare"),
+        code=lambda wildcards: code("prepare") + corpus_code(wildcards.corpus),
     output:
         "results/{scale}/data/{corpus}/manifest.json",
     log:
@@ -60,7 +60,7 @@ rule prepare:
 rule table2:
     input:
         manifests=lambda wildcards: data_manifests(wildcards.scale, PLAN.corpora),
-        published="workflow/published/table2.csv",
+        published=[file for name in PLAN.corpora for file in corpus_code(name)],
         code=code("table2"),
     output:
         csv="results/{scale}/table2.csv",
@@ -75,4 +75,4 @@ rule table2:
         "../../environment.yml"
     shell:
         "workflow/scripts/logged.sh {log:q} hyperloader corpora stats"
-        " --published {input.published:q} --output {output.csv:q} {input.manifests:q}"
+        " --output {output.csv:q} {input.manifests:q}"

@@ -90,7 +90,8 @@ rule claims:
 
 rule audit:
     input:
-        published=expand("workflow/published/{name}.csv", name=["table2", "table3", "table4", "methods", "text", "claims"]),
+        published=expand("workflow/published/{name}.csv", name=["table3", "table4", "methods", "text", "claims"]),
+        corpora=[file for name in known_corpora() for file in corpus_code(name)],
         code=code("audit"),
     output:
         csv="results/audit.csv",

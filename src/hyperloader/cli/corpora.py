@@ -8,12 +8,12 @@ from typing import Annotated
 
 import typer
 
-from hyperloader.corpora.registry import CORPORA, Corpus, get_corpus
+from hyperloader.corpora.registry import Corpus, get_corpus, known_corpora, paper_corpora
 from hyperloader.errors import CorpusError
 
 # Modules that import numpy, requests or datasets are imported in the commands: `--help` answers at once.
 
-app = typer.Typer(no_args_is_help=True, help="The seven corpora: list, fetch, prepare, verify, generate, stats.")
+app = typer.Typer(no_args_is_help=True, help="The corpora: list, add, fetch, prepare, verify, generate, stats.")
 
 
 class Scale(StrEnum):
@@ -24,13 +24,12 @@ class Scale(StrEnum):
     paper = "paper"
 
 
-Names = Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="Corpora; all seven by default.")]
+Names = Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="Corpora; all by default.")]
 Seed = Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed of everything that is drawn.")]
 OfScale = Annotated[Scale, typer.Option(help="Whose results folder the defaults are in.")]
 
 RAW = Path("resources/corpora")
 DEMO_RAW = Path("results/demo/raw")
-PUBLISHED = Path("workflow/published/table2.csv")
 
 
 @app.command("list")
@@ -41,12 +40,27 @@ def list_corpora() -> None:
 
     table = Table("name", "title", "splits", show_lines=True)
     table.add_column("terms, citation, source", overflow="fold")
-    for corpus in CORPORA.values():
+    for corpus in known_corpora().values():
         held_out = corpus.held_out_validation
         validation = "validation" if held_out is None else f"validation:\n{held_out:.0%} of train"
         about = f"{corpus.task_kind}; {corpus.licence}\n{corpus.citation}\n{corpus.homepage}"
         table.add_row(corpus.name, corpus.title, f"train\n{validation}\ntest", about)
     Console().print(table)
+
+
+@app.command()
+def add(
+    name: Annotated[str, typer.Argument(help="Of the new corpus.")],
+    train: Annotated[Path, typer.Option(help="CoNLL file: word and BIO tag in a line, a blank line after each sentence.")],
+    test: Annotated[Path, typer.Option(help="Likewise.")],
+    validation: Annotated[Path | None, typer.Option(help="Likewise.", show_default="a tenth of train")] = None,
+    folder: Annotated[Path | None, typer.Option(help="Of the corpora.", show_default="that of $HYPERLOADER_CORPORA, or corpora/")] = None,
+) -> None:
+    """Make a corpus of your own files; it can then be named wherever the seven can."""
+    from hyperloader.corpora.adding import add_corpus
+
+    place, found = add_corpus(name, train, test, validation, folder)
+    typer.echo("\n".join([f"{place}: made", *found]))
 
 
 @app.command()
@@ -130,7 +144,7 @@ def generate(
     """Write generated corpora in the raw formats of the real ones, for the scale demo."""
     from hyperloader.corpora.generated.generate import generate
 
-    for corpus in _corpora(names):
+    for corpus in _corpora(names or list(paper_corpora())):
         typer.echo(f"{corpus.title}: {generate(corpus, folder, seed)}")
 
 
@@ -140,14 +154,13 @@ def stats(
         list[Path] | None,
         typer.Argument(metavar="[MANIFEST]...", help="Prepared folders or their manifests; all of the scale by default."),
     ] = None,
-    published: Annotated[Path, typer.Option(help="The paper's table 2 as CSV.")] = PUBLISHED,
     output: Annotated[Path | None, typer.Option(help="CSV to write, with Markdown and LaTeX beside it.")] = None,
     scale: OfScale = Scale.paper,
 ) -> None:
     """Compare sentences and labels with table 2 of the paper; without --output, print the table."""
     from hyperloader.reports.tables.table2 import sheet, table2, write_table2
 
-    rows = table2(manifests or sorted(_data(scale).glob("[!.]*/manifest.json")), published)
+    rows = table2(manifests or sorted(_data(scale).glob("[!.]*/manifest.json")))
     if not rows:
         raise CorpusError("no prepared corpora", file=_data(scale), remedy="run: hyperloader corpora prepare")
     if output is None:
@@ -158,7 +171,7 @@ def stats(
 
 def _corpora(names: list[str] | None) -> list[Corpus]:
     """The named corpora, or all; every name is checked before anything is done."""
-    return [get_corpus(name) for name in names or CORPORA]
+    return [get_corpus(name) for name in names or known_corpora()]
 
 
 def _data(scale: Scale) -> Path:

@@ -1,77 +1,148 @@
-"""The seven corpora of the paper's table 2, in the column order of its table 3.
+"""Which corpora there are: a corpus is a folder with a `corpus.yaml`, and the folder is the registration.
 
-Adding a corpus is adding an entry to `CORPORA` (and a reader, if its raw format is new).
+The folders of `corpora/` at the top level are found by themselves, and so are those of every folder named in the environment
+variable `HYPERLOADER_CORPORA` (separated as in `PATH`). The seven of the paper come first, in the column order of its table 3.
 """
 
 from __future__ import annotations
 
-import difflib
-from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Literal
 
+from pydantic import Field, PositiveInt, PrivateAttr, model_validator
+
+from hyperloader.config.plugins import plugin_folders
+from hyperloader.config.settings import Settings, read_yaml
 from hyperloader.corpora.fetching.checksum import Checksum
-from hyperloader.corpora.fetching.checksums import GIT_BLOB_SHA1, REBUILT_SHA256, SHA256
 from hyperloader.errors import CorpusError
 
+VARIABLE = "HYPERLOADER_CORPORA"
+DESCRIPTION, READER = "corpus.yaml", "reader.py"
 
-@dataclass(frozen=True)
-class Address:
-    """Where a raw file can be downloaded: a file, or a member of a zip archive.
+# below a raw folder, and never outside of it
+RawPath = Annotated[str, Field(pattern=r"^\w[\w.+ -]*(/\w[\w.+ -]*)*$")]
+Split = Literal["train", "validation", "test"]
+
+
+class Address(Settings):
+    """Where a raw file can be downloaded: a file, or a member of a zip archive."""
+
+    url: str = Field(description="http(s) address of the file or the archive")
+    member: str = Field("", description="the end of the member's path in the archive; empty if `url` is the file itself")
+    archive_sha256: str = Field("", description="SHA-256 of the archive, where it is known")
+
+
+class RawFile(Settings):
+    """One published file of a corpus."""
+
+    path: RawPath = Field(description="relative to the raw folder, as in the `corpora/` folder of a mirror, or beside `corpus.yaml`")
+    accepted: Annotated[tuple[Checksum, ...], Field(min_length=1, description="the contents that are accepted; the file must match one")]
+    addresses: tuple[Address, ...] = Field((), description="tried in this order; none for a file beside `corpus.yaml`")
+
+
+class Published(Settings):
+    """What the paper says of a corpus: its column in tables 3 and 4, and the counts of table 2."""
+
+    column: PositiveInt
+    train: PositiveInt
+    validation: PositiveInt
+    test: PositiveInt
+    labels: PositiveInt
+
+
+class Corpus(Settings):
+    """What is known about a corpus: the content of its `corpus.yaml`.
 
     Attributes:
-        url: http(s) address of the file or the archive.
-        member: the end of the member's path in the archive; empty if `url` is the file itself.
-        archive_sha256: SHA-256 of the archive, where it is known.
+        name: of its folder, used on the command line and in paths.
+        folder: where its `corpus.yaml` is.
     """
 
-    url: str
-    member: str = ""
-    archive_sha256: str = ""
+    title: str = Field(description="in tables, spelled as in the paper, if it is there")
+    task_kind: str = Field("sequence labelling", description="what the tags mark")
+    licence: str = Field("not stated", description="licence or terms, as far as they are stated")
+    citation: str = Field("", description="the paper to cite")
+    homepage: str = Field("", description="where the corpus is described")
+    label_convention: str = Field("", description="how slot types are spelled")
+    paper: Published | None = Field(None, description="for the corpora of the paper")
+    raw_format: str | None = Field(None, description="a key of `readers.READERS`; none for a corpus with a `reader.py`")
+    splits: dict[Split, RawPath] = Field(description="path of each published split: a file, or a folder for formats of several files")
+    held_out_validation: Annotated[float, Field(gt=0, lt=1)] | None = Field(
+        None, description="share of the published train split that becomes validation, where none is published"
+    )
+    files: Annotated[tuple[RawFile, ...], Field(min_length=1, description="every raw file")]
+    _folder: Path = PrivateAttr()
+
+    @model_validator(mode="after")
+    def _has_all_splits(self) -> Corpus:
+        if not {"train", "test"} <= self.splits.keys():
+            raise ValueError("splits need train and test")
+        if ("validation" in self.splits) == (self.held_out_validation is not None):
+            raise ValueError("either a validation split or held_out_validation is needed")
+        return self
+
+    @property
+    def folder(self) -> Path:
+        return self._folder
+
+    @property
+    def name(self) -> str:
+        return self._folder.name
+
+    @property
+    def description(self) -> Path:
+        """Its `corpus.yaml`."""
+        return self._folder / DESCRIPTION
+
+    @property
+    def local(self) -> bool:
+        """Whether its raw files lie beside its `corpus.yaml`."""
+        return any((self.folder / Path(file.path).name).exists() for file in self.files)
+
+    @classmethod
+    def read(cls, folder: Path) -> Corpus:
+        """The corpus of a folder.
+
+        Raises:
+            SettingsError: its `corpus.yaml` is not valid, or its name cannot be a part of a path.
+        """
+        corpus = read_yaml(cls, folder / DESCRIPTION)
+        corpus._folder = folder
+        if (corpus.raw_format is None) != (folder / READER).is_file():
+            raise CorpusError(f"needs either a raw_format or a {READER} beside it", file=folder / DESCRIPTION)
+        return corpus
 
 
-@dataclass(frozen=True)
-class RawFile:
-    """One published file of a corpus.
+def corpus_folders() -> tuple[Path, ...]:
+    """Where corpora are looked for: `corpora/`, then the folders of `HYPERLOADER_CORPORA`."""
+    return plugin_folders("corpora", VARIABLE)
 
-    Attributes:
-        path: relative to the raw folder, as in the `corpora/` folder of a mirror.
-        accepted: the contents that are accepted; the file must match one of them.
-        addresses: tried in this order.
+
+@cache
+def known_corpora() -> dict[str, Corpus]:
+    """All corpora by name: those of the paper in the order of its columns, then all others by name.
+
+    Raises:
+        SettingsError, CorpusError: a `corpus.yaml` is not valid, or two corpora share a name or a title.
     """
+    found: dict[str, Corpus] = {}
+    for folder in corpus_folders():
+        for path in sorted(folder.glob(f"*/{DESCRIPTION}")):
+            corpus = Corpus.read(path.parent)
+            for other in found.values():
+                if corpus.name == other.name or corpus.title == other.title:
+                    what = "name" if corpus.name == other.name else "title"
+                    raise CorpusError(f"has the {what} of another corpus, {other.description}", file=path, remedy=f"change its {what}")
+            found[corpus.name] = corpus
+    last = float("inf")
+    return dict(sorted(found.items(), key=lambda item: (item[1].paper.column if item[1].paper else last, item[0])))
 
-    path: str
-    accepted: tuple[Checksum, ...]
-    addresses: tuple[Address, ...]
 
-
-@dataclass(frozen=True)
-class Corpus:
-    """What is known about a corpus.
-
-    Attributes:
-        name: on the command line and in paths.
-        title: in tables, spelled as in the paper.
-        task_kind: what the tags mark.
-        licence: licence or terms, as far as they are stated.
-        citation: the paper to cite.
-        homepage: where the corpus is described.
-        raw_format: key of `readers.READERS`.
-        label_convention: how slot types are spelled.
-        files: every raw file.
-        splits: path of each published split (a file, or a folder for formats of several files).
-        held_out_validation: share of the published train split that becomes validation, or None if one is published.
-    """
-
-    name: str
-    title: str
-    task_kind: str
-    licence: str
-    citation: str
-    homepage: str
-    raw_format: str
-    label_convention: str
-    files: tuple[RawFile, ...]
-    splits: dict[str, str]
-    held_out_validation: float | None = None
+def paper_corpora() -> tuple[str, ...]:
+    """The names of the paper's corpora, in the order of its columns."""
+    return tuple(name for name, corpus in known_corpora().items() if corpus.paper)
 
 
 def get_corpus(name: str | Corpus) -> Corpus:
@@ -82,105 +153,9 @@ def get_corpus(name: str | Corpus) -> Corpus:
     """
     if isinstance(name, Corpus):
         return name
-    if name in CORPORA:
-        return CORPORA[name]
-    near = difflib.get_close_matches(name.lower(), CORPORA, n=1)
+    known = known_corpora()
+    if name in known:
+        return known[name]
+    near = get_close_matches(name.lower(), known, n=1)
     hint = f"did you mean {near[0]}? " if near else ""
-    raise CorpusError(f"unknown corpus {name!r}", remedy=f"{hint}known corpora: {', '.join(CORPORA)}")
-
-
-def _accepted(path: str) -> tuple[Checksum, ...]:
-    official = [Checksum(SHA256[path], normalise=path.startswith("mit/"))] if path in SHA256 else []
-    by_git = [Checksum(GIT_BLOB_SHA1[path], "git-blob-sha1")] if path in GIT_BLOB_SHA1 else []
-    rebuilt = [Checksum(REBUILT_SHA256[path], provenance="rebuilt")] if path in REBUILT_SHA256 else []
-    return (*official, *by_git, *rebuilt)
-
-
-_GITHUB = "https://raw.githubusercontent.com"
-_SLOT_GATED = f"{_GITHUB}/MiuLab/SlotGated-SLU/61f0307c729b1fad479ef1de94aa5ac5dee601b0/data"
-_MIT = "https://groups.csail.mit.edu/sls/downloads"
-_MTOP_ZIP = "https://dl.fbaipublicfiles.com/mtop/mtop.zip"
-_MTOP_ZIP_SHA256 = "0c086500aed2ed48d3df383c91664b152e4a46e2adef6a635fa16d508ebaec0b"
-_MTOP_COPY = f"{_GITHUB}/Lijiaqian1/ICL-Example-Selection/5de0dbe82f7c2d7e2f6c82d43eadd99c8403f7ce/data/mtop/en"
-_MTOD_ZIP = "https://download.pytorch.org/data/multilingual_task_oriented_dialog_slotfilling.zip"
-_MTOD_COPY = f"{_GITHUB}/zliucr/Crosslingual-NLU/1c5123a263f1dddbd6937edfad3b375990758333/data/en"
-
-
-def _slot_gated(name: str, title: str, **facts: str) -> Corpus:
-    paths = [f"{name}/{split}/{part}" for split in ("train", "valid", "test") for part in ("seq.in", "seq.out", "label")]
-    files = tuple(RawFile(path, _accepted(path), (Address(f"{_SLOT_GATED}/{path}"),)) for path in paths)
-    splits = {"train": f"{name}/train", "validation": f"{name}/valid", "test": f"{name}/test"}
-    return Corpus(name, title, "slot filling", raw_format="slot-gated", files=files, splits=splits, **facts)
-
-
-def _mit(name: str, title: str, stem: str, label_convention: str) -> Corpus:
-    splits = {"train": f"mit/{stem}train.bio", "test": f"mit/{stem}test.bio"}
-    files = tuple(RawFile(path, _accepted(path), (Address(f"{_MIT}/{path.removeprefix('mit/')}"),)) for path in splits.values())
-    return Corpus(
-        name,
-        title,
-        "named entity recognition",
-        licence="none stated; customarily used for research",
-        citation="Liu et al. 2013, Asgard: A portable architecture for multilingual dialogue systems, ICASSP",
-        homepage="https://groups.csail.mit.edu/sls/downloads/",
-        raw_format="bio",
-        label_convention=label_convention,
-        files=files,
-        splits=splits,
-        held_out_validation=0.1,  # published as train and test; the paper holds out a tenth (table 2)
-    )
-
-
-def _facebook(name: str, folder: str, addresses, **facts: str) -> Corpus:
-    ending = {"mtop": "{}.txt", "mtod": "{}-en.conllu"}[name]
-    splits = {split: f"{folder}/{ending.format(part)}" for split, part in _FACEBOOK_SPLITS.items()}
-    files = tuple(RawFile(path, _accepted(path), addresses(path.rpartition("/")[2])) for path in splits.values())
-    return Corpus(name, task_kind="slot filling", raw_format=name, files=files, splits=splits, **facts)
-
-
-_FACEBOOK_SPLITS = {"train": "train", "validation": "eval", "test": "test"}
-
-CORPORA: dict[str, Corpus] = {
-    corpus.name: corpus
-    for corpus in (
-        _mit("movietrivia", "MovieTrivia", "movie/trivia10k13", "title case, words joined by _ (Character_Name)"),
-        _mit("movie", "Movie", "movie/eng", "capitals, words joined by _ (RATINGS_AVERAGE)"),
-        _mit("restaurant", "Restaurant", "restaurant/restaurant", "title case, words joined by _ (Restaurant_Name)"),
-        _slot_gated(
-            "atis",
-            "ATIS",
-            licence="text of the Linguistic Data Consortium (LDC user agreement); the repository states none",
-            citation="Hemphill et al. 1990, The ATIS spoken language systems pilot corpus; splits of Goo et al. 2018",
-            homepage="https://github.com/MiuLab/SlotGated-SLU/tree/master/data",
-            label_convention="lower case, group and slot joined by a dot (fromloc.city_name)",
-        ),
-        _slot_gated(
-            "snips",
-            "SNIPS",
-            licence="CC0-1.0, as its original repository says; the repository of the splits states none",
-            citation="Coucke et al. 2018, Snips voice platform, arXiv 1805.10190; splits of Goo et al. 2018",
-            homepage="https://github.com/sonos/nlu-benchmark",
-            label_convention="lower case, words joined by _ or camel case (playlist_owner, timeRange)",
-        ),
-        _facebook(
-            "mtop",
-            "mtop/en",
-            lambda file: (Address(_MTOP_ZIP, f"mtop/en/{file}", _MTOP_ZIP_SHA256), Address(f"{_MTOP_COPY}/{file}")),
-            title="mTOP",
-            licence="CC-BY-SA-4.0",
-            citation="Li et al. 2021, MTOP: A comprehensive multilingual task-oriented semantic parsing benchmark, arXiv 2008.09335",
-            homepage="https://fb.me/mtop_dataset",
-            label_convention="capitals, words joined by _, prefix SL: dropped (DATE_TIME); top-level slots only",
-        ),
-        _facebook(
-            "mtod",
-            "mtod/en",
-            lambda file: (Address(_MTOD_ZIP, f"en/{file}"), Address(f"{_MTOD_COPY}/{file}")),
-            title="mTOD",
-            licence="CC-BY-SA, no version stated",
-            citation="Schuster et al. 2019, Cross-lingual transfer learning for multilingual task oriented dialog, arXiv 1810.13327",
-            homepage="https://fb.me/multilingual_task_oriented_data",
-            label_convention="domain and slot joined by / (weather/noun), some without a domain (datetime)",
-        ),
-    )
-}
+    raise CorpusError(f"unknown corpus {name!r}", remedy=f"{hint}known corpora: {', '.join(known)}")

@@ -7,9 +7,6 @@ method is adding a folder. `method.py` imports torch only inside `build`, so tha
 
 from __future__ import annotations
 
-import importlib.util
-import os
-import sys
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -17,6 +14,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
+from hyperloader.config.plugins import load_plugin, plugin_folders
 from hyperloader.config.settings import Settings, Size, SizeOrZero, validate
 from hyperloader.errors import SettingsError
 
@@ -127,13 +125,9 @@ class HyperLoader(HypernetworkMethod):
     Settings = HyperLoaderSettings
 
 
-def method_folders() -> list[Path]:
+def method_folders() -> tuple[Path, ...]:
     """Where methods are looked for: `baselines/`, then the folders of `HYPERLOADER_METHODS`."""
-    package = Path(__file__).resolve().parent
-    # beside the package in an installed wheel, at the top level in a checkout
-    builtin = next((path for path in (package / "baselines", package.parents[1] / "baselines") if path.is_dir()), None)
-    extra = [Path(path) for path in os.environ.get("HYPERLOADER_METHODS", "").split(os.pathsep) if path]
-    return ([builtin] if builtin else []) + extra
+    return plugin_folders("baselines", "HYPERLOADER_METHODS")
 
 
 @cache
@@ -145,14 +139,7 @@ def methods() -> dict[str, Method]:
             name = path.parent.name
             if name in found:
                 raise SettingsError(f"there are two methods named '{name}'", file=path, remedy="rename one of the folders")
-            # as a package, so that it can import other files of its folder: `from .network import ...`
-            package = f"hyperloader_method_{name}"
-            spec = importlib.util.spec_from_file_location(package, path, submodule_search_locations=[str(path.parent)])
-            sys.modules[package] = module = importlib.util.module_from_spec(spec)
-            try:
-                spec.loader.exec_module(module)
-            except (ImportError, SyntaxError) as error:
-                raise SettingsError(f"cannot be imported ({error})", file=path) from error
+            module = load_plugin(path, f"hyperloader_method_{name}")
             if not isinstance(getattr(module, "METHOD", None), Method):
                 raise SettingsError("does not define METHOD, an instance of hyperloader.methods.Method", file=path)
             module.METHOD.name = name

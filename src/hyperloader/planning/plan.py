@@ -18,7 +18,7 @@ from hyperloader.config.settings import (
     read_yaml,
     validate,
 )
-from hyperloader.corpora.registry import CORPORA, get_corpus
+from hyperloader.corpora.registry import get_corpus, known_corpora, paper_corpora
 from hyperloader.errors import SettingsError
 from hyperloader.methods import get_method
 
@@ -36,8 +36,9 @@ class Run:
 
     @property
     def tasks(self) -> str:
-        """The corpora as one name: `all`, or their names joined by `+`."""
-        return "all" if self.corpora == tuple(CORPORA) else "+".join(self.corpora)
+        """The corpora as one name: those of the paper together are `all`; names are joined by `+`."""
+        paper = paper_corpora()
+        return "+".join(["all", *self.corpora[len(paper) :]] if self.corpora[: len(paper)] == paper else self.corpora)
 
     @property
     def path(self) -> str:
@@ -65,7 +66,7 @@ class Plan:
             if len(set(values)) < len(values):
                 raise SettingsError(f"'{key}' names something twice: {values}")
         # the registry's order is the paper's, so that the order in a config changes no result
-        self.corpora = tuple(name for name in CORPORA if name in config.corpora)
+        self.corpora = tuple(name for name in known_corpora() if name in config.corpora)
 
     @classmethod
     def of(cls, values: dict, folder: str | Path = "config") -> Plan:
@@ -156,12 +157,12 @@ class Plan:
     def backbone_settings(self, scale: str, kind: str, results: str = "results") -> BackboneSettings:
         """All that decides a backbone.
 
-        One that is pre-trained here on the corpora's text uses all seven, so that a configuration with fewer keeps the same backbone.
+        One that is pre-trained here on the corpora's text uses those of the paper, so that a configuration with fewer or more keeps it.
         """
         backbones = self.scale(scale).backbones
         if kind not in backbones:
             raise SettingsError(f"scale '{scale}' names no backbone '{kind}'", file=self.folder / "scales" / f"{scale}.yaml")
         backbone = backbones[kind]
         from_corpora = isinstance(backbone, PretrainedBackbone) and backbone.text == "corpora"
-        data = {name: f"{results}/{scale}/data/{name}" for name in CORPORA} if from_corpora else {}
+        data = {name: f"{results}/{scale}/data/{name}" for name in paper_corpora()} if from_corpora else {}
         return BackboneSettings(kind=kind, backbone=backbone, data=data)

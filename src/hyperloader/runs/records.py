@@ -13,7 +13,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, ValidationError
 
 from hyperloader.config.settings import Decoding, Kind, Name, Percent, problem
-from hyperloader.corpora.registry import CORPORA
+from hyperloader.corpora.registry import known_corpora
 from hyperloader.errors import BackboneError, CorpusError, RunError, UserError
 from hyperloader.files import read_json, write_json
 
@@ -108,7 +108,7 @@ class PreparedManifest(Record):
 
     @classmethod
     def remedy(cls, folder: Path) -> str:
-        return cls.REMEDY.format(folder=folder, name=folder.name if folder.name in CORPORA else "NAME")
+        return cls.REMEDY.format(folder=folder, name=folder.name if folder.name in known_corpora() else "NAME")
 
 
 class BackboneManifest(Record):

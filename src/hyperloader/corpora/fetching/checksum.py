@@ -3,34 +3,37 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from hyperloader.config.settings import Settings
 
 
-@dataclass(frozen=True)
-class Checksum:
-    """One accepted content of a raw file.
+class Checksum(Settings):
+    """One accepted content of a raw file; one of the two digests, in hexadecimal."""
 
-    Attributes:
-        value: hexadecimal digest.
-        algorithm: `sha256`, or `git-blob-sha1` where only the object name in a git repository is known.
-        normalise: compare after `normalised`, for files whose published copies differ in line ends.
-        provenance: `official`, or `rebuilt` from published parts.
-    """
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
+    git_blob_sha1: Annotated[str, Field(pattern="^[0-9a-f]{40}$")] | None = Field(
+        None, description="where only the object name in a git repository is known"
+    )
+    normalise: bool = Field(False, description="compare after `normalised`, for files whose published copies differ in line ends")
+    provenance: Literal["official", "rebuilt"] = Field("official", description="`rebuilt` from published parts")
 
-    value: str
-    algorithm: Literal["sha256", "git-blob-sha1"] = "sha256"
-    normalise: bool = False
-    provenance: Literal["official", "rebuilt"] = "official"
+    @model_validator(mode="after")
+    def _has_one_digest(self) -> Checksum:
+        if (self.sha256 is None) == (self.git_blob_sha1 is None):
+            raise ValueError("either sha256 or git_blob_sha1 is needed")
+        return self
 
     def matches(self, data: bytes) -> bool:
         """Whether `data` has this content."""
         if self.normalise:
             data = normalised(data)
-        if self.algorithm == "sha256":
-            return hashlib.sha256(data).hexdigest() == self.value
+        if self.sha256 is not None:
+            return hashlib.sha256(data).hexdigest() == self.sha256
         # git hashes a header before the content; SHA-1 identifies the file here, it protects nothing
-        return hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest() == self.value
+        return hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest() == self.git_blob_sha1
 
 
 def normalised(data: bytes) -> bytes:

@@ -83,6 +83,7 @@ def _place(corpus: Corpus, file: RawFile, folder: Path, mirrored: Path | None, w
     """Make sure that one raw file is in place."""
     path = folder / file.path
     sources = [(_IN_PLACE, lambda: _local(path))] if path.exists() else []
+    sources += [(f"{corpus.name}/", lambda: _local(corpus.folder / Path(file.path).name))] if corpus.local else []
     sources += [("mirror", lambda: _local(mirrored / file.path))] if mirrored else []
     sources += [(_shown(address), lambda address=address: web.read(address)) for address in file.addresses]
     failures: list[str] = []

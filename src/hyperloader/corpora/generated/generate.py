@@ -11,7 +11,7 @@ from hyperloader.corpora.fetching.manifests import RawEntry, write_manifest
 from hyperloader.corpora.generated.language import QUESTION_MARK, DemoLanguage, Slot, auxiliary_sentences
 from hyperloader.corpora.generated.writers import WRITERS
 from hyperloader.corpora.readers import Sentence
-from hyperloader.corpora.registry import CORPORA, Corpus, get_corpus
+from hyperloader.corpora.registry import Corpus, get_corpus
 from hyperloader.errors import CorpusError
 from hyperloader.files import write_text
 
@@ -112,11 +112,12 @@ def generate(corpus: Corpus | str, folder: str | Path, seed: int = 42) -> Path:
         The path of the manifest, written last.
 
     Raises:
-        CorpusError: `folder` holds the real corpus of that name.
+        CorpusError: the corpus has no generated counterpart, or `folder` holds the real one.
     """
     corpus, folder = get_corpus(corpus), Path(folder)
+    check_counterpart(corpus)
     _refuse_to_overwrite(corpus, folder)
-    rng = np.random.RandomState([seed, 1 + list(CORPORA).index(corpus.name)])
+    rng = np.random.RandomState([seed, 1 + list(DEMO_SLOTS).index(corpus.name)])
     language = DemoLanguage(seed)
     frames = language.frames(DEMO_SLOTS[corpus.name], FRAMES, rng)
     sizes = SIZES_TO_HOLD_OUT_FROM if corpus.held_out_validation else SIZES
@@ -128,6 +129,17 @@ def generate(corpus: Corpus | str, folder: str | Path, seed: int = 42) -> Path:
     for path, text in texts.items():
         write_text(folder / path, text)
     return write_manifest(corpus, folder, [_entry(file.path, texts[file.path].encode()) for file in corpus.files])
+
+
+def check_counterpart(corpus: Corpus) -> None:
+    """Refuse a corpus that has no generated counterpart.
+
+    Raises:
+        CorpusError: names those that have one.
+    """
+    if corpus.name not in DEMO_SLOTS:
+        remedy = f"leave it out, or use a scale of real corpora; those with one: {', '.join(DEMO_SLOTS)}"
+        raise CorpusError(f"{corpus.title} has no generated counterpart", remedy=remedy)
 
 
 def _with_oddities(name: str, split: str, sentences: list[Sentence], rng: np.random.RandomState) -> list[Sentence]:

@@ -33,6 +33,11 @@ def bio(sentences: Sequence[Sentence], rng: np.random.RandomState) -> dict[str, 
     return {"": _lines("".join(f"{t}\t{w}\n" for w, t in zip(*sentence, strict=True)) for sentence in sentences)}
 
 
+def conll(sentences: Sequence[Sentence], rng: np.random.RandomState) -> dict[str, str]:
+    """Word, TAB, tag; a blank line after every sentence."""
+    return {"": _lines("".join(f"{w}\t{t}\n" for w, t in zip(*sentence, strict=True)) for sentence in sentences)}
+
+
 def mtop(sentences: Sequence[Sentence], rng: np.random.RandomState) -> dict[str, str]:
     """Eight TAB columns with byte offsets, words glued to a final `?`, nested contacts; no line end at the end."""
     return {"": "\n".join(_mtop_row(number, sentence) for number, sentence in enumerate(sentences))}
@@ -80,6 +85,7 @@ def _mtod_block(sentence: Sentence) -> str:
 WRITERS: dict[str, Callable[[Sequence[Sentence], np.random.RandomState], dict[str, str]]] = {
     "slot-gated": slot_gated,
     "bio": bio,
+    "conll": conll,
     "mtop": mtop,
     "mtod": mtod,
 }

@@ -1,17 +1,25 @@
-"""One reader per raw format; each turns a published split into sentences with BIO tags."""
+"""One reader per raw format; each turns a published split into sentences with BIO tags.
+
+A corpus with a new format brings its own: a `reader.py` beside its `corpus.yaml`, which defines `read`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
 
-from hyperloader.corpora.readers import bio, conllu, mtop, parallel_lines
+from hyperloader.config.plugins import load_plugin
+from hyperloader.corpora.readers import bio, conll, conllu, mtop, parallel_lines
 from hyperloader.corpora.readers.sentence import Sentence
-from hyperloader.corpora.registry import Corpus
+from hyperloader.corpora.registry import READER, Corpus
+from hyperloader.errors import CorpusError
 
-READERS: dict[str, Callable[[Path], list[Sentence]]] = {
+Reader = Callable[[Path], list[Sentence]]
+
+READERS: dict[str, Reader] = {
     "slot-gated": parallel_lines.read,
     "bio": bio.read,
+    "conll": conll.read,
     "mtop": mtop.read,
     "mtod": conllu.read,
 }
@@ -21,9 +29,27 @@ def read_split(corpus: Corpus, folder: str | Path, split: str) -> list[Sentence]
     """Read a published split of `corpus` from its raw folder.
 
     Raises:
-        CorpusError: the split is missing or damaged; names the file, the line and what was expected.
+        CorpusError: the split is missing or damaged; names the file, the line and what was expected. Or there is no such reader.
     """
-    return READERS[corpus.raw_format](Path(folder) / corpus.splits[split])
+    return reader_of(corpus)(Path(folder) / corpus.splits[split])
 
 
-__all__ = ["READERS", "Sentence", "read_split"]
+def reader_of(corpus: Corpus) -> Reader:
+    """The reader of a corpus' raw format.
+
+    Raises:
+        CorpusError: there is none.
+    """
+    if corpus.raw_format is None:
+        path = corpus.folder / READER
+        reader = getattr(load_plugin(path, f"hyperloader_corpus_{corpus.name}"), "read", None)
+        if not callable(reader):
+            raise CorpusError("does not define read(path), which returns sentences", file=path)
+        return reader
+    if corpus.raw_format not in READERS:
+        remedy = f"name one of {', '.join(READERS)}, or write a {READER} beside it"
+        raise CorpusError(f"unknown raw_format '{corpus.raw_format}'", file=corpus.description, remedy=remedy)
+    return READERS[corpus.raw_format]
+
+
+__all__ = ["READERS", "Sentence", "read_split", "reader_of"]

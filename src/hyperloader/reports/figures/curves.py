@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hyperloader.corpora.registry import CORPORA
+from hyperloader.corpora.registry import known_corpora
 from hyperloader.files import write_text
 from hyperloader.methods import get_method
 from hyperloader.planning.plan import Run
@@ -88,12 +88,12 @@ def _draw(curves: list[Curve], output: str | Path) -> None:
             ax.set_title(f"{fraction:g} % of the training data")
         run = curves[0].run
         remark(figure, f"loss over optimiser steps; scale {run.scale}, recipe {run.recipe}")
-        _legend(figure, any(len(curve.run.corpora) == 1 for curve in curves))
+        _legend(figure, {curve.run.corpora[0] for curve in curves if len(curve.run.corpora) == 1})
 
 
 def _colour(run: Run) -> str:
     """A single-task run has the colour of its corpus, a multi-task run is grey."""
-    return COLOURS[list(CORPORA).index(run.corpora[0]) % len(COLOURS)] if len(run.corpora) == 1 else GREY
+    return COLOURS[list(known_corpora()).index(run.corpora[0]) % len(COLOURS)] if len(run.corpora) == 1 else GREY
 
 
 def _panel(ax: Axes, curves: list[Curve]) -> None:
@@ -117,12 +117,13 @@ def _panel(ax: Axes, curves: list[Curve]) -> None:
     open_frame(ax)
 
 
-def _legend(figure: Figure, single_task: bool) -> None:
+def _legend(figure: Figure, alone: set[str]) -> None:
     from matplotlib.lines import Line2D
 
     handles = [Line2D([], [], color="black", label="training", **TRAINING), Line2D([], [], color="black", label="validation", **VALIDATION)]
     handles += [Line2D([], [], color="black", linestyle="", marker="o", markersize=2.5, label="the weights that were kept")]
-    if single_task:
-        handles += [Line2D([], [], color=COLOURS[number % len(COLOURS)], label=name.title) for number, name in enumerate(CORPORA.values())]
+    if alone:
+        known = enumerate(known_corpora().values())
+        handles += [Line2D([], [], color=COLOURS[number % len(COLOURS)], label=own.title) for number, own in known if own.name in alone]
         handles += [Line2D([], [], color=GREY, label="all corpora")]
     figure.legend(handles=handles, loc="outside lower center", ncols=6)

@@ -7,7 +7,7 @@ from pathlib import Path
 from statistics import mean
 from typing import TYPE_CHECKING
 
-from hyperloader.corpora.registry import CORPORA, get_corpus
+from hyperloader.corpora.registry import get_corpus, known_corpora
 from hyperloader.files import write_text
 from hyperloader.methods import get_method
 from hyperloader.methods.controls import Control
@@ -51,7 +51,7 @@ def write_labels(runs: Iterable[str | Path], output: str | Path) -> None:
                 for label, score in entry["labels"].items():
                     types = corpora.setdefault(get_corpus(name).title, {})
                     types.setdefault(label, (score["gold_spans"], {}))[1].setdefault(title, []).append(score["f1"])
-    corpora = {corpus.title: _ranked(corpora[corpus.title]) for corpus in CORPORA.values() if corpus.title in corpora}
+    corpora = {corpus.title: _ranked(corpora[corpus.title]) for corpus in known_corpora().values() if corpus.title in corpora}
     rows = [
         (corpus, label, gold, title, f"{mean(f1s[title]):.4f}", len(f1s[title]))
         for corpus, types in corpora.items()

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from hyperloader.corpora.registry import CORPORA
+from hyperloader.corpora.registry import known_corpora
 from hyperloader.reports.tables.claims import read_claims, read_paper
 from hyperloader.reports.tables.evidence import Printed
 from hyperloader.reports.tables.published import AVERAGE, Paper, millions, read_brackets, read_rows
@@ -43,7 +43,7 @@ def audit(published: str | Path) -> list[Check]:
         *_text(paper, published / "text.csv"),
         *_counts(paper, published),
         *_brackets(published / "methods.csv"),
-        *_held_out(published / "table2.csv"),
+        *_held_out(),
     ]
 
 
@@ -114,12 +114,11 @@ def _brackets(path: Path) -> Iterator[Check]:
                 yield Check(what, "tables 3 and 4", row[column], recomputed, recomputed != row[column], note)
 
 
-def _held_out(path: Path) -> Iterator[Check]:
+def _held_out() -> Iterator[Check]:
     """Validation sets that are a share of the published training sets (section 4.1)."""
-    shares = {corpus.title: corpus.held_out_validation for corpus in CORPORA.values() if corpus.held_out_validation}
-    for row in read_rows(path, ("dataset", "train", "val")):
-        if row["dataset"] in shares:
-            share = shares[row["dataset"]]
-            recomputed = str(round((int(row["train"]) + int(row["val"])) * share))
-            what, note = f"validation sentences of {row['dataset']}", f"{share:.0%} of training and validation together"
-            yield Check(what, "table 2", row["val"], recomputed, recomputed != row["val"], note)
+    for corpus in known_corpora().values():
+        if corpus.paper and (share := corpus.held_out_validation):
+            printed = str(corpus.paper.validation)
+            recomputed = str(round((corpus.paper.train + corpus.paper.validation) * share))
+            what, note = f"validation sentences of {corpus.title}", f"{share:.0%} of training and validation together"
+            yield Check(what, "table 2", printed, recomputed, recomputed != printed, note)

@@ -2,40 +2,43 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterable
 from pathlib import Path
 
 from hyperloader.corpora.prepared import read_prepared_manifest, slot_type
-from hyperloader.corpora.registry import CORPORA
-from hyperloader.errors import CorpusError
+from hyperloader.corpora.registry import known_corpora
 from hyperloader.reports.tables.sheet import Sheet, as_csv, write_sheet
 
-_COLUMNS = {"train": "train", "val": "validation", "test": "test"}  # as in the published table: our split
+_COLUMNS = {"train": "train", "val": "validation", "test": "test"}  # as in the paper's table: our split
 CELLS = (*_COLUMNS, "labels")
 FIELDS = ("dataset", *(f"{cell}{part}" for cell in CELLS for part in ("", "_paper", "_difference")), "note")
 FREQUENT_SPANS = 200
 
 
-def table2(manifests: Iterable[str | Path], published: str | Path) -> list[dict[str, int | str]]:
+def table2(manifests: Iterable[str | Path]) -> list[dict[str, int | str]]:
     """Compare prepared corpora with table 2 of the paper.
 
     Args:
         manifests: prepared folders or their `manifest.json`.
-        published: CSV with the columns dataset, train, val, test, labels.
 
     Returns:
         One row per corpus, in the order of the paper's table 3: for each of train, val, test and labels ours,
         `_paper` and `_difference` (ours minus the paper's; both empty where the paper has no number), and a note.
 
     Raises:
-        CorpusError: a manifest or the published table is missing or damaged.
+        CorpusError: a manifest is missing or damaged.
     """
-    paper = _read_published(Path(published))
     read = [read_prepared_manifest(path) for path in manifests]
-    order = list(CORPORA)
+    order = list(known_corpora())
     read.sort(key=lambda manifest: order.index(manifest["corpus"]) if manifest["corpus"] in order else len(order))
-    return [_row(manifest, paper.get(manifest["title"].lower(), {})) for manifest in read]
+    return [_row(manifest, _published(manifest["corpus"])) for manifest in read]
+
+
+def _published(name: str) -> dict[str, int]:
+    """The paper's numbers; none for a corpus that it lacks."""
+    corpus = known_corpora().get(name)
+    counts = corpus.paper.model_dump() if corpus and corpus.paper else {}
+    return {cell: counts[ours] for cell, ours in (_COLUMNS | {"labels": "labels"}).items() if ours in counts}
 
 
 def write_table2(rows: list[dict[str, int | str]], output: str | Path) -> None:
@@ -90,19 +93,3 @@ def _mtod_conventions(manifest: dict) -> str:
         f"{len(frequent)} when only types with more than {FREQUENT_SPANS} spans in train count; "
         "the paper does not say how it counted"
     )
-
-
-def _read_published(path: Path) -> dict[str, dict[str, int]]:
-    """The published numbers by title in lower case; cells that are empty there are left out."""
-    try:
-        with open(path, encoding="utf-8", newline="") as file:
-            reader = csv.DictReader(file)
-            rows = list(reader)
-            if not {"dataset", *CELLS} <= set(reader.fieldnames or ()):
-                raise KeyError
-        return {row["dataset"].strip().lower(): {cell: int(row[cell]) for cell in CELLS if row[cell].strip()} for row in rows}
-    except OSError as error:
-        raise CorpusError(f"cannot be read ({error.strerror})", file=path) from None
-    except (KeyError, ValueError, AttributeError, csv.Error):
-        message = f"not a table of whole numbers with the columns dataset, {', '.join(CELLS)}"
-        raise CorpusError(message, file=path) from None

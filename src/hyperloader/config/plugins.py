@@ -1,0 +1,44 @@
+"""What can be added without an edit of the package: methods and corpora. A folder is the registration."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+from pathlib import Path
+from types import ModuleType
+
+from hyperloader.errors import SettingsError
+
+
+def plugin_folders(builtin: str, variable: str) -> tuple[Path, ...]:
+    """Where plug-ins of one kind are looked for.
+
+    Args:
+        builtin: name of the folder of those that come with the package.
+        variable: of the environment; names further folders, separated as in `PATH`.
+    """
+    package = Path(__file__).resolve().parents[1]
+    # inside the package in an installed wheel, at the top level in a checkout
+    places = (package / "plugins" / builtin, package.parents[1] / builtin)
+    further = [Path(path) for path in os.environ.get(variable, "").split(os.pathsep) if path]
+    return (*[place for place in places if place.is_dir()][:1], *further)
+
+
+def load_plugin(path: Path, package: str) -> ModuleType:
+    """Import a plug-in's file as a package, so that it can import other files of its folder: `from .network import ...`.
+
+    Args:
+        path: of the file.
+        package: its name among the imported modules.
+
+    Raises:
+        SettingsError: it cannot be imported.
+    """
+    spec = importlib.util.spec_from_file_location(package, path, submodule_search_locations=[str(path.parent)])
+    sys.modules[package] = module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except (OSError, ImportError, SyntaxError) as error:
+        raise SettingsError(f"cannot be imported ({error})", file=path) from error
+    return module
