@@ -5,8 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from hyperloader.corpora.registry import known_corpora
-from hyperloader.runs.records import ScoresRecord
-from hyperloader.scoring import Score
+from hyperloader.runs.records import Score, ScoredCorpus, ScoresRecord
 
 
 def right(f1: float, sentences: int = 100, start: int = 0) -> np.ndarray:
@@ -28,14 +27,17 @@ def write_run(
         rows = [",".join(map(str, [index, *row])) for index, row in enumerate(own.tolist())]
         path.write_text("\n".join(["sentence,gold,predicted,correct", *rows, ""]))
         scores = [
-            {"alignment": way, "gold": "full", "mode": "conll", **Score.of(*own.sum(0).tolist())._asdict()}
-            | {"ci_low": 0.1, "ci_high": 0.9, "signature": f"f1:micro|align:{way}|data:{len(own)}"}
+            Score.of(
+                *own.sum(0).tolist(),
+                **{"alignment": way, "gold": "full", "mode": "conll"},
+                **{"ci_low": 0.1, "ci_high": 0.9, "signature": f"f1:micro|align:{way}|data:{len(own)}"},
+            )
             for way in (align, "order")
         ]
-        entries[name] = {"sentences": len(own), "malformed": 0.25, "scores": scores, "labels": {}}
+        entries[name] = ScoredCorpus(sentences=len(own), malformed=0.25, scores=scores, labels={})
     run = {"scale": "demo", "recipe": "paper", "decoding": "free"} | changes
     run |= {"method": method, "percent": percent, "seed": seed, "corpora": entries}
-    ScoresRecord.write(folder / "scores.json", run)
+    ScoresRecord(**run).write(folder / "scores.json")
     return folder / "scores.json"
 
 

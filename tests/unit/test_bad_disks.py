@@ -25,8 +25,8 @@ def train():
     return done.returncode, done.stderr.replace(str(disk), "DISK")
 
 def checkpoint():
-    from hyperloader.runs.records import LAST_CHECKPOINT, CheckpointRecord
-    return CheckpointRecord.read(run / "checkpoints" / LAST_CHECKPOINT)["progress"]["step"]
+    from hyperloader.training.progress import LAST_CHECKPOINT, CheckpointRecord
+    return CheckpointRecord.read(run / "checkpoints" / LAST_CHECKPOINT).progress.step
 
 def files():
     return sorted(str(path.relative_to(run)) for path in run.rglob("*"))

@@ -16,11 +16,11 @@ from hyperloader.files import sha256
 from hyperloader.methods import get_method
 from hyperloader.methods.controls import load_learned, save_learned
 from hyperloader.methods.training_run import train_run
-from hyperloader.models.backbones import PIECES, t5_pieces
+from hyperloader.models.backbones import PIECES, BackboneManifest, t5_pieces
 from hyperloader.predicting.prediction import predict_run
 from hyperloader.predicting.tagger import Tagger
-from hyperloader.runs.records import BackboneManifest
-from hyperloader.scoring import headline, score_run, score_tags
+from hyperloader.runs.records import ScoresRecord
+from hyperloader.scoring import score_run, score_tags
 from hyperloader.training.backbones.vocabularies import write_word_vocabulary
 
 RECIPE = read_yaml(Recipe, Path(__file__).parents[2] / "config/recipes/matched.yaml")
@@ -43,7 +43,7 @@ def scores(folder, method, data, backbone=None, percent=100):
     train_run(folder)
     predict_run(folder)
     score_run(folder)
-    return {name: headline(entry)["f1"] for name, entry in json.loads((folder / "scores.json").read_text())["corpora"].items()}
+    return {name: entry.headline.f1 for name, entry in ScoresRecord.read(folder / "scores.json").corpora.items()}
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +59,7 @@ def data(tmp_path_factory):
 def vocabulary_of(folder, pieces):
     """A backbone folder that holds nothing but a vocabulary."""
     manifest = {"kind": "t5", "source": "directory", "path": str(pieces), "sha256": {PIECES: sha256(pieces / PIECES)}}
-    BackboneManifest.write(folder / "manifest.json", manifest)
+    BackboneManifest(**manifest).write(folder / "manifest.json")
     return folder
 
 

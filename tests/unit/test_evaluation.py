@@ -19,7 +19,8 @@ from hyperloader.methods.training_run import train_run
 from hyperloader.predicting.evaluation import as_text, evaluate
 from hyperloader.predicting.prediction import predict_run
 from hyperloader.runs.predictions import read_predictions
-from hyperloader.scoring import headline, score_run
+from hyperloader.runs.records import PredictionsManifest, ScoresRecord
+from hyperloader.scoring import score_run
 
 TRAINING = read_yaml(Recipe, Path(__file__).parents[2] / "config/recipes/matched.yaml").training
 TINY = {"steps": 2, "batch_size": 2, "warmup_steps": 0, "evaluation_batches": 1, "source_length": 64, "target_length": 24}
@@ -60,20 +61,20 @@ def write_conll(path, sentences, gap="\t"):
 def test_a_task_a_folder_and_a_file_of_one_test_set_have_the_scores_of_the_run(gazetteer, data, tmp_path):
     predict_run(gazetteer)
     score_run(gazetteer)
-    entry = json.loads((gazetteer / "scores.json").read_text())["corpora"]["snips"]
+    entry = ScoresRecord.read(gazetteer / "scores.json").corpora["snips"]
     file = write_conll(tmp_path / "test.conll", load_corpus(data["snips"]).test)
     for corpus, split, task in (("snips", None, None), (data["snips"], "test", None), (str(file), None, "snips")):
         report = evaluate(gazetteer, corpus, split, task)
-        assert {key: report[key] for key in entry} == entry
-        assert (report["corpus"], report["task"]) == (corpus, "snips")
-    assert 0 < headline(entry)["f1"] < 1
+        assert {key: getattr(report, key) for key in dict(entry)} == dict(entry)
+        assert (report.corpus, report.task) == (corpus, "snips")
+    assert 0 < entry.headline.f1 < 1
 
 
 def test_another_split_is_another_test_set(gazetteer, data):
     reports = [evaluate(gazetteer, "atis", split) for split in ("train", "validation", "test")]
     corpus = load_corpus(data["atis"])
-    assert [report["sentences"] for report in reports] == [len(corpus.train), len(corpus.validation), len(corpus.test)]
-    assert len({headline(report)["signature"] for report in reports}) == 3
+    assert [report.sentences for report in reports] == [len(corpus.train), len(corpus.validation), len(corpus.test)]
+    assert len({report.headline.signature for report in reports}) == 3
 
 
 def test_predictions_are_kept(gazetteer, data, tmp_path):
@@ -81,21 +82,21 @@ def test_predictions_are_kept(gazetteer, data, tmp_path):
     report = evaluate(gazetteer, "snips", output=output)
     predict_run(gazetteer)
     assert output.read_bytes() == (gazetteer / "predictions/snips.jsonl").read_bytes()
-    manifest = json.loads((gazetteer / "predictions.json").read_text())
-    assert len(list(read_predictions(output, manifest["corpora"]["snips"]))) == report["sentences"]
+    manifest = PredictionsManifest.read(gazetteer / "predictions.json")
+    assert len(list(read_predictions(output, manifest.corpora["snips"]))) == report.sentences
 
 
 def test_a_network_is_scored_in_both_alignments_and_unknown_labels_are_named(network, tmp_path, caplog):
-    known = headline(evaluate(network, "snips"))
+    known = evaluate(network, "snips").headline
     file = write_conll(tmp_path / "a.conll", [(["new", "york", "calls"], ["B-unheard.of", "I-unheard.of", "I-stray"])], " ")
     with caplog.at_level(logging.WARNING, logger="hyperloader"):
         report = evaluate(network, str(file), decoding="constrained")
     (warning,) = caplog.messages
     assert warning == "gold spans with labels that the model does not know count as missed, here 2: stray, unheard.of"
-    assert report["task"] == "snips" and report["malformed"] == 0
-    assert [score["alignment"] for score in report["scores"]] == ["sentinel"] * 2 + ["order"] * 3
-    assert (headline(report)["gold_spans"], headline(report)["correct_spans"]) == (2, 0)
-    assert "|decoding:free|" in known["signature"] and "|decoding:constrained|" in headline(report)["signature"]
+    assert report.task == "snips" and report.malformed == 0
+    assert [score.alignment for score in report.scores] == ["sentinel"] * 2 + ["order"] * 3
+    assert (report.headline.gold_spans, report.headline.correct_spans) == (2, 0)
+    assert "|decoding:free|" in known.signature and "|decoding:constrained|" in report.headline.signature
 
 
 def test_wrong_calls_are_one_line(gazetteer, network, data, tmp_path):
@@ -156,7 +157,7 @@ def test_the_command_prints_a_table_with_a_signature_or_json(gazetteer, monkeypa
         return capsys.readouterr().out
 
     report = evaluate(gazetteer, "snips")
-    assert json.loads(printed("--json")) == report
+    assert json.loads(printed("--json")) == report.model_dump()
     text = printed()
     assert text == as_text(report)
-    assert headline(report)["signature"] in text and f"{headline(report)['f1']:.4f}" in text
+    assert report.headline.signature in text and f"{report.headline.f1:.4f}" in text

@@ -17,7 +17,7 @@ from hyperloader.reports.figures.figure2 import write_figure2
 from hyperloader.reports.figures.labels import write_labels
 from hyperloader.reports.tables.score_page import write_score_page
 from hyperloader.reports.tables.scores import write_scores
-from hyperloader.runs.records import TrainingRecord
+from hyperloader.runs.records import SpanScore, TrainingRecord
 
 PUBLISHED = Path(__file__).parents[2] / "workflow/published"
 PARAMETERS = "method,runs,percent\nHyperLoader,1,2.95\nUniPELT-T5,7,1.96\nFull fine-tuning,1,100\n"
@@ -100,7 +100,7 @@ def with_labels(run, labels):
     """Give all corpora of a run these slot types: F1 and gold spans."""
     scores = json.loads((run / "scores.json").read_text())
     for entry in scores["corpora"].values():
-        entry["labels"] = {label: {"f1": f1, "gold_spans": gold} for label, (f1, gold) in labels.items()}
+        entry["labels"] = {label: SpanScore.of(gold, gold, 0).model_dump() | {"f1": f1} for label, (f1, gold) in labels.items()}
     (run / "scores.json").write_text(json.dumps(scores))
     return run
 
@@ -132,7 +132,7 @@ def record(run, method, corpora, losses, kept, percent=100.0):
     curve = [{"step": 10 * n, "loss": loss, "validation_loss": loss + 1} for n, loss in enumerate(losses, 1)]
     checksums = {"backbone": None, "data": {}}
     record = {"settings": settings, "steps": 10 * len(losses), "curve": curve, "best_step": kept, "checksums": checksums}
-    TrainingRecord.write(run / "run.json", record)
+    TrainingRecord(**record).write(run / "run.json")
     return run
 
 

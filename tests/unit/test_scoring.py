@@ -4,7 +4,6 @@ import csv
 import json
 import random
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,8 +14,8 @@ from hyperloader.corpora.registry import known_corpora
 from hyperloader.errors import RunError, UserError
 from hyperloader.files import sha256
 from hyperloader.runs.predictions import PredictedSentence, read_predictions, write_predictions
-from hyperloader.runs.records import PredictionsManifest
-from hyperloader.scoring import by_seqeval, headline, score_labels, score_run, score_sentences, score_tags, sentence_counts
+from hyperloader.runs.records import PredictedCorpus, PredictionsManifest, SpanScore
+from hyperloader.scoring import by_seqeval, score_labels, score_run, score_sentences, score_tags, sentence_counts
 
 TAGS = ["O", "B-x", "I-x", "B-y.z", "I-y.z", "B-a-b", "I-a-b"]
 PAIRS = st.lists(st.lists(st.tuples(st.sampled_from(TAGS), st.sampled_from(TAGS)), min_size=1, max_size=8), min_size=1, max_size=5)
@@ -63,9 +62,10 @@ def recomputed(gold, prediction, mode):
 def check(gold, prediction, mode):
     score = score_tags(gold, prediction, mode)
     counts, measures = recomputed(gold, prediction, mode)
-    assert score[3:] == counts
-    assert score[:3] == pytest.approx(measures)
-    assert score[:3] == pytest.approx(by_seqeval(gold, prediction, mode))
+    assert (score.gold_spans, score.predicted_spans, score.correct_spans) == counts
+    ours = (score.precision, score.recall, score.f1)
+    assert ours == pytest.approx(measures)
+    assert ours == pytest.approx(by_seqeval(gold, prediction, mode))
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -87,13 +87,15 @@ def test_scores_of_real_gold_equal_an_independent_count_and_seqeval(mirror, name
 
 def test_modes_differ_at_tags_that_continue_nothing():
     gold, prediction = [["B-x", "I-y", "O", "I-x"]], [["B-x", "B-y", "O", "B-x"]]
-    assert score_tags(gold, prediction)[3:] == (3, 3, 3)
-    assert score_tags(gold, prediction, "strict")[3:] == (1, 3, 1)
+    assert score_tags(gold, prediction) == SpanScore.of(3, 3, 3)
+    assert score_tags(gold, prediction, "strict") == SpanScore.of(1, 3, 1)
 
 
 def test_nothing_but_outside_scores_zero():
-    assert score_tags([["B-x", "O"]], [["O", "O"]]) == (0.0, 0.0, 0.0, 1, 0, 0)
-    assert score_tags([], []) == (0.0, 0.0, 0.0, 0, 0, 0)
+    assert score_tags([["B-x", "O"]], [["O", "O"]]) == SpanScore(
+        precision=0.0, recall=0.0, f1=0.0, gold_spans=1, predicted_spans=0, correct_spans=0
+    )
+    assert score_tags([], []) == SpanScore.of(0, 0, 0) and SpanScore.of(0, 0, 0).f1 == 0.0
 
 
 def test_unequal_lengths_are_refused():
@@ -106,7 +108,9 @@ def test_labels_sum_up_to_the_whole(pairs):
     gold, prediction = ([[pair[side] for pair in sentence] for sentence in pairs] for side in (0, 1))
     labels = score_labels(gold, prediction)
     assert list(labels) == sorted({span[0] for tags in gold + prediction for span in conll(tags)})
-    assert tuple(np.sum([score[3:] for score in labels.values()] or [(0, 0, 0)], axis=0)) == score_tags(gold, prediction)[3:]
+    whole = score_tags(gold, prediction)
+    for counts in ("gold_spans", "predicted_spans", "correct_spans"):
+        assert sum(getattr(score, counts) for score in labels.values()) == getattr(whole, counts)
     for name, score in labels.items():
         own = [[[tag if tag[2:] == name else "O" for tag in tags] for tags in side] for side in (gold, prediction)]
         assert score == score_tags(*own)
@@ -127,7 +131,7 @@ def sentence(gold, prediction, by_order=None, gold_words=None, malformed=False):
 
 
 def by_way(entry):
-    return {(score["alignment"], score["gold"], score["mode"]): score for score in entry["scores"]}
+    return {(score.alignment, score.gold, score.mode): score for score in entry.scores}
 
 
 def test_the_authors_way_sees_neither_gold_nor_predictions_behind_the_cut():
@@ -135,7 +139,7 @@ def test_the_authors_way_sees_neither_gold_nor_predictions_behind_the_cut():
     shifted = sentence("O B-x O B-y B-z", "O B-x O B-y B-z", by_order="O B-x B-y B-z O")
     cut = sentence("O B-x I-x B-y O", "O B-x I-x O B-z", by_order="O B-x I-x O B-z", gold_words=2)
     ways = by_way(score_sentences([shifted, cut], "free")[0])
-    spans = {way: tuple(score[f"{kind}_spans"] for kind in ("gold", "predicted", "correct")) for way, score in ways.items()}
+    spans = {way: tuple(getattr(score, f"{kind}_spans") for kind in ("gold", "predicted", "correct")) for way, score in ways.items()}
     assert spans == {
         ("sentinel", "full", "conll"): (5, 5, 4),
         ("sentinel", "full", "strict"): (5, 5, 4),
@@ -151,21 +155,21 @@ def test_methods_without_text_have_nothing_to_align():
     entry, counts = score_sentences([sentence("B-x I-x O", "I-x I-x B-y", malformed=True), sentence("O", "O")], "constrained")
     assert list(by_way(entry)) == [("none", "full", "conll"), ("none", "full", "strict")]
     assert counts.tolist() == [[1, 2, 1], [0, 0, 0]]
-    assert [score["f1"] for score in entry["scores"]] == [pytest.approx(2 / 3), 0.0]
-    assert entry["malformed"] == 0.5 and entry["sentences"] == 2
-    assert "|align:none|decoding:none|labels:raw|repair:none|" in headline(entry)["signature"]
+    assert [score.f1 for score in entry.scores] == [pytest.approx(2 / 3), 0.0]
+    assert entry.malformed == 0.5 and entry.sentences == 2
+    assert "|align:none|decoding:none|labels:raw|repair:none|" in entry.headline.signature
 
 
 def test_signatures_name_what_decides_a_score():
     texts = [sentence("B-x O", "B-x O", by_order="B-x O")]
     entry, _ = score_sentences(texts, "free")
-    first, *others = (score["signature"] for score in entry["scores"])
+    first, *others = (score.signature for score in entry.scores)
     assert first.startswith("f1:micro|mode:conll|align:sentinel|decoding:free|labels:raw|repair:orphan-I-to-O|gold:full|data:")
     assert "|seqeval:" in first and "|hyperloader:" in first
-    assert len({first, *others}) == len(entry["scores"])
+    assert len({first, *others}) == len(entry.scores)
 
     def data(*sentences):
-        return headline(score_sentences(sentences, "free")[0])["signature"].split("|")[7]
+        return score_sentences(sentences, "free")[0].headline.signature.split("|")[7]
 
     assert data(*texts) == data(sentence("B-x O", "O O"))
     assert len({data(*texts), data(*texts, *texts), data(sentence("B-y O", "O O")), data(sentence("B-x O O", "O O O"))}) == 4
@@ -173,7 +177,7 @@ def test_signatures_name_what_decides_a_score():
 
 def test_intervals_surround_their_scores():
     entry, _ = score_sentences([sentence("B-x O", "B-x O", by_order="O O"), sentence("B-x", "O", by_order="B-x")] * 20, "free")
-    assert all(score["ci_low"] < score["f1"] < score["ci_high"] for score in entry["scores"])
+    assert all(score.ci_low < score.f1 < score.ci_high for score in entry.scores)
 
 
 @pytest.fixture
@@ -203,7 +207,7 @@ def write(run, lines, **changes):
     file.parent.mkdir(exist_ok=True)
     file.write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines), encoding="utf-8")
     entry = {"sentences": len(lines), "sha256": sha256(file), "seconds": 1.0} | changes
-    PredictionsManifest.write(run / "predictions.json", {"decoding": "free", "corpora": {"atis": entry}})
+    PredictionsManifest(decoding="free", corpora={"atis": entry}).write(run / "predictions.json")
 
 
 def read(run):
@@ -220,7 +224,7 @@ def test_a_run_is_scored_with_equal_bytes_each_time(run):
     assert scores == {"scale": "demo", "recipe": "paper", "method": "hyperloader", "percent": 10, "seed": 42, "decoding": "free"}
     counts = {"gold_spans": 2, "predicted_spans": 2, "correct_spans": 1}
     measures = {"precision": 0.5, "recall": 0.5, "f1": 0.5} | counts
-    assert {key: headline(entry)[key] for key in measures} == measures
+    assert {key: entry["scores"][0][key] for key in measures} == measures
     assert entry["labels"] == {"city": measures}
     assert (entry["sentences"], entry["malformed"]) == (2, 0.5)
     score_run(run)
@@ -290,4 +294,4 @@ def test_predictions_come_back_from_their_file(tmp_path_factory, words):
     tokens, tags, confidences = (list(column) for column in zip(*words, strict=True)) if words else ([], [], [])
     written = [PredictedSentence(tokens, tags, tags, None, confidences, "\u2028\n\x85".join(tokens), False, len(tags))] * 2
     write_predictions(file, written)
-    assert list(read_predictions(file, {"sentences": 2, "sha256": sha256(file)})) == written
+    assert list(read_predictions(file, PredictedCorpus(sentences=2, sha256=sha256(file)))) == written

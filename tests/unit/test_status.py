@@ -10,11 +10,13 @@ from torch import zeros
 from torch.optim import SGD
 
 from hyperloader.files import write_json
+from hyperloader.models.backbones import BackboneManifest
 from hyperloader.planning.plan import Plan
 from hyperloader.planning.status import as_text, status
 from hyperloader.runs.locks import run_lock
-from hyperloader.runs.records import BackboneManifest, TrainingRecord
-from hyperloader.training.checkpoints import Checkpoints, Progress
+from hyperloader.runs.records import TrainingRecord
+from hyperloader.training.checkpoints import Checkpoints
+from hyperloader.training.progress import Progress
 
 ROOT = Path(__file__).parents[2]
 CHANGES = ["corpora=[atis,snips]", "methods=[hyperloader,unipelt_t5,gazetteer]", "fractions=[100]"]
@@ -36,7 +38,7 @@ def finish(plan, results, method, corpora, *, seconds=100.0, outputs=("predictio
     settings = plan.run_settings(run, str(results))
     checksums = {"data": dict.fromkeys(settings.data, "as it was"), "backbone": None}
     record = {"settings": settings.model_dump(mode="json"), "steps": settings.training.steps, "seconds": seconds, "curve": []}
-    TrainingRecord.write(results / run.path / "run.json", record | {"checksums": checksums})
+    TrainingRecord(**record, checksums=checksums).write(results / run.path / "run.json")
     for output in outputs:
         write_json(results / run.path / output, {})
     return results / run.path
@@ -69,7 +71,7 @@ def test_another_plan_or_other_data_make_it_stale(plan, results):
     assert states(other, results)["hyperloader atis+snips"] == ("stale", "other method_settings than planned")
     record = json.loads((run / "run.json").read_text())
     backbone = {"kind": "t5", "path": "model", "sha256": {"model.safetensors": "0"}}
-    BackboneManifest.write(results / "demo/backbones/t5/manifest.json", backbone)
+    BackboneManifest(**backbone).write(results / "demo/backbones/t5/manifest.json")
     assert states(plan, results)["hyperloader atis+snips"] == ("stale", "other backbone")
     record["settings"]["seed"] = 43
     write_json(run / "run.json", record)

@@ -14,11 +14,11 @@ from hyperloader.config.settings import Training
 from hyperloader.errors import RunError
 from hyperloader.formulations.text_to_text import collate
 from hyperloader.methods import get_method
-from hyperloader.runs.records import LAST_CHECKPOINT, CheckpointRecord
 from hyperloader.text.batches import Example
-from hyperloader.training.checkpoints import BEST_CHECKPOINT, Checkpoints
+from hyperloader.training.checkpoints import Checkpoints
 from hyperloader.training.loop import fit
 from hyperloader.training.optimisation import learning_rate, token_loss
+from hyperloader.training.progress import BEST_CHECKPOINT, LAST_CHECKPOINT, CheckpointRecord
 from hyperloader.training.sampler import TaskSampler
 
 TASKS = ("copy", "constant")
@@ -213,7 +213,7 @@ def test_checkpoints_hold_trainable_weights_only(tmp_path):
     train(tmp_path, training())
     names = {key.partition("/")[2] for key in load_file(tmp_path / LAST_CHECKPOINT)}
     assert names == set(model().trainable_state())
-    assert CheckpointRecord.read(tmp_path / LAST_CHECKPOINT)["progress"]["step"] == 30
+    assert CheckpointRecord.read(tmp_path / LAST_CHECKPOINT).progress.step == 30
 
 
 def test_a_diverging_loss_stops_with_a_remedy(tmp_path):

@@ -105,7 +105,7 @@ def evaluate(
     from hyperloader.predicting.evaluation import as_text, evaluate
 
     report = evaluate(run, corpus, split, task, decoding, output)
-    typer.echo(json.dumps(report, indent=2, ensure_ascii=False) if as_json else as_text(report).rstrip())
+    typer.echo(json.dumps(report.model_dump(), indent=2, ensure_ascii=False) if as_json else as_text(report).rstrip())
 
 
 @app.command()

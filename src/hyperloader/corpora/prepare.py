@@ -12,6 +12,7 @@ from hyperloader.corpora.prepared import (
     MANIFEST,
     SPLITS,
     PreparedCorpus,
+    PreparedManifest,
     load_corpus,
     slot_type,
     slot_types,
@@ -21,7 +22,6 @@ from hyperloader.corpora.registry import Corpus, get_corpus
 from hyperloader.corpora.splits import hold_out
 from hyperloader.errors import CorpusError
 from hyperloader.files import replacing_folder, sha256
-from hyperloader.runs.records import PreparedManifest
 
 __all__ = ["PreparedCorpus", "load_corpus", "prepare"]
 
@@ -52,20 +52,20 @@ def prepare(corpus: Corpus | str, raw_folder: str | Path, folder: str | Path, se
     tags = ["O", *sorted({tag for part in splits.values() for sentence in part for tag in sentence.tags} - {"O"})]
     with replacing_folder(folder) as temporary:
         _save(splits, tags, temporary)
-        manifest = {
-            "corpus": corpus.name,
-            "title": corpus.title,
-            "seed": seed,
-            "sources": sources,
-            "sentences": {split: len(part) for split, part in splits.items()},
-            "longest_sentence": max(len(sentence.tokens) for part in splits.values() for sentence in part),
-            "slot_types": len({slot for part in splits.values() for slot in slot_types(part)}),
-            "spans": {split: _spans(part) for split, part in splits.items()},
-            "tags": tags,
-            "checksum": content_checksum(splits),
-            "files": {str(p.relative_to(temporary)): sha256(p) for p in sorted(temporary.glob("*/*.arrow"))},
-        }
-        PreparedManifest.write(temporary / MANIFEST, manifest)
+        manifest = PreparedManifest(
+            corpus=corpus.name,
+            title=corpus.title,
+            seed=seed,
+            sources=sources,
+            sentences={split: len(part) for split, part in splits.items()},
+            longest_sentence=max(len(sentence.tokens) for part in splits.values() for sentence in part),
+            slot_types=len({slot for part in splits.values() for slot in slot_types(part)}),
+            spans={split: _spans(part) for split, part in splits.items()},
+            tags=tags,
+            checksum=content_checksum(splits),
+            files={str(p.relative_to(temporary)): sha256(p) for p in sorted(temporary.glob("*/*.arrow"))},
+        )
+        manifest.write(temporary / MANIFEST)
     return folder
 
 

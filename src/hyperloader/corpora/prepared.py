@@ -4,15 +4,54 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from pydantic import NonNegativeInt
+
+from hyperloader.config.records import Record
 from hyperloader.corpora.readers import Sentence
 from hyperloader.corpora.splits import subset
 from hyperloader.errors import CorpusError
 from hyperloader.files import sha256
-from hyperloader.runs.records import PreparedManifest
 
 SPLITS = ("train", "validation", "test")
 MANIFEST = "manifest.json"
+
+
+class PreparedManifest(Record):
+    """`manifest.json` of a prepared corpus.
+
+    Attributes:
+        corpus, title: its name and title.
+        seed: of the held-out validation part, and of fractions.
+        sources: path, SHA-256 and provenance of each raw file.
+        sentences: in each split.
+        longest_sentence: in words.
+        slot_types: how many, over all splits.
+        spans: of each slot type in each split.
+        tags: the names behind the numbers in the files, `O` first.
+        checksum: SHA-256 over words and tags of all splits.
+        files: SHA-256 of each file.
+    """
+
+    WHAT, ERROR = "the manifest of a prepared corpus", CorpusError
+    REMEDY = "run: hyperloader corpora prepare {name} --folder {folder}"
+
+    corpus: str
+    title: str
+    seed: int
+    sources: list[dict[str, Any]]
+    sentences: dict[str, NonNegativeInt]
+    longest_sentence: NonNegativeInt = 0
+    slot_types: NonNegativeInt
+    spans: dict[str, dict[str, NonNegativeInt]]
+    tags: list[str]
+    checksum: str
+    files: dict[str, str]
+
+    @classmethod
+    def remedy(cls, folder: Path) -> str:
+        return cls.REMEDY.format(folder=folder, name=folder.name or "NAME")
 
 
 @dataclass(frozen=True)
@@ -68,20 +107,20 @@ def load_corpus(folder: str | Path, percent: float = 100) -> PreparedCorpus:
     manifest = read_prepared_manifest(folder)
     splits = {split: _read_split(folder, split, manifest) for split in SPLITS}
     for split in ("train", "validation"):
-        splits[split] = [splits[split][index] for index in subset(len(splits[split]), percent, manifest["seed"])]
+        splits[split] = [splits[split][index] for index in subset(len(splits[split]), percent, manifest.seed)]
     return PreparedCorpus(
-        name=manifest["corpus"],
-        title=manifest["title"],
-        labels=tuple(manifest["tags"]),
+        name=manifest.corpus,
+        title=manifest.title,
+        labels=tuple(manifest.tags),
         **splits,
         train_label_types=slot_types(splits["train"]),
-        checksum=manifest["checksum"],
+        checksum=manifest.checksum,
         percent=percent,
         folder=folder,
     )
 
 
-def read_prepared_manifest(folder: str | Path) -> dict:
+def read_prepared_manifest(folder: str | Path) -> PreparedManifest:
     """The manifest of a prepared corpus.
 
     Args:
@@ -97,15 +136,15 @@ def read_prepared_manifest(folder: str | Path) -> dict:
     return PreparedManifest.read(path)
 
 
-def _read_split(folder: Path, split: str, manifest: dict) -> list[Sentence]:
+def _read_split(folder: Path, split: str, manifest: PreparedManifest) -> list[Sentence]:
     # pyarrow alone, since importing `datasets` takes seconds; the checksum stands for its other safeguards
     import pyarrow
 
     sentences: list[Sentence] = []
-    names = manifest["tags"]
-    for file in (file for file in manifest["files"] if file.startswith(f"{split}/")):
+    names = manifest.tags
+    for file in (file for file in manifest.files if file.startswith(f"{split}/")):
         path = folder / split / Path(file).name  # whatever the manifest says, in this folder
-        if not path.is_file() or sha256(path) != manifest["files"][file]:
+        if not path.is_file() or sha256(path) != manifest.files[file]:
             raise CorpusError("missing or damaged", file=path, remedy=PreparedManifest.remedy(folder))
         try:
             with pyarrow.memory_map(str(path)) as source:
@@ -114,7 +153,7 @@ def _read_split(folder: Path, split: str, manifest: dict) -> list[Sentence]:
                 sentences.append(Sentence(tuple(tokens), tuple(names[tag] for tag in tags)))
         except (pyarrow.ArrowException, LookupError, TypeError, ValueError):
             raise CorpusError("does not fit its manifest", file=path, remedy=PreparedManifest.remedy(folder)) from None
-    if len(sentences) != manifest["sentences"].get(split):
-        message = f"has {manifest['sentences'].get(split)} sentences in {split}, but {len(sentences)} are there"
+    if len(sentences) != manifest.sentences.get(split):
+        message = f"has {manifest.sentences.get(split)} sentences in {split}, but {len(sentences)} are there"
         raise CorpusError(message, file=folder / MANIFEST, remedy=PreparedManifest.remedy(folder))
     return sentences

@@ -49,11 +49,11 @@ def verify_prepared(corpus: Corpus, folder: str | Path, raw_folder: str | Path) 
     manifest, prepared = read_prepared_manifest(folder), load_corpus(folder)
     splits = {split: getattr(prepared, split) for split in SPLITS}
     wrong = ""
-    if manifest["corpus"] != corpus.name:
-        wrong = f"is of the corpus {manifest['corpus']!r}"
-    elif content_checksum(splits) != manifest["checksum"]:
+    if manifest.corpus != corpus.name:
+        wrong = f"is of the corpus {manifest.corpus!r}"
+    elif content_checksum(splits) != manifest.checksum:
         wrong = "does not fit the sentences beside it"
-    elif manifest["sources"] != (_sources(corpus, raw_folder) or manifest["sources"]):
+    elif manifest.sources != (_sources(corpus, raw_folder) or manifest.sources):
         wrong = f"was made of other raw files than those in {raw_folder}"
     if wrong:
         remedy = f"run: hyperloader corpora prepare {corpus.name} --raw {raw_folder} --folder {folder}"

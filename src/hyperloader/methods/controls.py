@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from hyperloader.config.records import Record
+from hyperloader.config.settings import Name
 from hyperloader.errors import RunError
 from hyperloader.files import replacing_folder
 from hyperloader.methods import Method
-from hyperloader.runs.records import LearnedRecord
 
 if TYPE_CHECKING:
     from hyperloader.corpora.prepared import PreparedCorpus
@@ -24,6 +25,14 @@ if TYPE_CHECKING:
 
 LEARNED = "learned.json"
 Tag = Callable[["Sentence"], "Prediction"]
+
+
+class LearnedRecord(Record):
+    """`learned.json`: what a control learned of each corpus."""
+
+    WHAT, REMEDY = "what a control learned", "train this run again"
+
+    corpora: dict[Name, Any]
 
 
 class Control(Method):
@@ -53,7 +62,7 @@ class Control(Method):
 def save_learned(folder: Path, learned: dict[str, Any]) -> None:
     """Write what a control learned of each corpus to its `model/` folder."""
     with replacing_folder(folder) as temporary:
-        LearnedRecord.write(temporary / LEARNED, {"corpora": learned})
+        LearnedRecord(corpora=learned).write(temporary / LEARNED)
 
 
 def load_learned(folder: Path, control: Control) -> dict[str, Any]:
@@ -62,7 +71,7 @@ def load_learned(folder: Path, control: Control) -> dict[str, Any]:
     Raises:
         RunError: it is missing or damaged, or nothing that this control can have learned.
     """
-    learned = LearnedRecord.read(folder / LEARNED)["corpora"]
+    learned = LearnedRecord.read(folder / LEARNED).corpora
     try:
         return TypeAdapter(dict[str, control.Learned]).validate_python(learned)
     except ValidationError:

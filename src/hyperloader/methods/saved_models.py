@@ -3,19 +3,40 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from transformers import PreTrainedModel
 
+from hyperloader.config.records import Record
+from hyperloader.config.settings import Name
 from hyperloader.errors import RunError
 from hyperloader.files import replacing_folder
 from hyperloader.methods import get_method
 from hyperloader.models.backbones import load_backbone
 from hyperloader.models.task_model import TaskModel
-from hyperloader.runs.records import ModelRecord
 
 WEIGHTS_NAME, CONFIG_NAME = "model.safetensors", "config.json"
+
+
+class ModelRecord(Record):
+    """`config.json` of a saved model.
+
+    Attributes:
+        method: name of the method that built it.
+        settings: that method's.
+        tasks: names of the tasks, with the slot types of each.
+        backbone: folder of the backbone.
+    """
+
+    WHAT, VERSION = "the configuration of a saved model", 2
+    REMEDY, ABSENT = "train the run again", "name a run that is trained, or the folder of a saved model"
+
+    method: Name
+    settings: dict[str, Any]
+    tasks: dict[str, list[str]]
+    backbone: str
 
 
 def save_pretrained(model: TaskModel, folder: str | Path, *, method: str, settings: dict, backbone: str) -> None:
@@ -28,14 +49,10 @@ def save_pretrained(model: TaskModel, folder: str | Path, *, method: str, settin
         settings: that method's settings.
         backbone: folder of the backbone.
     """
-    config = {
-        "method": method,
-        "settings": settings,
-        "tasks": {name: list(types) for name, types in model.tasks.items()},
-        "backbone": backbone,
-    }
+    tasks = {name: list(types) for name, types in model.tasks.items()}
+    config = ModelRecord(method=method, settings=settings, tasks=tasks, backbone=backbone)
     with replacing_folder(folder) as temporary:
-        ModelRecord.write(temporary / CONFIG_NAME, config)
+        config.write(temporary / CONFIG_NAME)
         save_file({name: tensor.detach().cpu().contiguous() for name, tensor in model.trainable_state().items()}, temporary / WEIGHTS_NAME)
 
 
@@ -51,10 +68,10 @@ def from_pretrained(folder: str | Path, backbone: PreTrainedModel | None = None)
     """
     folder = Path(folder)
     config = read_config(folder)
-    method = get_method(config["method"])
+    method = get_method(config.method)
     if backbone is None:
-        backbone = load_backbone(config["backbone"])
-    model = method.build(backbone, config["tasks"], method.settings(config["settings"]))
+        backbone = load_backbone(config.backbone)
+    model = method.build(backbone, config.tasks, method.settings(config.settings))
     try:
         state = load_file(folder / WEIGHTS_NAME)
     except (OSError, SafetensorError) as error:
@@ -63,7 +80,7 @@ def from_pretrained(folder: str | Path, backbone: PreTrainedModel | None = None)
     return model.eval()
 
 
-def read_config(folder: str | Path) -> dict:
+def read_config(folder: str | Path) -> ModelRecord:
     """What `save_pretrained` wrote beside the weights: `method`, its `settings`, `tasks` with their slot types, and `backbone`.
 
     A backbone that is named relative to another working directory, as in a run of the workflow, is found in the folders
@@ -74,5 +91,5 @@ def read_config(folder: str | Path) -> dict:
     """
     folder = Path(folder)
     config = ModelRecord.read(folder / CONFIG_NAME)
-    places = (place / config["backbone"] for place in (Path(), *folder.resolve().parents))
-    return config | {"backbone": str(next(filter(Path.is_dir, places), config["backbone"]))}
+    places = (place / config.backbone for place in (Path(), *folder.resolve().parents))
+    return config.model_copy(update={"backbone": str(next(filter(Path.is_dir, places), config.backbone))})

@@ -60,16 +60,16 @@ def train_run(folder: str | Path, *, tensorboard: bool = False) -> None:
         outcome = train_network(method, settings, corpora, folder / MODEL, folder / CHECKPOINTS, fingerprint, tracking)
     if int(os.environ.get("RANK", 0)) > 0:
         return
-    record = {
-        "settings": settings.model_dump(),
+    record = TrainingRecord(
+        settings=settings.model_dump(mode="json"),
         **outcome,
-        "peak_memory_bytes": _peak_memory(),
-        "checksums": checksums,
-        "packages": {"hyperloader": __version__} | {name: version(name) for name in RECORDED_PACKAGES},
-        "python": platform.python_version(),
-        "commit": _commit(),
-    }
-    TrainingRecord.write(folder / RECORD, record)
+        peak_memory_bytes=_peak_memory(),
+        checksums=checksums,
+        packages={"hyperloader": __version__} | {name: version(name) for name in RECORDED_PACKAGES},
+        python=platform.python_version(),
+        commit=_commit(),
+    )
+    record.write(folder / RECORD)
     shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
 
 

@@ -13,11 +13,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hyperloader.config.settings import BackboneSettings, DirectoryBackbone, HubBackbone, read_settings
+from hyperloader.config.records import Record
+from hyperloader.config.settings import BackboneSettings, DirectoryBackbone, HubBackbone, Kind, read_settings
 from hyperloader.errors import BackboneError
 from hyperloader.files import replacing_folder, sha256
 from hyperloader.runs.gpus import lease_gpu
-from hyperloader.runs.records import BackboneManifest
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel
@@ -30,6 +30,25 @@ PIECES, WORD_PIECES = "spiece.model", "vocab.txt"
 # of a hub repository, only what is used: weights as safetensors, never as pickle
 HUB_FILES = ["config.json", "generation_config.json", "model.safetensors", PIECES, WORD_PIECES, "tokenizer_config.json"]
 T5_PIECES_REPOSITORY, T5_PIECES_SHA256 = "google-t5/t5-base", "d60acb128cf7b7f2536e8f38a5b18a05535c9e14c7a355904270e15b0945ea86"
+
+
+class BackboneManifest(Record):
+    """`manifest.json`: what a backbone is.
+
+    Attributes:
+        kind: `t5` or `bert`.
+        source: of the settings.
+        path: of the model's folder, relative to the backbone's.
+        sha256: of each of its files.
+    """
+
+    WHAT, ERROR = "the manifest of a backbone", BackboneError
+    REMEDY = "make it: hyperloader backbone {folder}"
+
+    kind: Kind
+    source: str = ""
+    path: str
+    sha256: dict[str, str]
 
 
 def make_backbone(folder: str | Path, mirror: str | None = None) -> None:
@@ -65,12 +84,12 @@ def make_backbone(folder: str | Path, mirror: str | None = None) -> None:
         if not (model / name).is_file():
             raise BackboneError(f"has no {name}", file=model, remedy=remedy)
     checksums = {name: sha256(model / name) for name in needed}
-    BackboneManifest.write(folder / MANIFEST, {"kind": settings.kind, "source": wanted.source, "path": path, "sha256": checksums})
+    BackboneManifest(kind=settings.kind, source=wanted.source, path=path, sha256=checksums).write(folder / MANIFEST)
 
 
 def backbone_checksum(folder: str | Path) -> str:
     """One checksum over the backbone's files, as its manifest has them."""
-    return hashlib.sha256(repr(sorted(_manifest(folder)["sha256"].items())).encode()).hexdigest()
+    return hashlib.sha256(repr(sorted(_manifest(folder).sha256.items())).encode()).hexdigest()
 
 
 def load_backbone(folder: str | Path) -> PreTrainedModel:
@@ -83,7 +102,7 @@ def load_backbone(folder: str | Path) -> PreTrainedModel:
     import transformers
     from safetensors import SafetensorError
 
-    path, kind = _model_path(folder), _manifest(folder)["kind"]
+    path, kind = _model_path(folder), _manifest(folder).kind
     _check_files(folder)
     options = {"local_files_only": True, "use_safetensors": True, "dtype": torch.float32, "output_loading_info": True}
     try:
@@ -104,7 +123,7 @@ def load_config(folder: str | Path) -> PretrainedConfig:
     """The configuration of a backbone folder's model."""
     import transformers
 
-    config = transformers.T5Config if _manifest(folder)["kind"] == "t5" else transformers.BertConfig
+    config = transformers.T5Config if _manifest(folder).kind == "t5" else transformers.BertConfig
     return config.from_pretrained(_model_path(folder), local_files_only=True)
 
 
@@ -150,19 +169,19 @@ def t5_pieces(mirror: str | None = None) -> Path:
     return path
 
 
-def _manifest(folder: str | Path) -> dict:
+def _manifest(folder: str | Path) -> BackboneManifest:
     return BackboneManifest.read(Path(folder) / MANIFEST)
 
 
 def _model_path(folder: str | Path) -> Path:
-    return Path(folder) / _manifest(folder)["path"]
+    return Path(folder) / _manifest(folder).path
 
 
 def _check_files(folder: str | Path) -> None:
     """Refuse files that are damaged, or were replaced after runs were trained on the former ones."""
     manifest = _manifest(folder)
-    for name, checksum in manifest["sha256"].items():
-        path = Path(folder) / manifest["path"] / Path(name).name
+    for name, checksum in manifest.sha256.items():
+        path = Path(folder) / manifest.path / Path(name).name
         if not path.is_file() or sha256(path) != checksum:
             raise BackboneError("missing, or not the file of the manifest", file=path, remedy=BackboneManifest.remedy(Path(folder)))
 

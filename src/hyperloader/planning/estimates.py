@@ -92,8 +92,8 @@ def measured_speed(runs: list[Run], results: str | Path) -> float | None:
         path = Path(results) / run.path / "run.json"
         if path.is_file():
             record = TrainingRecord.read(path)
-            sentences += record["steps"] * record["settings"]["training"]["batch_size"]
-            seconds += record.get("seconds", 0.0)
+            sentences += record.steps * record.settings.training.batch_size
+            seconds += record.seconds
     return sentences / seconds if seconds else None
 
 

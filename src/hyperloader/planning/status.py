@@ -22,7 +22,8 @@ from hyperloader.models.backbones import backbone_checksum
 from hyperloader.planning.estimates import measured_speed
 from hyperloader.planning.plan import Plan, Run
 from hyperloader.runs.locks import is_locked
-from hyperloader.runs.records import LAST_CHECKPOINT, CheckpointRecord, TrainingRecord
+from hyperloader.runs.records import TrainingRecord
+from hyperloader.training.progress import LAST_CHECKPOINT, CheckpointRecord
 
 # what each job of a run leaves, and what a run without it is
 OUTPUTS = {"train": ("run.json", ""), "predict": ("predictions.json", "trained"), "score": ("scores.json", "predicted")}
@@ -107,25 +108,25 @@ def _state(folder: Path, settings: RunSettings) -> tuple[str, str]:
     return "done", ""
 
 
-def _change(record: dict, settings: RunSettings) -> str:
+def _change(record: TrainingRecord, settings: RunSettings) -> str:
     """What differs between a finished run and the plan, if anything."""
-    planned = settings.model_dump(mode="json")
+    planned, trained = settings.model_dump(mode="json"), record.settings.model_dump(mode="json")
     for key in planned:
-        if record["settings"].get(key) != planned[key]:
+        if trained.get(key) != planned[key]:
             return f"other {key} than planned"
-    checksums = record["checksums"]
+    checksums = record.checksums
     for corpus, folder in settings.data.items():
-        if (Path(folder) / DATA_MANIFEST).is_file() and checksums["data"].get(corpus) != read_prepared_manifest(folder)["checksum"]:
+        if (Path(folder) / DATA_MANIFEST).is_file() and checksums.data.get(corpus) != read_prepared_manifest(folder).checksum:
             return f"other data of {corpus}"
     folder = settings.backbone
-    if folder and (Path(folder) / BACKBONE_MANIFEST).is_file() and checksums["backbone"] != backbone_checksum(folder):
+    if folder and (Path(folder) / BACKBONE_MANIFEST).is_file() and checksums.backbone != backbone_checksum(folder):
         return "other backbone"
     return ""
 
 
 def _last_step(folder: Path) -> int:
     path = folder / "checkpoints" / LAST_CHECKPOINT
-    return CheckpointRecord.read(path)["progress"]["step"] if path.is_file() else 0
+    return CheckpointRecord.read(path).progress.step if path.is_file() else 0
 
 
 def _log(folder: Path, job: str) -> Path | None:

@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
 
 from hyperloader.config.settings import Decoding, RunSettings, read_settings
 from hyperloader.corpora.prepared import MANIFEST, SPLITS, load_corpus
@@ -16,10 +15,20 @@ from hyperloader.errors import CorpusError, FormatError
 from hyperloader.predicting.prediction import load_predictor, predicted_sentences
 from hyperloader.predicting.tagger import Tagger
 from hyperloader.runs.predictions import write_predictions
+from hyperloader.runs.records import ScoredCorpus
 from hyperloader.scoring import score_sentences
 from hyperloader.text.sentt import spans
 
 log = logging.getLogger(__name__)
+
+
+class Report(ScoredCorpus):
+    """A run's scores on a corpus: which run, corpus, split (None for a file without splits) and task's labels, then the scores."""
+
+    run: str
+    corpus: str
+    split: str | None
+    task: str
 
 
 def evaluate(
@@ -29,7 +38,7 @@ def evaluate(
     task: str | None = None,
     decoding: Decoding = "free",
     output: str | Path | None = None,
-) -> dict[str, Any]:
+) -> Report:
     """Tag a corpus with a trained run and score the tags.
 
     Args:
@@ -41,7 +50,7 @@ def evaluate(
         output: where to keep the predictions, as JSON lines.
 
     Returns:
-        The entry that the corpus would have in `scores.json`, behind `run`, `corpus`, `split` and `task`.
+        The entry that the corpus would have in `scores.json`, and what it is of.
 
     Raises:
         UserError: run, corpus or task are unknown or damaged; names the file and the line.
@@ -57,8 +66,8 @@ def evaluate(
     if output is not None:
         write_predictions(output, predicted)
     entry, _ = score_sentences(predicted, decoding)
-    place = {"run": str(run), "corpus": str(corpus), "split": split or ("test" if name else None), "task": task}
-    return place | entry
+    split = split or ("test" if name else None)
+    return Report(run=str(run), corpus=str(corpus), split=split, task=task, **dict(entry))
 
 
 def read_corpus(run: str | Path, corpus: str, split: str | None) -> tuple[str | None, list[Sentence]]:
@@ -91,21 +100,21 @@ def _warn_of_unknown(sentences: Sequence[Sentence], known: Sequence[str] | None)
         log.warning("gold spans with labels that the model does not know count as missed, here %d: %s", unknown.total(), names)
 
 
-def as_text(report: dict[str, Any]) -> str:
+def as_text(report: Report) -> str:
     """What `evaluate` returned, as a table and the signature of its first row."""
     from tabulate import tabulate
 
     header = ["alignment", "gold", "mode", "precision", "recall", "F1", "95 %", "gold spans", "predicted", "correct"]
     rows = [
         [
-            *(score[key] for key in ("alignment", "gold", "mode")),
-            *(f"{score[key]:.4f}" for key in ("precision", "recall", "f1")),
-            f"{score['ci_low']:.4f}-{score['ci_high']:.4f}",
-            *(score[key] for key in ("gold_spans", "predicted_spans", "correct_spans")),
+            *(score.alignment, score.gold, score.mode),
+            *(f"{value:.4f}" for value in (score.precision, score.recall, score.f1)),
+            f"{score.ci_low:.4f}-{score.ci_high:.4f}",
+            *(score.gold_spans, score.predicted_spans, score.correct_spans),
         ]
-        for score in report["scores"]
+        for score in report.scores
     ]
-    text = [report["corpus"], *([report["split"]] if report["split"] else []), f"labels of {report['task']}"]
-    about = f"{', '.join(text)}: {report['sentences']} sentences, {report['malformed']:.1%} of the outputs malformed"
+    text = [report.corpus, *([report.split] if report.split else []), f"labels of {report.task}"]
+    about = f"{', '.join(text)}: {report.sentences} sentences, {report.malformed:.1%} of the outputs malformed"
     table = tabulate(rows, header, disable_numparse=True)
-    return f"{about}\n\n{table}\n\nfirst row: {report['scores'][0]['signature']}\n"
+    return f"{about}\n\n{table}\n\nfirst row: {report.headline.signature}\n"

@@ -21,7 +21,7 @@ from hyperloader.methods.training_run import MODEL, SETTINGS
 from hyperloader.runs.gpus import lease_gpu
 from hyperloader.runs.locks import holding_run
 from hyperloader.runs.predictions import MANIFEST, PredictedSentence, predictions_path, write_predictions
-from hyperloader.runs.records import PredictionsManifest
+from hyperloader.runs.records import PredictedCorpus, PredictionsManifest
 
 log = logging.getLogger(__name__)
 
@@ -78,7 +78,7 @@ class NetworkPredictor:
         device, dtype = "cuda" if torch.cuda.is_available() else "cpu", torch.bfloat16 if precision == "bf16" else torch.float32
         self._model = from_pretrained(folder).to(device, dtype)
         config = read_config(folder)
-        self._formulation = formulation_of(get_method(config["method"]).backbone, config["backbone"], self._model.tasks, decoding)
+        self._formulation = formulation_of(get_method(config.method).backbone, config.backbone, self._model.tasks, decoding)
         self._lengths = lengths
         self.tasks = tuple(self._model.tasks)
 
@@ -188,11 +188,7 @@ def predict_run(run: str | Path, decoding: Decoding = "free") -> None:
         seconds = time.perf_counter() - started
         target = predictions_path(run, name)
         write_predictions(target, sentences)
-        files[name] = {
-            "sentences": len(sentences),
-            "sha256": sha256(target),
-            "seconds": round(seconds, 1),
-        }
+        files[name] = PredictedCorpus(sentences=len(sentences), sha256=sha256(target), seconds=round(seconds, 1))
         log.info("%s: %d sentences in %.1f s", name, len(sentences), seconds)
     versions = {name: version(name) for name in RECORDED_PACKAGES}
-    PredictionsManifest.write(run / MANIFEST, {"decoding": decoding, "corpora": files, "versions": versions})
+    PredictionsManifest(decoding=decoding, corpora=files, versions=versions).write(run / MANIFEST)

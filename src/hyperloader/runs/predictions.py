@@ -6,11 +6,10 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
 
 from hyperloader.errors import RunError
 from hyperloader.files import replacing, sha256
-from hyperloader.runs.records import PredictionsManifest
+from hyperloader.runs.records import PredictedCorpus, PredictionsManifest
 
 MANIFEST = "predictions.json"
 REMEDY = PredictionsManifest.REMEDY
@@ -55,7 +54,7 @@ def predictions_path(run: str | Path, corpus: str) -> Path:
     return Path(run) / "predictions" / f"{corpus}.jsonl"
 
 
-def read_predictions(path: str | Path, entry: dict[str, Any]) -> Iterator[PredictedSentence]:
+def read_predictions(path: str | Path, entry: PredictedCorpus) -> Iterator[PredictedSentence]:
     """The sentences of one file of predictions.
 
     Args:
@@ -74,9 +73,9 @@ def read_predictions(path: str | Path, entry: dict[str, Any]) -> Iterator[Predic
     lines = text.split("\n") if text else []
     for number, line in enumerate(lines, 1):
         yield _read_line(line, path, number)
-    if len(lines) != entry["sentences"]:
-        raise RunError(f"{len(lines)} sentences instead of {entry['sentences']}", file=path, line=len(lines), remedy=REMEDY)
-    if sha256(path) != entry["sha256"]:
+    if len(lines) != entry.sentences:
+        raise RunError(f"{len(lines)} sentences instead of {entry.sentences}", file=path, line=len(lines), remedy=REMEDY)
+    if sha256(path) != entry.sha256:
         raise RunError("not the file that was predicted: its checksum differs from predictions.json", file=path, remedy=REMEDY)
 
 

@@ -10,14 +10,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from hyperloader.config.settings import RunSettings, read_settings
 from hyperloader.files import write_text
 from hyperloader.runs.predictions import MANIFEST, PredictedSentence, predictions_path, read_predictions
-from hyperloader.runs.records import PredictionsManifest, ScoresRecord
+from hyperloader.runs.records import PredictionsManifest, Score, ScoredCorpus, ScoresRecord, SpanScore
 from hyperloader.scoring.signatures import data_checksum, signature
 from hyperloader.scoring.statistics import bootstrap_interval
 from hyperloader.text.sentt import spans
@@ -51,22 +51,6 @@ WAYS_OF_TEXT = (
 WAYS_WITHOUT_TEXT = (Way("none", "full", "conll"), Way("none", "full", "strict"))
 
 
-class Score(NamedTuple):
-    """Micro-averaged span metrics in 0..1, a measure whose denominator is zero is 0; and the counts behind them."""
-
-    precision: float
-    recall: float
-    f1: float
-    gold_spans: int
-    predicted_spans: int
-    correct_spans: int
-
-    @classmethod
-    def of(cls, gold: int, predicted: int, correct: int) -> Score:
-        """The metrics of numbers of spans."""
-        return cls(correct / max(predicted, 1), correct / max(gold, 1), 2 * correct / max(gold + predicted, 1), gold, predicted, correct)
-
-
 def spans_of(tags: Sequence[str], mode: str = "conll") -> set[Span]:
     """The spans of BIO tags: slot type, first word, word after the last."""
     found = spans(tags)
@@ -86,13 +70,13 @@ def sentence_counts(gold: Tags, prediction: Tags, mode: str = "conll") -> np.nda
     return np.array(rows, dtype=np.int64).reshape(-1, 3)
 
 
-def score_tags(gold: Tags, prediction: Tags, mode: str = "conll") -> Score:
+def score_tags(gold: Tags, prediction: Tags, mode: str = "conll") -> SpanScore:
     """Score BIO tags, one sequence of tags per sentence.
 
     Raises:
         ValueError: as `sentence_counts`.
     """
-    return Score.of(*sentence_counts(gold, prediction, mode).sum(0).tolist())
+    return SpanScore.of(*sentence_counts(gold, prediction, mode).sum(0).tolist())
 
 
 def by_seqeval(gold: Tags, prediction: Tags, mode: str = "conll") -> tuple[float, float, float]:
@@ -108,16 +92,16 @@ def by_seqeval(gold: Tags, prediction: Tags, mode: str = "conll") -> tuple[float
     return tuple(map(float, answer[:3]))
 
 
-def score_labels(gold: Tags, prediction: Tags) -> dict[str, Score]:
+def score_labels(gold: Tags, prediction: Tags) -> dict[str, SpanScore]:
     """The score of each slot type, sorted by name, in the mode `conll`."""
     in_gold, predicted, correct = Counter(), Counter(), Counter()
     for own, other in zip(map(spans_of, gold), map(spans_of, prediction), strict=True):
         for counter, found in ((in_gold, own), (predicted, other), (correct, own & other)):
             counter.update(slot_type for slot_type, _, _ in found)
-    return {name: Score.of(in_gold[name], predicted[name], correct[name]) for name in sorted(in_gold | predicted)}
+    return {name: SpanScore.of(in_gold[name], predicted[name], correct[name]) for name in sorted(in_gold | predicted)}
 
 
-def score_sentences(sentences: Sequence[PredictedSentence], decoding: str) -> tuple[dict[str, Any], np.ndarray]:
+def score_sentences(sentences: Sequence[PredictedSentence], decoding: str) -> tuple[ScoredCorpus, np.ndarray]:
     """All scores of one test set.
 
     Args:
@@ -134,18 +118,13 @@ def score_sentences(sentences: Sequence[PredictedSentence], decoding: str) -> tu
     for way in WAYS_OF_TEXT if writes else WAYS_WITHOUT_TEXT:
         counts.append(sentence_counts(*_tags(sentences, way), way.mode))
         low, high = bootstrap_interval(counts[-1])
-        score = Score.of(*counts[-1].sum(0).tolist())
-        marks = {"ci_low": low, "ci_high": high, "signature": signature(**way._asdict(), decoding=decoding, data=data)}
-        scores.append(way._asdict() | score._asdict() | marks)
+        named = signature(**way._asdict(), decoding=decoding, data=data)
+        scores.append(Score.of(*counts[-1].sum(0).tolist(), **way._asdict(), ci_low=low, ci_high=high, signature=named))
     if sentences:
         reference = by_seqeval(gold, prediction)
-        assert np.allclose([scores[0][name] for name in ("precision", "recall", "f1")], reference, atol=1e-9), reference
-    entry = {
-        "sentences": len(sentences),
-        "malformed": sum(sentence.malformed for sentence in sentences) / max(len(sentences), 1),
-        "scores": scores,
-        "labels": {name: score._asdict() for name, score in score_labels(gold, prediction).items()},
-    }
+        assert np.allclose((scores[0].precision, scores[0].recall, scores[0].f1), reference, atol=1e-9), reference
+    malformed = sum(sentence.malformed for sentence in sentences) / max(len(sentences), 1)
+    entry = ScoredCorpus(sentences=len(sentences), malformed=malformed, scores=scores, labels=score_labels(gold, prediction))
     return entry, counts[0]
 
 
@@ -160,11 +139,6 @@ def _tags(sentences: Iterable[PredictedSentence], way: Way) -> tuple[list[list[s
     return [gold for gold, _ in pairs], [tags for _, tags in pairs]
 
 
-def headline(entry: dict[str, Any]) -> dict[str, Any]:
-    """The score that stands in tables, of a corpus' entry in `scores.json`: by sentinel, whole gold, mode `conll`."""
-    return entry["scores"][0]
-
-
 def score_run(run: str | Path) -> None:
     """Score all predictions of a run; writes `counts/<corpus>.csv`, then `scores.json`.
 
@@ -175,9 +149,9 @@ def score_run(run: str | Path) -> None:
     settings = read_settings(RunSettings, run / "settings.json")
     manifest = PredictionsManifest.read(run / MANIFEST)
     corpora = {}
-    for name, listed in manifest["corpora"].items():
-        corpora[name], counts = score_sentences(list(read_predictions(predictions_path(run, name), listed)), manifest["decoding"])
+    for name, listed in manifest.corpora.items():
+        corpora[name], counts = score_sentences(list(read_predictions(predictions_path(run, name), listed)), manifest.decoding)
         rows = (f"{number},{','.join(map(str, row))}\n" for number, row in enumerate(counts.tolist()))
         write_text(run / "counts" / f"{name}.csv", "sentence,gold,predicted,correct\n" + "".join(rows))
     named = {key: getattr(settings, key) for key in ("scale", "recipe", "method", "percent", "seed")}
-    ScoresRecord.write(run / "scores.json", named | {"decoding": manifest["decoding"], "corpora": corpora})
+    ScoresRecord(**named, decoding=manifest.decoding, corpora=corpora).write(run / "scores.json")

@@ -7,7 +7,6 @@ a checkpoint needs no more than weights, the optimiser's moments and the step.
 from __future__ import annotations
 
 import logging
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
@@ -17,35 +16,12 @@ from torch import Tensor
 
 from hyperloader.errors import RunError
 from hyperloader.files import replacing
-from hyperloader.runs.records import LAST_CHECKPOINT, CheckpointRecord
+from hyperloader.training.progress import BEST_CHECKPOINT, LAST_CHECKPOINT, CheckpointRecord, Progress
 
 log = logging.getLogger(__name__)
 
-BEST_CHECKPOINT = "best.safetensors"
 # of a tensor of weights; the optimiser's have names of its own there
 WEIGHTS = "weights"
-
-
-@dataclass
-class Progress:
-    """How far a training is.
-
-    Attributes:
-        step: number of finished steps.
-        curve: one record per evaluation: step, mean training loss since the one before, validation loss.
-        best_step: the step whose weights are kept so far.
-        seconds: time spent in training, over all interruptions.
-        first_loss: mean training loss of the first steps.
-        losses: of the steps since the last evaluation, where the training was stopped between two.
-    """
-
-    step: int = 0
-    curve: list[dict[str, float | int | None]] = field(default_factory=list)
-    best_step: int | None = None
-    best_loss: float | None = None
-    seconds: float = 0.0
-    first_loss: float | None = None
-    losses: list[float] = field(default_factory=list)
 
 
 class Checkpoints:
@@ -88,7 +64,7 @@ class Checkpoints:
         if not self._last.exists():
             return None
         record = CheckpointRecord.read(self._last)
-        if record["fingerprint"] != self._fingerprint:
+        if record.fingerprint != self._fingerprint:
             log.info("the last checkpoint is of other settings, data or backbone: training begins anew")
             return None
         tensors = self._load(self._last, weights)
@@ -98,7 +74,7 @@ class Checkpoints:
             if kind != WEIGHTS:
                 target = weights[name]
                 optimizer.state[target][kind] = tensor if kind == "step" else tensor.to(target.device)
-        return Progress(**record["progress"])
+        return record.progress
 
     def restore_best(self, weights: dict[str, Tensor]) -> None:
         """Load the best weights into parameters.
@@ -106,15 +82,15 @@ class Checkpoints:
         Raises:
             RunError: they are missing or damaged.
         """
-        if CheckpointRecord.read(self._best)["fingerprint"] != self._fingerprint:
+        if CheckpointRecord.read(self._best).fingerprint != self._fingerprint:
             raise RunError("not of this training", file=self._best, remedy=CheckpointRecord.remedy(self._best.parent))
         _copy(self._load(self._best, weights), weights)
 
     def _save(self, path: Path, tensors: dict[str, Tensor], progress: Progress) -> None:
-        record = CheckpointRecord.text({"fingerprint": self._fingerprint, "progress": asdict(progress)})
+        record = CheckpointRecord(fingerprint=self._fingerprint, progress=progress)
         tensors = {key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}
         with replacing(path) as temporary:
-            save_file(tensors, temporary, {CheckpointRecord.KEY: record})
+            save_file(tensors, temporary, record.header())
 
     def _load(self, path: Path, weights: dict[str, Tensor]) -> dict[str, Tensor]:
         remedy = CheckpointRecord.remedy(path.parent)

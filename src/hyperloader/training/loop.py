@@ -19,11 +19,12 @@ from hyperloader.config.settings import Training
 from hyperloader.errors import RunError
 from hyperloader.models.task_model import TaskModel
 from hyperloader.text.batches import IGNORED, Batch
-from hyperloader.training.checkpoints import Checkpoints, Progress
+from hyperloader.training.checkpoints import Checkpoints
 from hyperloader.training.display import progress_bar
 from hyperloader.training.dropout import use_cpu_dropout
 from hyperloader.training.interruption import stop_request
 from hyperloader.training.optimisation import learning_rate, token_loss
+from hyperloader.training.progress import Progress
 
 log = logging.getLogger(__name__)
 

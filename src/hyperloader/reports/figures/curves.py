@@ -13,7 +13,7 @@ from hyperloader.methods import get_method
 from hyperloader.planning.plan import Run
 from hyperloader.reports.figures.style import COLOURS, GREY, HEIGHT, canvas, note, open_frame, remark
 from hyperloader.reports.tables.sheet import as_csv
-from hyperloader.runs.records import TrainingRecord
+from hyperloader.runs.records import Evaluation, TrainingRecord
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -31,7 +31,7 @@ class Curve:
     """
 
     run: Run
-    records: list[dict[str, float]]
+    records: list[Evaluation]
     kept: int
 
     @property
@@ -66,9 +66,8 @@ def write_curves(runs: Iterable[str | Path], output: str | Path) -> None:
 
 def _read(folder: str | Path) -> Curve:
     record = TrainingRecord.read(Path(folder) / "run.json")
-    settings = record["settings"]
-    known = {key: settings[key] for key in ("scale", "recipe", "method", "percent", "seed")}
-    return Curve(Run(corpora=tuple(settings["data"]), **known), record["curve"], record.get("best_step", 0))
+    known = {key: getattr(record.settings, key) for key in ("scale", "recipe", "method", "percent", "seed")}
+    return Curve(Run(corpora=tuple(record.settings.data), **known), record.curve, record.best_step)
 
 
 def _draw(curves: list[Curve], output: str | Path) -> None:

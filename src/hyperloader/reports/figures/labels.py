@@ -41,16 +41,16 @@ def write_labels(runs: Iterable[str | Path], output: str | Path) -> None:
     corpora: Corpora = {}
     for run in runs:
         scores = ScoresRecord.read(Path(run) / "scores.json")
-        if scores["percent"] == FRACTION:
-            method = get_method(scores["method"])
+        if scores.percent == FRACTION:
+            method = get_method(scores.method)
             title = method.title
             if isinstance(method, Control):
                 controls.add(title)
             titles += [] if title in titles else [title]
-            for name, entry in scores["corpora"].items():
-                for label, score in entry["labels"].items():
+            for name, entry in scores.corpora.items():
+                for label, score in entry.labels.items():
                     types = corpora.setdefault(get_corpus(name).title, {})
-                    types.setdefault(label, (score["gold_spans"], {}))[1].setdefault(title, []).append(score["f1"])
+                    types.setdefault(label, (score.gold_spans, {}))[1].setdefault(title, []).append(score.f1)
     corpora = {corpus.title: _ranked(corpora[corpus.title]) for corpus in known_corpora().values() if corpus.title in corpora}
     rows = [
         (corpus, label, gold, title, f"{mean(f1s[title]):.4f}", len(f1s[title]))

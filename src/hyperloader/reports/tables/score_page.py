@@ -13,7 +13,6 @@ from hyperloader.files import write_text
 from hyperloader.methods import get_method
 from hyperloader.reports.tables.web_page import link, page, paragraph, table
 from hyperloader.runs.records import ScoresRecord
-from hyperloader.scoring import headline
 
 HEADER = ("Method", "Corpus", "Data", "Seed", "F1", "95 % interval", "Precision", "Recall", "Malformed", "Come from")
 ALIGN = "llrrrrrrrl"
@@ -50,13 +49,13 @@ def write_score_page(runs: Iterable[str | Path], output: str | Path) -> None:
 
 def _rows(run: Path, here: Path) -> Iterator[list[str]]:
     scores = ScoresRecord.read(run / "scores.json")
-    title = get_method(scores["method"]).title
-    for name, entry in scores["corpora"].items():
-        best = headline(entry)
-        interval = f"{best['ci_low']:.4f} – {best['ci_high']:.4f}"
-        numbers = [f"{best['precision']:.4f}", f"{best['recall']:.4f}", f"{100 * entry['malformed']:.1f} %"]
-        f1 = f'<span title="{escape(best["signature"])}">{best["f1"]:.4f}</span>'
-        cells = [escape(title), get_corpus(name).title, f"{scores['percent']:g} %", str(scores["seed"]), f1, interval, *numbers]
+    title = get_method(scores.method).title
+    for name, entry in scores.corpora.items():
+        best = entry.headline
+        interval = f"{best.ci_low:.4f} – {best.ci_high:.4f}"
+        numbers = [f"{best.precision:.4f}", f"{best.recall:.4f}", f"{100 * entry.malformed:.1f} %"]
+        f1 = f'<span title="{escape(best.signature)}">{best.f1:.4f}</span>'
+        cells = [escape(title), get_corpus(name).title, f"{scores.percent:g} %", str(scores.seed), f1, interval, *numbers]
         yield [*cells, " ".join(_links(run, name, here))]
 
 

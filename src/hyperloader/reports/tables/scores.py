@@ -14,7 +14,6 @@ from hyperloader.methods import get_method
 from hyperloader.methods.controls import Control
 from hyperloader.reports.tables.sheet import as_csv
 from hyperloader.runs.records import ScoresRecord
-from hyperloader.scoring import headline
 
 # runs that differ in one of these do not belong into one table
 SIGNATURE = ("scale", "recipe", "decoding")
@@ -74,25 +73,24 @@ class Scores:
             scores._add(Path(path), ScoresRecord.read(path))
         return scores
 
-    def _add(self, path: Path, run: dict[str, Any]) -> None:
-        signature, title = {key: run[key] for key in SIGNATURE}, get_method(run["method"]).title
+    def _add(self, path: Path, run: ScoresRecord) -> None:
+        signature, title = {key: getattr(run, key) for key in SIGNATURE}, get_method(run.method).title
         if signature != (self.signature or signature):
             raise RunError(f"{words(signature)} in a table of {words(self.signature)}", file=path)
-        if self.methods.setdefault(title, run["method"]) != run["method"]:
-            raise RunError(f"methods {self.methods[title]} and {run['method']} are both titled {title}", file=path)
+        if self.methods.setdefault(title, run.method) != run.method:
+            raise RunError(f"methods {self.methods[title]} and {run.method} are both titled {title}", file=path)
         self.signature = signature
-        for name, entry in run["corpora"].items():
+        for name, entry in run.corpora.items():
             dataset = get_corpus(name).title
-            cells = self.cells.setdefault((title, run["percent"], dataset), {})
-            if run["seed"] in cells:
-                raise RunError(f"a second score of {title} on {dataset} at {run['percent']:g} % with seed {run['seed']}", file=path)
-            shown = headline(entry)
-            cells[run["seed"]] = Cell(path.parent, name, shown["f1"], shown["signature"])
-            known = run | {"title": title, "corpus": name, "percent": f"{run['percent']:g}"}
-            for score in entry["scores"]:
-                rounded = {key: f"{score[key]:.4f}" for key in MEASURES}
-                last = [entry["sentences"], f"{entry['malformed']:.4f}", score["signature"]]
-                self.rows.append([*(known[key] for key in RUN), *((score | rounded)[key] for key in SCORE), *last])
+            cells = self.cells.setdefault((title, run.percent, dataset), {})
+            if run.seed in cells:
+                raise RunError(f"a second score of {title} on {dataset} at {run.percent:g} % with seed {run.seed}", file=path)
+            cells[run.seed] = Cell(path.parent, name, entry.headline.f1, entry.headline.signature)
+            known = dict(run) | {"title": title, "corpus": name, "percent": f"{run.percent:g}"}
+            for score in entry.scores:
+                values = dict(score) | {key: f"{getattr(score, key):.4f}" for key in MEASURES}
+                last = [entry.sentences, f"{entry.malformed:.4f}", score.signature]
+                self.rows.append([*(known[key] for key in RUN), *(values[key] for key in SCORE), *last])
 
     @property
     def seeds(self) -> list[int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from hyperloader.corpora.prepared import read_prepared_manifest, slot_type
+from hyperloader.corpora.prepared import PreparedManifest, read_prepared_manifest, slot_type
 from hyperloader.corpora.registry import known_corpora
 from hyperloader.reports.tables.sheet import Sheet, as_csv, write_sheet
 
@@ -30,8 +30,8 @@ def table2(manifests: Iterable[str | Path]) -> list[dict[str, int | str]]:
     """
     read = [read_prepared_manifest(path) for path in manifests]
     order = list(known_corpora())
-    read.sort(key=lambda manifest: order.index(manifest["corpus"]) if manifest["corpus"] in order else len(order))
-    return [_row(manifest, _published(manifest["corpus"])) for manifest in read]
+    read.sort(key=lambda manifest: order.index(manifest.corpus) if manifest.corpus in order else len(order))
+    return [_row(manifest, _published(manifest.corpus)) for manifest in read]
 
 
 def _published(name: str) -> dict[str, int]:
@@ -63,10 +63,10 @@ def _or_dash(value: int | str) -> int | str:
     return "-" if value == "" else value
 
 
-def _row(manifest: dict, paper: dict[str, int]) -> dict[str, int | str]:
-    ours = {cell: manifest["sentences"][split] for cell, split in _COLUMNS.items()}
-    ours["labels"] = manifest["slot_types"]
-    row: dict[str, int | str] = {"dataset": manifest["title"]}
+def _row(manifest: PreparedManifest, paper: dict[str, int]) -> dict[str, int | str]:
+    ours = {cell: manifest.sentences[split] for cell, split in _COLUMNS.items()}
+    ours["labels"] = manifest.slot_types
+    row: dict[str, int | str] = {"dataset": manifest.title}
     for cell in CELLS:
         row[cell] = ours[cell]
         row[f"{cell}_paper"] = paper.get(cell, "")
@@ -75,19 +75,19 @@ def _row(manifest: dict, paper: dict[str, int]) -> dict[str, int | str]:
     return row
 
 
-def _note(manifest: dict) -> str:
-    if any(source["provenance"] == "generated" for source in manifest["sources"]):
+def _note(manifest: PreparedManifest) -> str:
+    if any(source["provenance"] == "generated" for source in manifest.sources):
         return "generated for the demo, so only its form is that of the real corpus"
-    if manifest["corpus"] == "mtod":
+    if manifest.corpus == "mtod":
         return _mtod_conventions(manifest)
     return ""
 
 
-def _mtod_conventions(manifest: dict) -> str:
+def _mtod_conventions(manifest: PreparedManifest) -> str:
     """The paper counts 9 labels where the corpus has 16 slot types; two ways of counting give 9."""
-    types = {slot_type(tag) for tag in manifest["tags"] if tag != "O"}
+    types = {slot_type(tag) for tag in manifest.tags if tag != "O"}
     domains = {name.partition("/")[0] for name in types}
-    frequent = [count for count in manifest["spans"]["train"].values() if count > FREQUENT_SPANS]
+    frequent = [count for count in manifest.spans["train"].values() if count > FREQUENT_SPANS]
     return (
         f"{len(types)} slot types; {len(domains)} when types are cut at the slash (weather/noun as weather); "
         f"{len(frequent)} when only types with more than {FREQUENT_SPANS} spans in train count; "
