@@ -6,8 +6,9 @@ import pytest
 
 from hyperloader.errors import SettingsError
 from hyperloader.planning.estimates import as_text, estimate
-from hyperloader.planning.parameters import as_csv, count
+from hyperloader.planning.parameters import count
 from hyperloader.planning.plan import Plan
+from hyperloader.reports.tables.parameters import as_csv
 
 ROOT = Path(__file__).parents[2]
 PUBLISHED = ROOT / "workflow/published/methods.csv"

@@ -14,7 +14,7 @@ from hyperloader.cli.main import main
 from hyperloader.errors import BackboneError, RunError, SettingsError, UserError
 from hyperloader.formulations.text_to_text import TextToText
 from hyperloader.interop import original_state_dict
-from hyperloader.interop.commands import import_checkpoint
+from hyperloader.interop.importing import import_checkpoint
 from hyperloader.methods import get_method
 from hyperloader.methods.saved_models import from_pretrained
 from hyperloader.models.backbones import load_backbone, load_vocabulary, make_backbone

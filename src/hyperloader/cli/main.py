@@ -13,11 +13,10 @@ from typing import Annotated
 import typer
 
 from hyperloader.cli.corpora import app as corpora_app
+from hyperloader.cli.reports import app as reports_app
 from hyperloader.config.settings import Decoding
 from hyperloader.errors import UserError
 from hyperloader.predicting.streams import Format
-from hyperloader.reports.figures.commands import app as figures_app
-from hyperloader.reports.tables.commands import app as tables_app
 
 app = typer.Typer(
     help="Hypernetwork-based multi-task sequence labelling.",
@@ -26,8 +25,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(corpora_app, name="corpora")
-app.add_typer(tables_app)
-app.add_typer(figures_app)
+app.add_typer(reports_app)
 
 RunFolders = Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run directories, each with its settings.json.")]
 
@@ -117,8 +115,9 @@ def params(
     output: Annotated[Path | None, typer.Option(help="CSV to write, with Markdown and LaTeX beside it; otherwise print the table.")] = None,
 ) -> None:
     """Count the parameters of every method, beside the paper's brackets; no weights are needed."""
-    from hyperloader.planning.parameters import as_sheet, count, write_parameters
+    from hyperloader.planning.parameters import count
     from hyperloader.planning.plan import Plan
+    from hyperloader.reports.tables.parameters import as_sheet, write_parameters
 
     rows = list(count(Plan.read(config, change or []), scale, published))
     if output is None:
@@ -176,7 +175,7 @@ def import_(
     data: Annotated[list[Path] | None, typer.Option(help="Folder of a prepared corpus, whose slot types are its task's.")] = None,
 ) -> None:
     """Make a model of a checkpoint of HyperFormer++, HyperLoader or Hyperdecoder (docs/interop.md)."""
-    from hyperloader.interop.commands import import_checkpoint
+    from hyperloader.interop.importing import import_checkpoint
 
     import_checkpoint(checkpoint, backbone, output, labels or [], data or [])
 

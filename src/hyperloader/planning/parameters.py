@@ -13,9 +13,6 @@ from hyperloader.methods import methods
 from hyperloader.methods.controls import Control
 from hyperloader.models.backbones import MANIFEST, load_config
 from hyperloader.planning.plan import Plan
-from hyperloader.reports.tables import sheet
-
-COLUMNS = ("method", "backbone", "runs", "total", "trainable", "live", "percent", "paper_total", "paper_trainable")
 
 
 @dataclass(frozen=True)
@@ -84,40 +81,6 @@ def count(plan: Plan, scale: str, published: str | Path, results: str = "results
             bracket.get("total", ""),
             bracket.get("trainable", ""),
         )
-
-
-def as_csv(rows: list[Row]) -> str:
-    """The rows as CSV with a header."""
-    cells = ([f"{row.percent:.4f}" if column == "percent" else getattr(row, column) for column in COLUMNS] for row in rows)
-    return sheet.as_csv(COLUMNS, cells)
-
-
-def as_sheet(rows: list[Row]) -> sheet.Sheet:
-    """The rows as a table for people."""
-    lines = [
-        [
-            row.method,
-            f"{row.total:,}",
-            f"{row.trainable:,}" + (f" x {row.runs}" if row.runs > 1 else ""),
-            f"{row.live:,}",
-            f"{row.percent:.2f} %",
-            f"{row.paper_total} / {row.paper_trainable}" if row.paper_total else "",
-        ]
-        for row in rows
-    ]
-    return sheet.Sheet(
-        title="Parameters",
-        caption="of one model of each method, without BERT's head: all of them; the trained ones, times the number of models for all "
-        "corpora; those of them that some forward pass uses; the trained ones' share of all; and the paper's total / trained.",
-        header=["Method", "Total", "Trainable", "Live", "Share", "Paper"],
-        rows=lines,
-        align="lrrrrl",
-    )
-
-
-def write_parameters(rows: list[Row], output: str | Path) -> None:
-    """Write `parameters.csv`, and Markdown and LaTeX beside it."""
-    sheet.write_sheet(output, as_csv(rows), as_sheet(rows))
 
 
 def _empty(plan: Plan, scale: str, kind: str, results: str):
