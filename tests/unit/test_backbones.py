@@ -123,7 +123,7 @@ def test_pretraining_batches_hide_words_or_tag(tmp_path):
     language = DemoLanguage(1)
     sentences = list(auxiliary_sentences(language, 50, 1))
     write_word_vocabulary(["O", "I", *language.words()], tmp_path / "spiece.model")
-    from hyperloader.corpora.readers import Sentence
+    from hyperloader.text.sentences import Sentence
     from hyperloader.text.t5_vocabulary import Vocabulary
 
     vocabulary = Vocabulary(tmp_path / "spiece.model")

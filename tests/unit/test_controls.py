@@ -9,7 +9,6 @@ from hyperloader.config.settings import Recipe, read_yaml
 from hyperloader.corpora.generated.generate import generate
 from hyperloader.corpora.prepare import prepare
 from hyperloader.corpora.prepared import PreparedCorpus
-from hyperloader.corpora.readers import Sentence
 from hyperloader.corpora.registry import known_corpora
 from hyperloader.errors import RunError
 from hyperloader.files import sha256
@@ -21,6 +20,7 @@ from hyperloader.predicting.prediction import predict_run
 from hyperloader.predicting.tagger import Tagger
 from hyperloader.runs.records import ScoresRecord
 from hyperloader.scoring import score_run, score_tags
+from hyperloader.text.sentences import Sentence
 from hyperloader.training.backbones.vocabularies import write_word_vocabulary
 
 RECIPE = read_yaml(Recipe, Path(__file__).parents[2] / "config/recipes/matched.yaml")

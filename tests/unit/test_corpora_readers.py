@@ -8,8 +8,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hyperloader.corpora.generated.writers import WRITERS
-from hyperloader.corpora.readers import READERS, Sentence
+from hyperloader.corpora.readers import READERS
 from hyperloader.errors import CorpusError
+from hyperloader.text.sentences import Sentence
 
 IN_TMP_PATH = settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import yaml
 
-from hyperloader.corpora.readers import Sentence, conll
+from hyperloader.corpora.readers import conll
 from hyperloader.corpora.registry import DESCRIPTION, VARIABLE, Corpus, corpus_folders, known_corpora
 from hyperloader.errors import CorpusError
 from hyperloader.files import replacing_folder, write_text
+from hyperloader.text.sentences import Sentence
 from hyperloader.text.sentt import LONGEST, OUTSIDE, spans
 
 HELD_OUT = 0.1

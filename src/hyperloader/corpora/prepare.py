@@ -17,11 +17,12 @@ from hyperloader.corpora.prepared import (
     slot_type,
     slot_types,
 )
-from hyperloader.corpora.readers import Sentence, read_split
+from hyperloader.corpora.readers import read_split
 from hyperloader.corpora.registry import Corpus, get_corpus
 from hyperloader.corpora.splits import hold_out
 from hyperloader.errors import CorpusError
 from hyperloader.files import replacing_folder, sha256
+from hyperloader.text.sentences import Sentence
 
 __all__ = ["PreparedCorpus", "load_corpus", "prepare"]
 

@@ -9,10 +9,10 @@ from typing import Any
 from pydantic import NonNegativeInt
 
 from hyperloader.config.records import Record
-from hyperloader.corpora.readers import Sentence
 from hyperloader.corpora.splits import subset
 from hyperloader.errors import CorpusError
 from hyperloader.files import sha256
+from hyperloader.text.sentences import Sentence
 
 SPLITS = ("train", "validation", "test")
 MANIFEST = "manifest.json"

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from hyperloader.config.settings import Decoding, Training
-from hyperloader.corpora.readers import Sentence
+from hyperloader.text.sentences import Sentence
 
 if TYPE_CHECKING:
     from hyperloader.models.task_model import TaskModel

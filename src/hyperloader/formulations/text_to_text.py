@@ -9,11 +9,11 @@ from itertools import accumulate
 import torch
 
 from hyperloader.config.settings import Decoding, Training
-from hyperloader.corpora.readers import Sentence
 from hyperloader.formulations import Formulation, Prediction, batches_by_length
 from hyperloader.formulations.decoding import GreedyDecoder
 from hyperloader.models.task_model import TaskModel
 from hyperloader.text.batches import IGNORED, Batch, Example, pad
+from hyperloader.text.sentences import Sentence
 from hyperloader.text.sentt import LONGEST, from_sbio, to_sbio
 from hyperloader.text.t5_vocabulary import PAD, Vocabulary
 

@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 import torch
 
 from hyperloader.config.settings import Training
-from hyperloader.corpora.readers import Sentence
 from hyperloader.formulations import Formulation, Prediction, batches_by_length
 from hyperloader.models.task_model import TaskModel
 from hyperloader.text.batches import IGNORED, Batch, Example, pad
 from hyperloader.text.bert_vocabulary import WordPieces
+from hyperloader.text.sentences import Sentence
 from hyperloader.text.sentt import OUTSIDE, bio_tags, from_sbio, to_sbio
 
 

@@ -20,8 +20,8 @@ from hyperloader.methods import Method
 
 if TYPE_CHECKING:
     from hyperloader.corpora.prepared import PreparedCorpus
-    from hyperloader.corpora.readers import Sentence
     from hyperloader.formulations import Prediction
+    from hyperloader.text.sentences import Sentence
 
 LEARNED = "learned.json"
 Tag = Callable[["Sentence"], "Prediction"]

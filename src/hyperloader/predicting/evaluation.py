@@ -10,13 +10,14 @@ from pathlib import Path
 
 from hyperloader.config.settings import Decoding, RunSettings, read_settings
 from hyperloader.corpora.prepared import MANIFEST, SPLITS, load_corpus
-from hyperloader.corpora.readers import Sentence, conll
+from hyperloader.corpora.readers import conll
 from hyperloader.errors import CorpusError, FormatError
 from hyperloader.predicting.prediction import load_predictor, predicted_sentences
 from hyperloader.predicting.tagger import Tagger
 from hyperloader.runs.predictions import write_predictions
 from hyperloader.runs.records import ScoredCorpus
 from hyperloader.scoring import score_sentences
+from hyperloader.text.sentences import Sentence
 from hyperloader.text.sentt import spans
 
 log = logging.getLogger(__name__)

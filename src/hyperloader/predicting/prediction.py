@@ -11,7 +11,6 @@ from typing import Literal, NamedTuple, Protocol
 
 from hyperloader.config.settings import Decoding, RunSettings, Training, read_settings
 from hyperloader.corpora.prepared import load_corpus
-from hyperloader.corpora.readers import Sentence
 from hyperloader.errors import RunError
 from hyperloader.files import sha256
 from hyperloader.formulations import Prediction
@@ -22,6 +21,7 @@ from hyperloader.runs.gpus import lease_gpu
 from hyperloader.runs.locks import holding_run
 from hyperloader.runs.predictions import MANIFEST, PredictedSentence, predictions_path, write_predictions
 from hyperloader.runs.records import PredictedCorpus, PredictionsManifest
+from hyperloader.text.sentences import Sentence
 
 log = logging.getLogger(__name__)
 

@@ -9,9 +9,9 @@ from re import finditer
 from typing import NamedTuple
 
 from hyperloader.config.settings import Decoding
-from hyperloader.corpora.readers import Sentence
 from hyperloader.errors import FormatError, RunError
 from hyperloader.predicting.prediction import Predictor, load_predictor
+from hyperloader.text.sentences import Sentence
 from hyperloader.text.sentt import LONGEST, spans
 
 # of sentences in several scripts

@@ -10,10 +10,10 @@ import numpy as np
 from hyperloader.corpora.fetching.manifests import RawEntry, write_manifest
 from hyperloader.corpora.generated.language import QUESTION_MARK, DemoLanguage, Slot, auxiliary_sentences
 from hyperloader.corpora.generated.writers import WRITERS
-from hyperloader.corpora.readers import Sentence
 from hyperloader.corpora.registry import Corpus, get_corpus
 from hyperloader.errors import CorpusError
 from hyperloader.files import write_text
+from hyperloader.text.sentences import Sentence
 
 __all__ = ["DEMO_SLOTS", "DemoLanguage", "auxiliary_sentences", "demo_label_names", "generate"]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hyperloader.corpora.readers import Sentence
+from hyperloader.text.sentences import Sentence
 
 CLASSES = (
     "person", "city", "place", "company", "day", "hour", "number", "title", "song",

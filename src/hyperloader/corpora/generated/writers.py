@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from hyperloader.corpora.readers import Sentence
+from hyperloader.text.sentences import Sentence
 
 _SUBJECT = "demo"  # stands for intents and domains, which no reader needs
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from hyperloader.config.plugins import load_plugin
 from hyperloader.corpora.readers import bio, conll, conllu, mtop, parallel_lines
-from hyperloader.corpora.readers.sentence import Sentence
 from hyperloader.corpora.registry import READER, Corpus
 from hyperloader.errors import CorpusError
+from hyperloader.text.sentences import Sentence
 
 Reader = Callable[[Path], list[Sentence]]
 
@@ -50,6 +50,3 @@ def reader_of(corpus: Corpus) -> Reader:
         remedy = f"name one of {', '.join(READERS)}, or write a {READER} beside it"
         raise CorpusError(f"unknown raw_format '{corpus.raw_format}'", file=corpus.description, remedy=remedy)
     return READERS[corpus.raw_format]
-
-
-__all__ = ["READERS", "Sentence", "read_split", "reader_of"]

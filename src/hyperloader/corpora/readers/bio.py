@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hyperloader.corpora.readers.sentence import Sentence, check_tag, check_token, read_lines
+from hyperloader.corpora.readers.checks import check_tag, check_token, read_lines
 from hyperloader.errors import CorpusError
+from hyperloader.text.sentences import Sentence
 
 
 def read(path: Path) -> list[Sentence]:

@@ -11,8 +11,9 @@ import json
 import re
 from pathlib import Path
 
-from hyperloader.corpora.readers.sentence import Sentence, check_tag, check_token, read_lines, shown
+from hyperloader.corpora.readers.checks import check_tag, check_token, read_lines, shown
 from hyperloader.errors import CorpusError
+from hyperloader.text.sentences import Sentence
 
 _SLOT = re.compile(r"([0-9]{1,9}):([0-9]{1,9}):SL:(.+)", re.DOTALL)
 

@@ -10,9 +10,9 @@ from pathlib import Path
 from hyperloader.config.settings import BackboneSettings
 from hyperloader.corpora.generated.generate import DemoLanguage, demo_label_names
 from hyperloader.corpora.prepared import PreparedCorpus, load_corpus, slot_types
-from hyperloader.corpora.readers import Sentence
 from hyperloader.files import replacing_folder, sha256
 from hyperloader.models.backbones import PIECES, WORD_PIECES, t5_pieces
+from hyperloader.text.sentences import Sentence
 from hyperloader.text.sentt import to_sbio
 from hyperloader.training.backbones.text import checksum, corpora_text, generated_text
 

@@ -21,11 +21,11 @@ from transformers.modeling_outputs import TokenClassifierOutput
 
 from hyperloader.config.settings import PretrainedBackbone, Training
 from hyperloader.corpora.prepared import slot_types
-from hyperloader.corpora.readers import Sentence
 from hyperloader.formulations.token_classification import TokenClassification
 from hyperloader.models.task_model import TaskModel
 from hyperloader.text.batches import IGNORED, Batch, Example
 from hyperloader.text.bert_vocabulary import WordPieces
+from hyperloader.text.sentences import Sentence
 from hyperloader.text.sentt import bio_tags
 from hyperloader.training.backbones.t5 import keep_unseen_embeddings, training_of
 from hyperloader.training.checkpoints import Checkpoints

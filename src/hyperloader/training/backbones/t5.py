@@ -17,10 +17,10 @@ import torch
 from transformers import T5Config, T5ForConditionalGeneration
 
 from hyperloader.config.settings import PretrainedBackbone, Pretraining, Training
-from hyperloader.corpora.readers import Sentence
 from hyperloader.formulations.text_to_text import collate
 from hyperloader.models.task_model import PlainT5
 from hyperloader.text.batches import Batch, Example
+from hyperloader.text.sentences import Sentence
 from hyperloader.text.sentt import to_sbio
 from hyperloader.text.t5_vocabulary import EOS, PAD, Vocabulary
 from hyperloader.training.checkpoints import Checkpoints

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from hyperloader.corpora.generated.generate import DemoLanguage, auxiliary_sentences
 from hyperloader.corpora.prepared import PreparedCorpus
-from hyperloader.corpora.readers import Sentence
+from hyperloader.text.sentences import Sentence
 from hyperloader.training.backbones.word_classes import word_classes
 
 GENERATED_SENTENCES = 20_000

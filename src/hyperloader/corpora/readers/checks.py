@@ -1,11 +1,10 @@
-"""A tagged sentence, and the checks that all readers share."""
+"""The checks that all readers share."""
 
 from __future__ import annotations
 
 import codecs
 import re
 from pathlib import Path
-from typing import NamedTuple
 
 from hyperloader.errors import CorpusError
 
@@ -13,13 +12,6 @@ from hyperloader.errors import CorpusError
 _TAG = re.compile(r"O|[BI]-(?![OI]$)\S+")
 _STRAY_CR = re.compile(rb"\r(?!\n)")
 _SHOWN = 80
-
-
-class Sentence(NamedTuple):
-    """Words and their BIO tags (`O`, `B-type`, `I-type`), as many of one as of the other."""
-
-    tokens: tuple[str, ...]
-    tags: tuple[str, ...]
 
 
 def read_lines(path: Path) -> list[str]:

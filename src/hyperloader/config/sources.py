@@ -1,0 +1,52 @@
+"""Which source files decide a result: those of the module that makes it, and of all that it imports."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from grimp import ImportGraph
+
+PACKAGE = __name__.partition(".")[0]
+ROOT = Path(__file__).resolve().parents[1]
+# an edit there changes no result: what is said, who may work, how settings are read (their values are inputs of their own)
+NEUTRAL = ("errors", "files", "config", "runs.gpus", "runs.locks", "training.display")
+
+
+def sources(*modules: str, without: Iterable[str] = ()) -> list[Path]:
+    """The files of some modules and of what they import, directly or not, sorted.
+
+    Args:
+        modules: names below the package; a package stands for all of its modules.
+        without: modules that are imported and change nothing of this result, likewise; what only they import is left out too.
+    """
+    graph, left_out = _graph(), {*NEUTRAL, *without}
+    found: set[str] = set()
+    waiting = [name for module in modules for name in (f"{PACKAGE}.{module}", *graph.find_descendants(f"{PACKAGE}.{module}"))]
+    while waiting:
+        name = waiting.pop()
+        if name in found or name == PACKAGE or _is_in(name.removeprefix(f"{PACKAGE}."), left_out):
+            continue
+        found.add(name)
+        # a module is imported after the packages that it is in
+        waiting += [*graph.find_modules_directly_imported_by(name), name.rpartition(".")[0]]
+    return sorted(map(_file, found))
+
+
+def _is_in(module: str, packages: set[str]) -> bool:
+    return any(module == package or module.startswith(f"{package}.") for package in packages)
+
+
+def _file(name: str) -> Path:
+    path = ROOT.joinpath(*name.split(".")[1:])
+    return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+
+
+@cache
+def _graph() -> ImportGraph:
+    import grimp
+
+    return grimp.build_graph(PACKAGE, cache_dir=None, exclude_type_checking_imports=True)

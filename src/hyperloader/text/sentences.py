@@ -1,0 +1,12 @@
+"""A tagged sentence."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Sentence(NamedTuple):
+    """Words and their BIO tags (`O`, `B-type`, `I-type`), as many of one as of the other."""
+
+    tokens: tuple[str, ...]
+    tags: tuple[str, ...]
