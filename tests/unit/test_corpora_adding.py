@@ -1,0 +1,115 @@
+"""`hyperloader corpora add`: from CoNLL files to a corpus that every command knows."""
+
+import pytest
+from typer.testing import CliRunner
+
+from hyperloader.cli.corpora import app
+from hyperloader.corpora.fetching.download import fetch
+from hyperloader.corpora.generated.generate import generate
+from hyperloader.corpora.prepare import prepare
+from hyperloader.corpora.prepared import load_corpus
+from hyperloader.corpora.registry import VARIABLE, get_corpus, known_corpora, paper_corpora
+from hyperloader.errors import CorpusError, UserError
+
+TRAIN = "".join(f"word{n}\tO\nnew\tB-city\nyork\tI-city\n\n" for n in range(20))
+TEST = "word1\tO\nnew\tB-city\nyork\tI-city\n\nstray\tI-time\nrest\tO\n"
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    """A folder with two files, and one of corpora that is searched."""
+    (tmp_path / "corpora").mkdir()
+    (tmp_path / "train.conll").write_text(TRAIN)
+    (tmp_path / "test.conll").write_text(TEST)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(VARIABLE, str(tmp_path / "corpora"))
+    known_corpora.cache_clear()
+    yield tmp_path
+    known_corpora.cache_clear()
+
+
+def add(*arguments):
+    answer = CliRunner().invoke(app, ["add", *arguments])
+    known_corpora.cache_clear()
+    if answer.exception and not isinstance(answer.exception, SystemExit):
+        raise answer.exception
+    assert answer.exit_code == 0, answer.output
+    return answer.output
+
+
+FILES = ("--train", "train.conll", "--test", "test.conll")
+
+
+def test_two_files_become_a_corpus_that_can_be_fetched_and_prepared(place):
+    said = add("mine", *FILES)
+    assert "20 train, 2 test sentences" in said and "2 slot types: city, time" in said
+    assert "never in train, and so never predicted: time" in said
+    assert "test: 1 I- tags that continue no span" in said and "test: 1 sentences are in train as well" in said
+    assert list(known_corpora()) == [*paper_corpora(), "mine"] and get_corpus("mine").local
+    # what it was made of may go
+    for name in ("train", "test"):
+        (place / f"{name}.conll").unlink()
+    fetch("mine", place / "raw")
+    prepared = load_corpus(prepare("mine", place / "raw", place / "data"))
+    assert [len(split) for split in (prepared.train, prepared.validation, prepared.test)] == [18, 2, 2]
+    assert prepared.test[0].tokens == ("word1", "new", "york") and prepared.train_label_types == ("city",)
+
+
+def test_a_validation_file_is_used(place):
+    (place / "validation.conll").write_text(TEST)
+    add("mine", *FILES, "--validation", "validation.conll")
+    fetch("mine", place / "raw")
+    assert len(load_corpus(prepare("mine", place / "raw", place / "data")).validation) == 2
+
+
+def test_a_file_of_it_that_changed_is_refused(place):
+    add("mine", *FILES)
+    (place / "corpora/mine/test.conll").write_text("other\tO\n")
+    with pytest.raises(CorpusError, match=r"mine/test.conll could be had from nowhere: mine/ \(wrong checksum"):
+        fetch("mine", place / "raw")
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (("../mine", *FILES), "'../mine' cannot name a corpus"),
+        (("", *FILES), "cannot name a corpus"),
+        (("atis", *FILES), "there is a corpus 'atis' already"),
+        (("mTOP", *FILES), "there is a corpus 'mtop' already"),
+        (("mine", "--train", "gone.conll", "--test", "test.conll"), "gone.conll: cannot be read"),
+        (("mine", "--train", "bad.conll", "--test", "test.conll"), "bad.conll:2: tag 'x'"),
+        (("mine", *FILES, "--folder", "train.conll"), "cannot be written"),
+    ],
+)
+def test_wrong_calls_leave_nothing(place, arguments, message):
+    (place / "bad.conll").write_text("a\tO\nb\tx\n")
+    before = sorted(place.rglob("*"))
+    with pytest.raises(UserError, match=message):
+        add(*arguments)
+    assert sorted(place.rglob("*")) == before
+
+
+def test_twice_the_same_name_is_refused(place):
+    add("mine", *FILES)
+    with pytest.raises(CorpusError, match="there is a corpus 'mine' already"):
+        add("mine", *FILES)
+
+
+def test_it_has_no_generated_counterpart(place):
+    add("mine", *FILES)
+    with pytest.raises(CorpusError, match="mine has no generated counterpart; .*movietrivia, "):
+        generate("mine", place / "raw")
+
+
+def test_a_new_raw_format_comes_with_its_reader(place):
+    add("mine", *FILES)
+    folder = place / "corpora/mine"
+    (folder / "corpus.yaml").write_text((folder / "corpus.yaml").read_text().replace("raw_format: conll\n", ""))
+    reader = "from hyperloader.text.sentences import Sentence\n\n\ndef read(path):\n    return [Sentence((path.name,), ('O',))] * 12\n"
+    (folder / "reader.py").write_text(reader)
+    known_corpora.cache_clear()
+    fetch("mine", place / "raw")
+    assert load_corpus(prepare("mine", place / "raw", place / "data")).test[0].tokens == ("test.conll",)
+    (folder / "reader.py").write_text("import nothing_of_this_name\n")
+    with pytest.raises(UserError, match="reader.py: cannot be imported .*nothing_of_this_name"):
+        prepare("mine", place / "raw", place / "data")
