@@ -28,8 +28,9 @@ from hyperloader.corpora.prepared import PreparedCorpus, load_corpus
 from hyperloader.corpora.registry import known_corpora
 from hyperloader.formulations import batches_by_length
 from hyperloader.formulations.decoding import GreedyDecoder
-from hyperloader.methods import get_method
-from hyperloader.methods.saved_models import from_pretrained, read_config
+from hyperloader.methods.loading import from_pretrained
+from hyperloader.methods.registry import get_method
+from hyperloader.methods.saved_models import read_config
 from hyperloader.methods.training_run import MODEL, SETTINGS
 from hyperloader.models.backbones import load_vocabulary, t5_pieces
 from hyperloader.models.task_model import TaskModel

@@ -21,7 +21,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from transformers import T5Config, T5ForConditionalGeneration
 
 from hyperloader.formulations.text_to_text import collate
-from hyperloader.methods import get_method
+from hyperloader.methods.registry import get_method
 from hyperloader.planning.plan import Plan
 from hyperloader.text.batches import Batch, Example
 from hyperloader.training.checkpoints import Checkpoints

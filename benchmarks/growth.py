@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 from transformers import T5Config, T5ForConditionalGeneration
 
-from hyperloader.methods import get_method
+from hyperloader.methods.registry import get_method
 from hyperloader.training.optimisation import token_loss
 
 D_MODEL, BATCH, LENGTH, REPEATS = 256, 32, 32, 15

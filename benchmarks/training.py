@@ -30,7 +30,7 @@ from hyperloader.corpora.prepare import prepare
 from hyperloader.corpora.prepared import load_corpus
 from hyperloader.corpora.registry import known_corpora
 from hyperloader.formulations.text_to_text import TextToText
-from hyperloader.methods import get_method
+from hyperloader.methods.registry import get_method
 from hyperloader.models.backbones import t5_pieces
 from hyperloader.models.hypernetwork import AdapterWeights, LoRAWeights, StackWeights
 from hyperloader.planning.plan import Plan

@@ -1,9 +1,9 @@
 """Full fine-tuning of T5 on all tasks at once: what the abstract of the paper claims to beat, and no table shows."""
 
-from hyperloader.methods import Method
+from hyperloader.methods.network import NetworkMethod
 
 
-class FullFinetuning(Method):
+class FullFinetuning(NetworkMethod):
     """All weights of T5 are trained, with nothing that tells the tasks apart."""
 
     title = "Full fine-tuning"

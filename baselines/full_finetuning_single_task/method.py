@@ -1,9 +1,9 @@
 """Full fine-tuning of T5 on one task at a time."""
 
-from hyperloader.methods import Method
+from hyperloader.methods.network import NetworkMethod
 
 
-class FullFinetuningSingleTask(Method):
+class FullFinetuningSingleTask(NetworkMethod):
     """All weights of T5 are trained, a model for each corpus."""
 
     title = "Full fine-tuning (single-task)"

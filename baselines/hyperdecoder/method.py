@@ -4,7 +4,7 @@ Static adapters in the encoder; the decoder's adapters are generated anew for ev
 """
 
 from hyperloader.config.settings import Settings, Size
-from hyperloader.methods import Method
+from hyperloader.methods.network import NetworkMethod
 
 
 class HyperdecoderSettings(Settings):
@@ -16,7 +16,7 @@ class HyperdecoderSettings(Settings):
     layer_dim: Size = 10
 
 
-class Hyperdecoder(Method):
+class Hyperdecoder(NetworkMethod):
     """Adapters of the decoder generated per sentence and layer."""
 
     title = "Hyperdecoder"

@@ -6,7 +6,7 @@ No embedding of the position: feed-forward and self-attention have a generator e
 from typing import Literal
 
 from hyperloader.config.settings import SizeOrZero
-from hyperloader.methods import HypernetworkMethod, HypernetworkSettings
+from hyperloader.methods.hyperloader import HypernetworkMethod, HypernetworkSettings
 
 
 class HyperFormerSettings(HypernetworkSettings):

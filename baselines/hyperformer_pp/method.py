@@ -3,7 +3,7 @@
 HyperLoader without LoRA: the same hypernetwork with two positions, feed-forward and self-attention.
 """
 
-from hyperloader.methods import HypernetworkMethod
+from hyperloader.methods.hyperloader import HypernetworkMethod
 
 
 class HyperFormerPlusPlus(HypernetworkMethod):

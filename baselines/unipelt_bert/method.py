@@ -3,7 +3,7 @@
 from pydantic import Field
 
 from hyperloader.config.settings import Settings, Size
-from hyperloader.methods import Method, divided
+from hyperloader.methods.network import NetworkMethod, bottleneck_size
 
 
 class UniPELTBertSettings(Settings):
@@ -18,7 +18,7 @@ class UniPELTBertSettings(Settings):
     use_gating: bool = True
 
 
-class UniPELTBert(Method):
+class UniPELTBert(NetworkMethod):
     """Prefix, adapters and LoRA, each with a gate per layer; a model for each corpus."""
 
     title = "UniPELT-BERT"
@@ -31,7 +31,7 @@ class UniPELTBert(Method):
 
         from .network import add_unipelt
 
-        divided(backbone.config.hidden_size, settings.reduction_factor)
+        bottleneck_size(backbone.config.hidden_size, settings.reduction_factor)
         add_unipelt(backbone, **settings.model_dump())
         return TokenClassifier(backbone, tasks)
 

@@ -1,7 +1,7 @@
 """UniPELT on T5 (Mao et al. 2022), the column "UniPELT-T5" of the paper's tables: adapters and LoRA, no prefix, no gates."""
 
 from hyperloader.config.settings import Settings, Size
-from hyperloader.methods import Method, divided
+from hyperloader.methods.network import NetworkMethod, bottleneck_size
 
 ADAPTER = "unipelt"
 
@@ -14,7 +14,7 @@ class UniPELTT5Settings(Settings):
     lora_alpha: Size = 8
 
 
-class UniPELTT5(Method):
+class UniPELTT5(NetworkMethod):
     """Adapters behind self-attention and feed-forward, LoRA on q and v of every attention; a model for each corpus."""
 
     title = "UniPELT-T5"
@@ -29,7 +29,7 @@ class UniPELTT5(Method):
 
         from hyperloader.models.task_model import PlainT5
 
-        divided(backbone.config.d_model, settings.reduction_factor)
+        bottleneck_size(backbone.config.d_model, settings.reduction_factor)
         bottleneck = adapters.DoubleSeqBnConfig(reduction_factor=settings.reduction_factor)
         lora = adapters.LoRAConfig(r=settings.lora_rank, alpha=settings.lora_alpha)
         adapters.init(backbone)

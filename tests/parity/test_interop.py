@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from transformers import T5Config, T5ForConditionalGeneration
 
 from hyperloader.interop import load_original_checkpoint, original_state_dict
-from hyperloader.methods import get_method
+from hyperloader.methods.registry import get_method
 
 # every size different, so that a wrong axis cannot go unnoticed
 TINY = {"d_model": 24, "d_kv": 5, "d_ff": 40, "num_layers": 3, "num_decoder_layers": 2, "num_heads": 4, "vocab_size": 60}

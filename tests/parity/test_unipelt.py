@@ -9,7 +9,7 @@ import pytest
 import torch
 from transformers import BertConfig, BertModel, T5Config, T5ForConditionalGeneration
 
-from hyperloader.methods import get_method
+from hyperloader.methods.registry import get_method
 
 TASKS = {"task": ("type",)}
 BERT = {

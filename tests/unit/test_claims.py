@@ -10,7 +10,7 @@ from made_up_runs import all_corpora, right, write_run
 
 from hyperloader.corpora.registry import known_corpora
 from hyperloader.errors import RunError, UserError
-from hyperloader.methods import methods
+from hyperloader.methods.registry import methods
 from hyperloader.planning.plan import Plan
 from hyperloader.reports.tables.audit import write_audit
 from hyperloader.reports.tables.claims import read_claims, read_paper, write_claims

@@ -12,8 +12,7 @@ from hyperloader.corpora.prepared import PreparedCorpus
 from hyperloader.corpora.registry import known_corpora
 from hyperloader.errors import RunError
 from hyperloader.files import sha256
-from hyperloader.methods import get_method
-from hyperloader.methods.controls import load_learned, save_learned
+from hyperloader.methods.registry import get_method
 from hyperloader.methods.training_run import train_run
 from hyperloader.models.backbones import PIECES, BackboneManifest, t5_pieces
 from hyperloader.predicting.prediction import predict_run
@@ -116,8 +115,8 @@ def test_the_gazetteer_takes_the_longest_phrase_and_its_most_frequent_type(tmp_p
     ]
     gazetteer = get_method("gazetteer")
     corpus = PreparedCorpus("atis", "ATIS", (), train, [], [], (), "", 100, Path())
-    save_learned(tmp_path / "model", {"atis": gazetteer.learn(corpus)})
-    tag = gazetteer.tagger(load_learned(tmp_path / "model", gazetteer)["atis"], None)
+    gazetteer.save(tmp_path / "model", [corpus])
+    tag = gazetteer.tagger(gazetteer.load(tmp_path / "model")["atis"], None)
 
     def tags(text):
         return tag(Sentence(tuple(text.split()), ())).tags
@@ -131,7 +130,7 @@ def test_the_gazetteer_takes_the_longest_phrase_and_its_most_frequent_type(tmp_p
 
 def test_a_control_tags_text_too(data, tmp_path):
     scores(tmp_path / "run", "gazetteer", {"snips": data["snips"]})
-    ((phrase, slot_type), *_) = load_learned(tmp_path / "run" / "model", get_method("gazetteer"))["snips"]
+    ((phrase, slot_type), *_) = get_method("gazetteer").load(tmp_path / "run" / "model")["snips"]
     (spans,) = Tagger.from_pretrained(tmp_path / "run").predict([f"  {' '.join(phrase)} xx"])
     assert [(span["word"], span["entity_group"]) for span in spans] == [(" ".join(phrase), slot_type)]
 

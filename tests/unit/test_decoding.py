@@ -9,7 +9,7 @@ import torch
 from hyperloader.corpora.prepared import load_corpus
 from hyperloader.formulations.decoding import GreedyDecoder
 from hyperloader.formulations.text_to_text import collate
-from hyperloader.methods import get_method
+from hyperloader.methods.registry import get_method
 from hyperloader.models.backbones import load_backbone, load_vocabulary
 from hyperloader.text.batches import Example, pad
 from hyperloader.text.sentt import INSIDE, OUTSIDE, to_sbio

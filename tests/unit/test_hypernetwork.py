@@ -6,8 +6,9 @@ from torch.nn import functional as F
 from transformers import T5Config, T5ForConditionalGeneration
 
 from hyperloader.errors import RunError, SettingsError
-from hyperloader.methods import get_method, methods
-from hyperloader.methods.saved_models import from_pretrained, save_pretrained
+from hyperloader.methods.loading import from_pretrained
+from hyperloader.methods.registry import get_method, methods
+from hyperloader.methods.saved_models import save_pretrained
 from hyperloader.models.generated_layers import AdaptedLinear, LoRALinear
 
 TASKS = {"atis": ("city",), "snips": (), "mtop": ()}
@@ -243,7 +244,7 @@ def test_a_method_is_added_by_adding_a_folder(tmp_path, monkeypatch):
     folder = tmp_path / "mine"
     folder.mkdir()
     (folder / "method.py").write_text(
-        "from hyperloader.methods import HyperLoader\nclass Mine(HyperLoader):\n    title = 'Mine'\nMETHOD = Mine()\n"
+        "from hyperloader.methods.hyperloader import HyperLoader\nclass Mine(HyperLoader):\n    title = 'Mine'\nMETHOD = Mine()\n"
     )
     monkeypatch.setenv("HYPERLOADER_METHODS", str(tmp_path))
     methods.cache_clear()

@@ -7,7 +7,7 @@ from transformers import T5Config, T5ForConditionalGeneration
 
 from hyperloader.errors import RunError
 from hyperloader.interop import load_original_checkpoint, original_state_dict
-from hyperloader.methods import get_method
+from hyperloader.methods.registry import get_method
 from hyperloader.models.hypernetwork import Sizes
 from hyperloader.models.task_model import HypernetworkT5, PlainT5
 

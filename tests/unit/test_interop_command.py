@@ -15,8 +15,8 @@ from hyperloader.errors import BackboneError, RunError, SettingsError, UserError
 from hyperloader.formulations.text_to_text import TextToText
 from hyperloader.interop import original_state_dict
 from hyperloader.interop.importing import import_checkpoint
-from hyperloader.methods import get_method
-from hyperloader.methods.saved_models import from_pretrained
+from hyperloader.methods.loading import from_pretrained
+from hyperloader.methods.registry import get_method
 from hyperloader.models.backbones import load_backbone, load_vocabulary, make_backbone
 from hyperloader.models.hypernetwork import Sizes
 from hyperloader.models.task_model import HypernetworkT5

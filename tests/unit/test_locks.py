@@ -12,12 +12,12 @@ import pytest
 from test_processes import run_in
 
 from hyperloader.errors import RunError
-from hyperloader.runs.locks import holding_run, is_locked, run_lock
+from hyperloader.runs.locks import folder_lock, is_locked
 
 HOLD = """
 import sys, time
-from hyperloader.runs.locks import run_lock
-with run_lock(sys.argv[1]):
+from hyperloader.runs.locks import folder_lock
+with folder_lock(sys.argv[1]):
     print("held", flush=True)
     time.sleep(60)
 """
@@ -34,13 +34,13 @@ def owner(tmp_path):
 
 def test_a_second_process_is_refused_by_name_until_the_first_is_killed(tmp_path, owner):
     with pytest.raises(RunError, match=rf"{tmp_path.name}: is in use by process {owner.pid} on \S+; wait for it to end, or end it"):
-        with run_lock(tmp_path):
+        with folder_lock(tmp_path):
             pass
     assert is_locked(tmp_path)
     owner.send_signal(signal.SIGKILL)
     owner.wait()
     assert not is_locked(tmp_path)
-    with run_lock(tmp_path):
+    with folder_lock(tmp_path):
         assert is_locked(tmp_path)
     assert not is_locked(tmp_path)
 
@@ -55,28 +55,24 @@ def test_the_command_line_says_so_in_one_line(tmp_path, owner):
 
 def test_the_other_processes_of_a_run_need_no_lock(tmp_path, owner, monkeypatch):
     monkeypatch.setenv("RANK", "1")
-    with run_lock(tmp_path):
+    with folder_lock(tmp_path):
         pass
 
 
 def test_it_is_free_again_after_an_error(tmp_path):
-    @holding_run
-    def fail(folder):
+    with pytest.raises(OSError), folder_lock(tmp_path):
         raise OSError
-
-    with pytest.raises(OSError):
-        fail(tmp_path)
     assert not is_locked(tmp_path)
 
 
 def test_looking_at_a_lock_refuses_nobody(tmp_path):
     look = "import sys; from hyperloader.runs.locks import is_locked\nprint(flush=True)\nwhile True: is_locked(sys.argv[1])"
-    with run_lock(tmp_path):
+    with folder_lock(tmp_path):
         pass
     with subprocess.Popen([sys.executable, "-c", look, str(tmp_path)], stdout=subprocess.PIPE) as process:
         process.stdout.readline()
         for _ in range(100):
-            with run_lock(tmp_path):
+            with folder_lock(tmp_path):
                 pass
             time.sleep(0.001)
         process.kill()
@@ -87,7 +83,7 @@ def test_a_lock_that_leads_elsewhere_is_refused(tmp_path):
     (tmp_path / "thesis").write_text("all of it")
     (tmp_path / "run" / ".lock").symlink_to(tmp_path / "thesis")
     with pytest.raises(RunError, match=r"run/\.lock: cannot be opened .*; see that the run directory can be written to"):
-        with run_lock(tmp_path / "run"):
+        with folder_lock(tmp_path / "run"):
             pass
     assert (tmp_path / "thesis").read_text() == "all of it"
 
@@ -107,6 +103,6 @@ def test_two_trainings_of_one_run(place):
 
 
 def test_without_a_run_directory_there_is_none(tmp_path):
-    with pytest.raises(RunError, match="nowhere: no such run directory"), run_lock(tmp_path / "nowhere"):
+    with pytest.raises(RunError, match="nowhere: no such run directory"), folder_lock(tmp_path / "nowhere"):
         pass
     assert not is_locked(tmp_path / "nowhere") and os.listdir(tmp_path) == []

@@ -7,7 +7,8 @@ import pytest
 
 from hyperloader.corpora.registry import known_corpora
 from hyperloader.errors import CorpusError, SettingsError
-from hyperloader.methods import Method, methods
+from hyperloader.methods.hyperloader import HyperLoader
+from hyperloader.methods.registry import methods
 from hyperloader.planning.plan import Plan
 
 CONFIG = Path(__file__).parents[2] / "config"
@@ -26,7 +27,7 @@ def test_runs_are_methods_times_fractions_times_seeds():
 
 
 def test_a_single_task_method_has_a_run_per_corpus(monkeypatch):
-    class Alone(Method):
+    class Alone(HyperLoader):
         name, title, multitask = "alone", "Alone", False
 
     monkeypatch.setitem(methods(), "alone", Alone())

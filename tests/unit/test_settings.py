@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from hyperloader.config import settings
 from hyperloader.config.settings import BackboneSettings, Config, Recipe, RunSettings, Scale, Settings, read_yaml, validate
 from hyperloader.errors import SettingsError
-from hyperloader.methods import methods
+from hyperloader.methods.registry import methods
 
 ROOT = Path(__file__).parents[2]
 CONFIG = ROOT / "config"

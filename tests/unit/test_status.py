@@ -13,7 +13,7 @@ from hyperloader.files import write_json
 from hyperloader.models.backbones import BackboneManifest
 from hyperloader.planning.plan import Plan
 from hyperloader.planning.status import as_text, status
-from hyperloader.runs.locks import run_lock
+from hyperloader.runs.locks import folder_lock
 from hyperloader.runs.records import TrainingRecord
 from hyperloader.training.checkpoints import Checkpoints
 from hyperloader.training.progress import Progress
@@ -61,7 +61,7 @@ def test_a_run_goes_from_missing_to_done(plan, results):
     assert states(plan, results)[key] == ("missing", "predicted")
     write_json(run / "scores.json", {})
     assert states(plan, results)[key] == ("done", "")
-    with run_lock(run):
+    with folder_lock(run):
         assert states(plan, results)[key] == ("running", "")
 
 

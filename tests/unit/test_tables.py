@@ -11,7 +11,8 @@ from made_up_runs import right, write_run
 
 from hyperloader.corpora.registry import get_corpus, known_corpora, paper_corpora
 from hyperloader.errors import RunError, UserError
-from hyperloader.methods import Method, methods
+from hyperloader.methods.hyperloader import HyperLoader
+from hyperloader.methods.registry import methods
 from hyperloader.reports.tables.results import write_table
 from hyperloader.reports.tables.scores import TIDY, write_scores
 from hyperloader.reports.tables.sheet import Sheet
@@ -97,7 +98,7 @@ def test_a_missing_seed_is_listed(table, score):
 
 
 def test_a_method_that_the_paper_does_not_have_comes_last(table, score, monkeypatch):
-    class Mine(Method):
+    class Mine(HyperLoader):
         name, title = "mine", "Mine"
 
     monkeypatch.setitem(methods(), "mine", Mine())

@@ -19,7 +19,8 @@ from hyperloader.config.settings import Recipe, read_yaml
 from hyperloader.errors import FormatError, RunError, UserError
 from hyperloader.files import write_json
 from hyperloader.formulations import Prediction
-from hyperloader.methods.controls import save_learned
+from hyperloader.methods.controls import LEARNED as LEARNED_FILE
+from hyperloader.methods.controls import LearnedRecord
 from hyperloader.methods.training_run import train_run
 from hyperloader.predicting.tagger import Tagger
 
@@ -64,7 +65,8 @@ def gazetteer(tmp_path_factory):
     """A run that needs no training: the gazetteer, with a list of its own."""
     run = tmp_path_factory.mktemp("runs") / "gazetteer"
     write_settings(run, "gazetteer", {}, {name: "not needed" for name in LEARNED})
-    save_learned(run / "model", LEARNED)
+    (run / "model").mkdir()
+    LearnedRecord(corpora=LEARNED).write(run / "model" / LEARNED_FILE)
     return run
 
 

@@ -12,7 +12,7 @@ from hyperloader.config.settings import Recipe, read_yaml
 from hyperloader.corpora.generated.generate import DemoLanguage
 from hyperloader.errors import BackboneError
 from hyperloader.formulations.token_classification import TokenClassification
-from hyperloader.methods import get_method
+from hyperloader.methods.registry import get_method
 from hyperloader.models.task_model import TokenClassifier
 from hyperloader.text.batches import IGNORED
 from hyperloader.text.bert_vocabulary import SPECIAL, WordPieces, write_trained_vocabulary, write_word_vocabulary

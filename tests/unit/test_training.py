@@ -13,7 +13,7 @@ from transformers import T5Config, T5ForConditionalGeneration
 from hyperloader.config.settings import Training
 from hyperloader.errors import RunError
 from hyperloader.formulations.text_to_text import collate
-from hyperloader.methods import get_method
+from hyperloader.methods.registry import get_method
 from hyperloader.text.batches import Example
 from hyperloader.training.checkpoints import Checkpoints
 from hyperloader.training.loop import fit

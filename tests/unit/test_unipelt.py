@@ -9,8 +9,9 @@ from torch.nn import functional as F
 from transformers import BertConfig, BertModel, T5Config, T5ForConditionalGeneration
 
 from hyperloader.errors import SettingsError
-from hyperloader.methods import get_method
-from hyperloader.methods.saved_models import from_pretrained, save_pretrained
+from hyperloader.methods.loading import from_pretrained
+from hyperloader.methods.registry import get_method
+from hyperloader.methods.saved_models import save_pretrained
 from hyperloader.training.loop import token_loss
 
 TASKS = {"atis": ("city", "date")}

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from hyperloader.methods import get_method
+from hyperloader.methods.registry import get_method
 from hyperloader.planning.plan import Plan
 
 from .conftest import ROOT, number_of_runs

@@ -4,11 +4,10 @@ import os
 import sys
 from functools import cache, wraps
 
-from hyperloader.methods.controls import Control
 from hyperloader.corpora.generated.generate import check_counterpart
 from hyperloader.corpora.registry import get_corpus, known_corpora
 from hyperloader.errors import SettingsError, UserError
-from hyperloader.methods import get_method, method_folders, methods
+from hyperloader.methods.registry import get_method, method_folders, methods
 from hyperloader.planning.plan import Plan
 
 # the fractions of the training data, in percent, in each of the paper's tables of results
@@ -206,7 +205,7 @@ def scores(scale, fractions=None):
 
 def gpus_of(method):
     """GPUs of a job that computes: controls have no network."""
-    return int(not isinstance(get_method(method), Control))
+    return int(get_method(method).trains_network)
 
 
 def in_report(path, category, name, caption):

@@ -14,7 +14,7 @@ from hyperloader.corpora.prepared import load_corpus
 from hyperloader.errors import BackboneError, RunError, SettingsError
 from hyperloader.interop.layouts import Layout, read_layout
 from hyperloader.interop.state_dicts import load_original_checkpoint, original_names
-from hyperloader.methods import get_method
+from hyperloader.methods.registry import get_method
 from hyperloader.methods.saved_models import save_pretrained
 from hyperloader.models.backbones import load_backbone
 

@@ -15,7 +15,7 @@ from transformers.modeling_utils import no_init_weights
 from hyperloader.errors import RunError
 from hyperloader.interop.layouts import Layout, read_layout
 from hyperloader.interop.names import CROSS_ATTENTION_BIAS, embedding_aliases, original_tensors, without_wrappers
-from hyperloader.methods import get_method
+from hyperloader.methods.registry import get_method
 from hyperloader.models.hypernetwork import Sizes
 from hyperloader.models.task_model import HypernetworkT5, TaskModel
 

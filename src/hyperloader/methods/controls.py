@@ -6,25 +6,26 @@ They run through the same stages as all others: `learn` instead of a training, t
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter, ValidationError
 
 from hyperloader.config.records import Record
-from hyperloader.config.settings import Name
+from hyperloader.config.settings import Decoding, Name
 from hyperloader.errors import RunError
 from hyperloader.files import replacing_folder
-from hyperloader.methods import Method
+from hyperloader.methods.method import Method, Precision
 
 if TYPE_CHECKING:
     from hyperloader.corpora.prepared import PreparedCorpus
     from hyperloader.formulations import Prediction
+    from hyperloader.runs.run import Run
     from hyperloader.text.sentences import Sentence
 
 LEARNED = "learned.json"
-Tag = Callable[["Sentence"], "Prediction"]
+TagFunction = Callable[["Sentence"], "Prediction"]
 
 
 class LearnedRecord(Record):
@@ -42,7 +43,7 @@ class Control(Method):
         Learned: the type of what it keeps of a corpus, as pydantic checks it.
     """
 
-    backbone = None
+    trains_network = False
     Learned: Any = None
 
     def learn(self, corpus: PreparedCorpus) -> Any:
@@ -50,7 +51,7 @@ class Control(Method):
         return None
 
     @abstractmethod
-    def tagger(self, learned: Any, backbone: Path | None) -> Tag:
+    def tagger(self, learned: Any, backbone: Path | None) -> TagFunction:
         """The function that tags a sentence of a corpus.
 
         Args:
@@ -58,21 +59,55 @@ class Control(Method):
             backbone: the folder of the backbone, for a control that names one.
         """
 
+    def train(self, run: Run, corpora: Sequence[PreparedCorpus], fingerprint: str, *, tensorboard: bool = False) -> dict[str, Any]:
+        self.save(run.model, corpora)
+        return {"parameters": {"total": 0, "trainable": 0, "live": 0}, "steps": 0, "curve": []}
 
-def save_learned(folder: Path, learned: dict[str, Any]) -> None:
-    """Write what a control learned of each corpus to its `model/` folder."""
-    with replacing_folder(folder) as temporary:
-        LearnedRecord(corpora=learned).write(temporary / LEARNED)
+    def predictor(self, model: Path, run: Run | None, decoding: Decoding, precision: Precision) -> ControlPredictor:
+        return ControlPredictor(self, self.load(model), run.settings.backbone if run else None)
+
+    def save(self, model: Path, corpora: Iterable[PreparedCorpus]) -> None:
+        """Learn of corpora, and write that to the folder of a model."""
+        with replacing_folder(model) as temporary:
+            LearnedRecord(corpora={corpus.name: self.learn(corpus) for corpus in corpora}).write(temporary / LEARNED)
+
+    def load(self, model: Path) -> dict[str, Any]:
+        """What `save` wrote, by corpus.
+
+        Raises:
+            RunError: it is missing or damaged, or nothing that this control can have learned.
+        """
+        learned = LearnedRecord.read(model / LEARNED).corpora
+        try:
+            return TypeAdapter(dict[str, self.Learned]).validate_python(learned)
+        except ValidationError:
+            raise RunError(f"not {LearnedRecord.WHAT}", file=model / LEARNED, remedy=LearnedRecord.REMEDY) from None
 
 
-def load_learned(folder: Path, control: Control) -> dict[str, Any]:
-    """Read what `save_learned` wrote.
+class ControlPredictor:
+    """A control and what it learned.
 
-    Raises:
-        RunError: it is missing or damaged, or nothing that this control can have learned.
+    Args:
+        control: which.
+        learned: of each corpus.
+        backbone: folder of the run's backbone, if it has one.
     """
-    learned = LearnedRecord.read(folder / LEARNED).corpora
-    try:
-        return TypeAdapter(dict[str, control.Learned]).validate_python(learned)
-    except ValidationError:
-        raise RunError(f"not {LearnedRecord.WHAT}", file=folder / LEARNED, remedy=LearnedRecord.REMEDY) from None
+
+    def __init__(self, control: Control, learned: dict[str, Any], backbone: str | None):
+        self._tag = {task: control.tagger(own, backbone) for task, own in learned.items()}
+        self.tasks = tuple(learned)
+
+    def predict(self, task: str, sentences: Sequence[Sentence]) -> list[Prediction]:
+        return [self._tag[task](sentence) for sentence in sentences]
+
+    def learn(self, task: str, sentences: Sequence[Sentence]) -> None:
+        pass
+
+    def capacity(self, words: Sequence[str]) -> int:
+        return len(words)
+
+    def gold_words(self, tags: Sequence[str]) -> int:
+        return len(tags)
+
+    def slot_types(self, task: str) -> tuple[str, ...] | None:
+        return None

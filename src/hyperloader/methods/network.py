@@ -1,88 +1,121 @@
-"""The training of a network: backbone, method and corpora to saved weights."""
+"""Methods that train a network on a backbone."""
 
 from __future__ import annotations
 
-import logging
-import math
-from collections.abc import Sequence
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import torch
-from accelerate import PartialState
+from hyperloader.config.settings import Decoding, Settings, Training
+from hyperloader.errors import SettingsError
+from hyperloader.methods.method import Method, Precision
+from hyperloader.runs.gpus import lease_gpu
 
-from hyperloader.config.settings import RunSettings, Training
-from hyperloader.corpora.prepared import PreparedCorpus
-from hyperloader.formulations import formulation_of
-from hyperloader.methods import Method
-from hyperloader.methods.saved_models import save_pretrained
-from hyperloader.models.backbones import backbone_checksum, load_backbone
-from hyperloader.training.checkpoints import Checkpoints
-from hyperloader.training.data import training_batches, validation_batches
-from hyperloader.training.loop import fit
-from hyperloader.training.tokenised import Tokeniser
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
-log = logging.getLogger(__name__)
+    from hyperloader.corpora.prepared import PreparedCorpus
+    from hyperloader.formulations import Prediction
+    from hyperloader.models.task_model import TaskModel
+    from hyperloader.runs.run import Run
+    from hyperloader.text.sentences import Sentence
 
-
-def within_epochs(training: Training, sentences: int) -> Training:
-    """The training with its budget in steps, where it is given in passes over the sentences; then there is a checkpoint after each."""
-    if training.epochs is None:
-        return training
-    per_epoch = math.ceil(sentences / training.batch_size)
-    steps = min(training.steps, training.epochs * per_epoch)
-    return training.model_copy(update={"steps": steps, "evaluate_every": min(per_epoch, steps)})
+# modules that need torch are imported in functions: listing methods must stay cheap
 
 
-def train_network(
-    method: Method,
-    settings: RunSettings,
-    corpora: Sequence[PreparedCorpus],
-    folder: Path,
-    checkpoints: Path,
-    fingerprint: str,
-    tracking: Path | None = None,
-) -> dict:
-    """Train a method's network and save it.
+class NetworkMethod(Method):
+    """A method with a network: it says how its model is built, the rest is the same for all."""
+
+    backbone = "t5"
+    trains_network = True
+
+    @abstractmethod
+    def build(self, backbone: PreTrainedModel, tasks: Mapping[str, Sequence[str]], settings: Settings) -> TaskModel:
+        """Attach this method to a loaded backbone.
+
+        Args:
+            backbone: a T5 or a BERT with its pre-trained weights; the model keeps it and changes its modules.
+            tasks: the tasks that the model will know, by name, with the slot types of each.
+            settings: an instance of this method's `Settings`.
+        """
+
+    def train(self, run: Run, corpora: Sequence[PreparedCorpus], fingerprint: str, *, tensorboard: bool = False) -> dict[str, Any]:
+        lease_gpu()
+        from accelerate import PartialState
+
+        from hyperloader.methods.saved_models import save_pretrained
+        from hyperloader.training.network import train_network
+
+        settings, own = run.settings, self.settings(run.settings.method_settings)
+        build = partial(self.build, settings=own)
+        tracking = run.tensorboard if tensorboard else None
+        model, outcome = train_network(build, self.backbone, settings, corpora, run.checkpoints, fingerprint, tracking)
+        # of several processes the first one writes
+        if PartialState().is_main_process:
+            save_pretrained(model, run.model, method=self.name, settings=settings.method_settings, backbone=settings.backbone)
+        return outcome
+
+    def predictor(self, model: Path, run: Run | None, decoding: Decoding, precision: Precision) -> NetworkPredictor:
+        return NetworkPredictor(self, model, run.settings.training if run else Lengths(), decoding, precision)
+
+
+class Lengths(NamedTuple):
+    """Longest input and output of a saved model, which is without its recipe: those of the authors' runs."""
+
+    source_length: int = 128
+    target_length: int = 128
+
+
+class NetworkPredictor:
+    """A trained network, on the first GPU or the CPU.
 
     Args:
-        method: the method of `settings`.
-        settings: all that decides the run.
-        corpora: at the run's fraction.
-        folder: where the trained model goes.
-        checkpoints: where to go on from, and where to leave checkpoints.
-        fingerprint: identifies settings and data; checkpoints of another one are discarded.
-        tracking: a folder for TensorBoard's files.
-
-    Returns:
-        What came of it, for `run.json`.
+        method: that built it.
+        folder: of the saved model.
+        lengths: longest input and output.
+        decoding: how text is written.
+        precision: `bf16` for all weights and arithmetic is faster on a GPU, and changes some outputs.
     """
-    training = within_epochs(settings.training, sum(len(corpus.train) for corpus in corpora))
-    tasks = {corpus.name: corpus.train_label_types for corpus in corpora}
-    formulation = formulation_of(method.backbone, settings.backbone, tasks)
-    tokenise = Tokeniser(formulation, training, backbone_checksum(settings.backbone))
-    backbone = load_backbone(settings.backbone)
-    # before anything is drawn: the initial weights are part of the seed's result
-    torch.manual_seed(settings.seed)
-    model = method.build(backbone, tasks, method.settings(settings.method_settings))
-    counts = model.parameter_counts()
-    log.info("%s on %s: %s trainable of %s parameters", method.title, ", ".join(tasks), f"{counts.trainable:,}", f"{counts.total:,}")
-    progress = fit(
-        model,
-        training,
-        training_batches(corpora, tokenise, training, settings.seed),
-        checkpoints=Checkpoints(checkpoints, fingerprint),
-        seed=settings.seed,
-        validation=validation_batches(corpora, tokenise, training, settings.seed),
-        tracking=tracking,
-    )
-    if PartialState().is_main_process:
-        save_pretrained(model, folder, method=settings.method, settings=settings.method_settings, backbone=settings.backbone)
-    return {
-        "parameters": counts._asdict(),
-        "steps": progress.step,
-        "best_step": progress.best_step,
-        "curve": progress.curve,
-        "seconds": round(progress.seconds, 1),
-        "processes": PartialState().num_processes,
-        "threads": torch.get_num_threads(),
-    }
+
+    def __init__(self, method: NetworkMethod, folder: Path, lengths: Training | Lengths, decoding: Decoding, precision: Precision):
+        lease_gpu()
+        import torch
+
+        from hyperloader.formulations import formulation_of
+        from hyperloader.methods.saved_models import load_saved, read_config
+
+        device, dtype = "cuda" if torch.cuda.is_available() else "cpu", torch.bfloat16 if precision == "bf16" else torch.float32
+        config = read_config(folder)
+        self._model = load_saved(method, folder).to(device, dtype)
+        self._formulation = formulation_of(method.backbone, config.backbone, self._model.tasks, decoding)
+        self._lengths = lengths
+        self.tasks = tuple(self._model.tasks)
+
+    def predict(self, task: str, sentences: Sequence[Sentence]) -> list[Prediction]:
+        return self._formulation.predict(self._model, task, [sentence.tokens for sentence in sentences], self._lengths)
+
+    def learn(self, task: str, sentences: Sequence[Sentence]) -> None:
+        self._formulation.learn(task, sentences)
+
+    def capacity(self, words: Sequence[str]) -> int:
+        return self._formulation.capacity(words, self._lengths)
+
+    def gold_words(self, tags: Sequence[str]) -> int:
+        return self._formulation.gold_words(tags)
+
+    def slot_types(self, task: str) -> tuple[str, ...] | None:
+        return tuple(self._model.tasks[task])
+
+
+def bottleneck_size(d_model: int, reduction_factor: int) -> int:
+    """The bottleneck of adapters.
+
+    Raises:
+        SettingsError: the factor does not divide the width.
+    """
+    bottleneck, rest = divmod(d_model, reduction_factor)
+    if rest:
+        raise SettingsError(f"reduction_factor {reduction_factor} does not divide the backbone's d_model {d_model}")
+    return bottleneck

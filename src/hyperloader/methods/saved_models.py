@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -13,9 +13,11 @@ from hyperloader.config.records import Record
 from hyperloader.config.settings import Name
 from hyperloader.errors import RunError
 from hyperloader.files import replacing_folder
-from hyperloader.methods import get_method
 from hyperloader.models.backbones import load_backbone
 from hyperloader.models.task_model import TaskModel
+
+if TYPE_CHECKING:
+    from hyperloader.methods.network import NetworkMethod
 
 WEIGHTS_NAME, CONFIG_NAME = "model.safetensors", "config.json"
 
@@ -56,10 +58,11 @@ def save_pretrained(model: TaskModel, folder: str | Path, *, method: str, settin
         save_file({name: tensor.detach().cpu().contiguous() for name, tensor in model.trainable_state().items()}, temporary / WEIGHTS_NAME)
 
 
-def from_pretrained(folder: str | Path, backbone: PreTrainedModel | None = None) -> TaskModel:
+def load_saved(method: NetworkMethod, folder: str | Path, backbone: PreTrainedModel | None = None) -> TaskModel:
     """Build a saved model again.
 
     Args:
+        method: that built it.
         folder: what `save_pretrained` wrote.
         backbone: a loaded backbone to use instead of the one that the folder names.
 
@@ -68,7 +71,6 @@ def from_pretrained(folder: str | Path, backbone: PreTrainedModel | None = None)
     """
     folder = Path(folder)
     config = read_config(folder)
-    method = get_method(config.method)
     if backbone is None:
         backbone = load_backbone(config.backbone)
     model = method.build(backbone, config.tasks, method.settings(config.settings))

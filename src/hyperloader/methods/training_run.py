@@ -13,64 +13,50 @@ from importlib.metadata import version
 from pathlib import Path
 
 from hyperloader import __version__
-from hyperloader.config.settings import RunSettings, read_settings
 from hyperloader.corpora.prepared import load_corpus
-from hyperloader.methods import get_method
-from hyperloader.methods.controls import Control, save_learned
+from hyperloader.methods.registry import get_method
 from hyperloader.models.backbones import backbone_checksum
-from hyperloader.runs.gpus import lease_gpu
-from hyperloader.runs.locks import holding_run
 from hyperloader.runs.records import TrainingRecord
+from hyperloader.runs.run import Run
 
-SETTINGS, RECORD, MODEL, CHECKPOINTS, TENSORBOARD = "settings.json", "run.json", "model", "checkpoints", "tensorboard"
 RECORDED_PACKAGES = ("torch", "transformers", "adapters", "accelerate", "datasets", "sentencepiece", "numpy")
 
 
-@holding_run
 def train_run(folder: str | Path, *, tensorboard: bool = False) -> None:
-    """Train what `<folder>/settings.json` says; writes `model/`, then `run.json`.
+    """Train what the settings of a run say; writes its model, then its record.
 
     An interrupted run goes on from its last checkpoint, if settings, data and backbone are still the same. Of several processes under
     `accelerate launch` the first one writes.
 
     Args:
         folder: of the run.
-        tensorboard: write the losses to its folder `tensorboard` as well.
+        tensorboard: write the losses for TensorBoard as well.
 
     Raises:
         UserError: settings, data or backbone are missing or damaged, the loss is not a number or grows, or another process trains or
             predicts this run.
     """
-    folder = Path(folder)
-    settings = read_settings(RunSettings, folder / SETTINGS)
-    method = get_method(settings.method)
-    corpora = [load_corpus(path, settings.percent) for path in settings.data.values()]
-    backbone = None if settings.backbone is None else backbone_checksum(settings.backbone)
-    checksums = {"backbone": backbone, "data": {corpus.name: corpus.checksum for corpus in corpora}}
-    if isinstance(method, Control):
-        save_learned(folder / MODEL, {corpus.name: method.learn(corpus) for corpus in corpora})
-        outcome = {"parameters": {"total": 0, "trainable": 0, "live": 0}, "steps": 0, "curve": []}
-    else:
-        lease_gpu()
-        # seconds of imports, which a control does without
-        from hyperloader.methods.network import train_network
-
+    run = Run(folder)
+    with run.lock():
+        settings = run.settings
+        corpora = [load_corpus(path, settings.percent) for path in settings.data.values()]
+        backbone = None if settings.backbone is None else backbone_checksum(settings.backbone)
+        checksums = {"backbone": backbone, "data": {corpus.name: corpus.checksum for corpus in corpora}}
         fingerprint = hashlib.sha256(f"{settings.model_dump_json()} {checksums}".encode()).hexdigest()
-        tracking = folder / TENSORBOARD if tensorboard else None
-        outcome = train_network(method, settings, corpora, folder / MODEL, folder / CHECKPOINTS, fingerprint, tracking)
-    if int(os.environ.get("RANK", 0)) > 0:
-        return
-    record = TrainingRecord(
-        settings=settings.model_dump(mode="json"),
-        **outcome,
-        peak_memory_bytes=_peak_memory(),
-        checksums=checksums,
-        packages={"hyperloader": __version__} | {name: version(name) for name in RECORDED_PACKAGES},
-        python=platform.python_version(),
-        commit=_commit(),
-    )
-    record.write(folder / RECORD)
-    shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
+        outcome = get_method(settings.method).train(run, corpora, fingerprint, tensorboard=tensorboard)
+        if int(os.environ.get("RANK", 0)) > 0:
+            return
+        record = TrainingRecord(
+            settings=settings.model_dump(mode="json"),
+            **outcome,
+            peak_memory_bytes=_peak_memory(),
+            checksums=checksums,
+            packages={"hyperloader": __version__} | {name: version(name) for name in RECORDED_PACKAGES},
+            python=platform.python_version(),
+            commit=_commit(),
+        )
+        record.write(run.folder / Run.RECORD)
+        shutil.rmtree(run.checkpoints, ignore_errors=True)
 
 
 def _peak_memory() -> dict[str, int]:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from hyperloader.errors import SettingsError
 from hyperloader.planning.parameters import count
-from hyperloader.planning.plan import Plan, Run
-from hyperloader.runs.records import TrainingRecord
+from hyperloader.planning.plan import Plan, PlannedRun
+from hyperloader.runs.run import Run
 
 # bytes per number in fp32; a trained one has a gradient and two moments beside it
 FP32, BF16, OPTIMISER = 4, 2, 3
@@ -85,19 +85,19 @@ def as_text(estimates: list[Estimate]) -> str:
     return tabulate(lines, header, tablefmt="pipe", disable_numparse=True, colalign=["left", *["right"] * 6]) + "\n"
 
 
-def measured_speed(runs: list[Run], results: str | Path) -> float | None:
+def measured_speed(runs: list[PlannedRun], results: str | Path) -> float | None:
     """Sentences per second of the finished ones of some runs; None if there is none."""
     sentences, seconds = 0, 0.0
     for run in runs:
-        path = Path(results) / run.path / "run.json"
-        if path.is_file():
-            record = TrainingRecord.read(path)
+        found = Run(Path(results) / run.path)
+        if found.has(Run.RECORD):
+            record = found.record()
             sentences += record.steps * record.settings.training.batch_size
             seconds += record.seconds
     return sentences / seconds if seconds else None
 
 
-def _speed(runs: list[Run], results: str) -> float:
+def _speed(runs: list[PlannedRun], results: str) -> float:
     speed = measured_speed(runs, results)
     if speed is None:
         message = f"no run of {runs[0].method} at scale {runs[0].scale} has finished"

@@ -9,8 +9,7 @@ from pathlib import Path
 
 from hyperloader.config.settings import HubBackbone
 from hyperloader.errors import SettingsError
-from hyperloader.methods import methods
-from hyperloader.methods.controls import Control
+from hyperloader.methods.registry import methods
 from hyperloader.models.backbones import MANIFEST, load_config
 from hyperloader.planning.plan import Plan
 
@@ -59,7 +58,7 @@ def count(plan: Plan, scale: str, published: str | Path, results: str = "results
         paper = {row["title"]: row for row in csv.DictReader(file)}
     tasks = dict.fromkeys(plan.corpora, ())
     for name, method in methods().items():
-        if isinstance(method, Control) or method.backbone not in plan.scale(scale).backbones:
+        if not method.trains_network or method.backbone not in plan.scale(scale).backbones:
             continue
         own = tasks if method.multitask else dict.fromkeys(plan.corpora[:1], ())
         # on the meta device parameters have shapes but no memory

@@ -20,11 +20,12 @@ from hyperloader.config.settings import (
 )
 from hyperloader.corpora.registry import get_corpus, known_corpora, paper_corpora
 from hyperloader.errors import SettingsError
-from hyperloader.methods import get_method
+from hyperloader.methods.registry import get_method
+from hyperloader.runs.run import Run
 
 
 @dataclass(frozen=True)
-class Run:
+class PlannedRun:
     """One training: method x corpora x fraction x seed."""
 
     scale: str
@@ -43,7 +44,7 @@ class Run:
     @property
     def path(self) -> str:
         """The run's folder below `results/`."""
-        return f"{self.scale}/runs/{self.recipe}/{self.method}/{self.tasks}/{self.percent:g}/seed{self.seed}"
+        return Run.PATTERN.format(**vars(self) | {"tasks": self.tasks, "percent": f"{self.percent:g}"})
 
 
 class Plan:
@@ -111,18 +112,18 @@ class Plan:
             raise SettingsError(f"unknown scale '{name}'", remedy=f"{hint}known scales: {', '.join(self.scales())}")
         return read_yaml(Scale, self.folder / "scales" / f"{name}.yaml")
 
-    def runs(self, scale: str, fractions: list[float] | None = None) -> list[Run]:
+    def runs(self, scale: str, fractions: list[float] | None = None) -> list[PlannedRun]:
         """The runs of a scale, of all configured fractions or of those given."""
         chosen = [percent for percent in self.config.fractions if fractions is None or percent in fractions]
         return [
-            Run(scale, self.config.recipe, method, corpora, percent, seed)
+            PlannedRun(scale, self.config.recipe, method, corpora, percent, seed)
             for method in self.config.methods
             for corpora in ([self.corpora] if get_method(method).multitask else [(name,) for name in self.corpora])
             for percent in chosen
             for seed in self.config.seeds
         ]
 
-    def run_settings(self, run: Run, results: str = "results") -> RunSettings:
+    def run_settings(self, run: PlannedRun, results: str = "results") -> RunSettings:
         """All that decides a run.
 
         What decides the training is merged: recipe < its changes for single-task methods < its changes for this method < scale < the

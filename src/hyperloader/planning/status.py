@@ -15,18 +15,17 @@ from pathlib import Path
 from hyperloader.config.settings import RunSettings
 from hyperloader.corpora.prepared import MANIFEST as DATA_MANIFEST
 from hyperloader.corpora.prepared import read_prepared_manifest
-from hyperloader.methods import get_method
-from hyperloader.methods.controls import Control
+from hyperloader.methods.registry import get_method
 from hyperloader.models.backbones import MANIFEST as BACKBONE_MANIFEST
 from hyperloader.models.backbones import backbone_checksum
 from hyperloader.planning.estimates import measured_speed
-from hyperloader.planning.plan import Plan, Run
-from hyperloader.runs.locks import is_locked
+from hyperloader.planning.plan import Plan, PlannedRun
 from hyperloader.runs.records import TrainingRecord
+from hyperloader.runs.run import Run
 from hyperloader.training.progress import LAST_CHECKPOINT, CheckpointRecord
 
 # what each job of a run leaves, and what a run without it is
-OUTPUTS = {"train": ("run.json", ""), "predict": ("predictions.json", "trained"), "score": ("scores.json", "predicted")}
+OUTPUTS = {"train": (Run.RECORD, ""), "predict": (Run.PREDICTIONS, "trained"), "score": (Run.SCORES, "predicted")}
 STATES = ("done", "running", "failed", "stale", "missing")
 
 
@@ -43,7 +42,7 @@ class RunStatus:
         hours: of training that are left; None if nothing tells how fast it is.
     """
 
-    run: Run
+    run: PlannedRun
     state: str
     note: str
     step: int
@@ -67,11 +66,11 @@ def status(plan: Plan, scale: str, speed: float | None = None, results: str | Pa
         return speed or measured_speed([run for run in runs if run.method == method], results)
 
     for run in runs:
-        settings, folder = plan.run_settings(run, str(results)), results / run.path
-        state, note = _state(folder, settings)
-        steps = 0 if isinstance(get_method(run.method), Control) else settings.training.steps
-        trained = (folder / "run.json").is_file() and state != "stale"
-        step = steps if trained else min(steps, _last_step(folder))
+        settings, found = plan.run_settings(run, str(results)), Run(results / run.path)
+        state, note = _state(found, settings)
+        steps = settings.training.steps if get_method(run.method).trains_network else 0
+        trained = found.has(Run.RECORD) and state != "stale"
+        step = steps if trained else min(steps, _last_step(found))
         sentences = (steps - step) * settings.training.batch_size
         hours = 0.0 if not sentences else sentences / speed_of(run.method) / 3600 if speed_of(run.method) else None
         yield RunStatus(run, state, note, step, steps, hours)
@@ -96,15 +95,15 @@ def as_text(rows: list[RunStatus]) -> str:
     return f"{table}\n\n{len(rows)} runs: {states}; {hours}\n"
 
 
-def _state(folder: Path, settings: RunSettings) -> tuple[str, str]:
-    if is_locked(folder):
+def _state(run: Run, settings: RunSettings) -> tuple[str, str]:
+    if run.in_use:
         return "running", ""
-    if (folder / "run.json").is_file() and (change := _change(TrainingRecord.read(folder / "run.json"), settings)):
+    if run.has(Run.RECORD) and (change := _change(run.record(), settings)):
         return "stale", change
     for job, (output, before) in OUTPUTS.items():
-        if not (folder / output).is_file():
-            log = _log(folder, job)
-            return ("missing", before) if log is None else ("failed", f"{job}: {_last_line(log)}")
+        if not run.has(output):
+            log = run.log(job)
+            return ("failed", f"{job}: {_last_line(log)}") if log.is_file() else ("missing", before)
     return "done", ""
 
 
@@ -124,15 +123,9 @@ def _change(record: TrainingRecord, settings: RunSettings) -> str:
     return ""
 
 
-def _last_step(folder: Path) -> int:
-    path = folder / "checkpoints" / LAST_CHECKPOINT
+def _last_step(run: Run) -> int:
+    path = run.checkpoints / LAST_CHECKPOINT
     return CheckpointRecord.read(path).progress.step if path.is_file() else 0
-
-
-def _log(folder: Path, job: str) -> Path | None:
-    """The log of a job of this run: its own, or that of a job for all corpora of the method."""
-    logs = (folder / "logs" / f"{job}.log", folder.parents[2] / "each" / Path(*folder.parts[-2:]) / "logs" / f"{job}.log")
-    return next((log for log in logs if log.is_file()), None)
 
 
 def _last_line(log: Path) -> str:

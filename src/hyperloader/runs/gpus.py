@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO
 
 from hyperloader.errors import SettingsError
-from hyperloader.runs.locks import taken
+from hyperloader.runs.locks import try_lock
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ def lease_gpu() -> None:
     while True:
         for device in devices:
             file = _lock_file(device)
-            if taken(file):
+            if try_lock(file):
                 _leased = file
                 os.environ["CUDA_VISIBLE_DEVICES"] = device
                 log.info("GPU %s", device)

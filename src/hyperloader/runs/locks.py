@@ -7,9 +7,8 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from functools import wraps
 from pathlib import Path
 from typing import IO
 
@@ -22,7 +21,7 @@ LOCK = ".lock"
 ATTEMPTS, PAUSE = 5, 0.05
 
 
-def taken(file: IO, *, shared: bool = False) -> bool:
+def try_lock(file: IO, *, shared: bool = False) -> bool:
     """Take the lock of an open file, which it keeps until it is closed; False if another has it.
 
     Args:
@@ -40,7 +39,7 @@ def taken(file: IO, *, shared: bool = False) -> bool:
 
 
 @contextmanager
-def run_lock(folder: str | Path) -> Iterator[None]:
+def folder_lock(folder: str | Path) -> Iterator[None]:
     """Hold the lock of a run directory, `<folder>/.lock`.
 
     Of several processes under `accelerate launch` the first one holds it for all.
@@ -62,7 +61,7 @@ def run_lock(folder: str | Path) -> Iterator[None]:
     with file:
         for _ in range(ATTEMPTS):
             try:
-                if taken(file):
+                if try_lock(file):
                     break
             except OSError as error:
                 log.warning("%s: no lock (%s): nothing keeps a second process out", folder, error.strerror)
@@ -84,21 +83,10 @@ def _opened(path: Path, access: int) -> IO[bytes]:
     return open(descriptor, "r+b" if access & os.O_RDWR else "rb", buffering=0)
 
 
-def holding_run(function: Callable) -> Callable:
-    """Let a function that works in the run directory that it gets first hold its lock."""
-
-    @wraps(function)
-    def locked(folder: str | Path, *arguments, **options):
-        with run_lock(folder):
-            return function(folder, *arguments, **options)
-
-    return locked
-
-
 def is_locked(folder: str | Path) -> bool:
     """Whether a process works in a run directory now."""
     try:
         with _opened(Path(folder) / LOCK, os.O_RDONLY) as file:
-            return not taken(file, shared=True)
+            return not try_lock(file, shared=True)
     except OSError:  # none there, not ours to read, or no locks to look at
         return False

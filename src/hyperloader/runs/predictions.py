@@ -1,4 +1,4 @@
-"""Predictions on disk: JSON lines per test set, and the manifest that names them."""
+"""Predictions on disk: JSON lines, one file for each test set."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from hyperloader.errors import RunError
 from hyperloader.files import replacing, sha256
 from hyperloader.runs.records import PredictedCorpus, PredictionsManifest
 
-MANIFEST = "predictions.json"
 REMEDY = PredictionsManifest.REMEDY
 
 
@@ -47,11 +46,6 @@ def write_predictions(path: str | Path, sentences: Iterable[PredictedSentence]) 
     with replacing(path) as temporary, open(temporary, "w", encoding="utf-8", newline="\n") as file:
         for sentence in sentences:
             file.write(json.dumps(asdict(sentence), ensure_ascii=False) + "\n")
-
-
-def predictions_path(run: str | Path, corpus: str) -> Path:
-    """Where the predictions of a run on a corpus' test set are."""
-    return Path(run) / "predictions" / f"{corpus}.jsonl"
 
 
 def read_predictions(path: str | Path, entry: PredictedCorpus) -> Iterator[PredictedSentence]:

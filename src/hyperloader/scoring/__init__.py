@@ -14,10 +14,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from hyperloader.config.settings import RunSettings, read_settings
 from hyperloader.files import write_text
-from hyperloader.runs.predictions import MANIFEST, PredictedSentence, predictions_path, read_predictions
-from hyperloader.runs.records import PredictionsManifest, Score, ScoredCorpus, ScoresRecord, SpanScore
+from hyperloader.runs.predictions import PredictedSentence, read_predictions
+from hyperloader.runs.records import Score, ScoredCorpus, ScoresRecord, SpanScore
+from hyperloader.runs.run import Run
 from hyperloader.scoring.signatures import data_checksum, signature
 from hyperloader.scoring.statistics import bootstrap_interval
 from hyperloader.text.sentt import spans
@@ -145,13 +145,12 @@ def score_run(run: str | Path) -> None:
     Raises:
         UserError: predictions are missing, damaged, or not those of the manifest; names the file and the line.
     """
-    run = Path(run)
-    settings = read_settings(RunSettings, run / "settings.json")
-    manifest = PredictionsManifest.read(run / MANIFEST)
+    run = Run(run)
+    settings, manifest = run.settings, run.predictions()
     corpora = {}
     for name, listed in manifest.corpora.items():
-        corpora[name], counts = score_sentences(list(read_predictions(predictions_path(run, name), listed)), manifest.decoding)
+        corpora[name], counts = score_sentences(list(read_predictions(run.predictions_of(name), listed)), manifest.decoding)
         rows = (f"{number},{','.join(map(str, row))}\n" for number, row in enumerate(counts.tolist()))
-        write_text(run / "counts" / f"{name}.csv", "sentence,gold,predicted,correct\n" + "".join(rows))
+        write_text(run.counts_of(name), "sentence,gold,predicted,correct\n" + "".join(rows))
     named = {key: getattr(settings, key) for key in ("scale", "recipe", "method", "percent", "seed")}
-    ScoresRecord(**named, decoding=manifest.decoding, corpora=corpora).write(run / "scores.json")
+    ScoresRecord(**named, decoding=manifest.decoding, corpora=corpora).write(run.folder / Run.SCORES)

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 
 from hyperloader.corpora.registry import known_corpora
 from hyperloader.files import write_text
-from hyperloader.methods import get_method
-from hyperloader.planning.plan import Run
+from hyperloader.methods.registry import get_method
+from hyperloader.planning.plan import PlannedRun
 from hyperloader.reports.figures.style import COLOURS, GREY, HEIGHT, canvas, note, open_frame, remark
 from hyperloader.reports.tables.sheet import as_csv
-from hyperloader.runs.records import Evaluation, TrainingRecord
+from hyperloader.runs.records import Evaluation
+from hyperloader.runs.run import Run
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -30,7 +31,7 @@ class Curve:
     `kept` is the step whose weights are the run's result.
     """
 
-    run: Run
+    run: PlannedRun
     records: list[Evaluation]
     kept: int
 
@@ -65,9 +66,9 @@ def write_curves(runs: Iterable[str | Path], output: str | Path) -> None:
 
 
 def _read(folder: str | Path) -> Curve:
-    record = TrainingRecord.read(Path(folder) / "run.json")
+    record = Run(folder).record()
     known = {key: getattr(record.settings, key) for key in ("scale", "recipe", "method", "percent", "seed")}
-    return Curve(Run(corpora=tuple(record.settings.data), **known), record.curve, record.best_step)
+    return Curve(PlannedRun(corpora=tuple(record.settings.data), **known), record.curve, record.best_step)
 
 
 def _draw(curves: list[Curve], output: str | Path) -> None:
@@ -90,7 +91,7 @@ def _draw(curves: list[Curve], output: str | Path) -> None:
         _legend(figure, {curve.run.corpora[0] for curve in curves if len(curve.run.corpora) == 1})
 
 
-def _colour(run: Run) -> str:
+def _colour(run: PlannedRun) -> str:
     """A single-task run has the colour of its corpus, a multi-task run is grey."""
     return COLOURS[list(known_corpora()).index(run.corpora[0]) % len(COLOURS)] if len(run.corpora) == 1 else GREY
 

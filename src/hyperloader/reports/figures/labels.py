@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING
 
 from hyperloader.corpora.registry import get_corpus, known_corpora
 from hyperloader.files import write_text
-from hyperloader.methods import get_method
-from hyperloader.methods.controls import Control
+from hyperloader.methods.registry import get_method
 from hyperloader.reports.figures.style import HEIGHT, canvas, note, remark
 from hyperloader.reports.tables.sheet import as_csv
-from hyperloader.runs.records import ScoresRecord
+from hyperloader.runs.run import Run
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -40,11 +39,11 @@ def write_labels(runs: Iterable[str | Path], output: str | Path) -> None:
     controls: set[str] = set()
     corpora: Corpora = {}
     for run in runs:
-        scores = ScoresRecord.read(Path(run) / "scores.json")
+        scores = Run(run).scores()
         if scores.percent == FRACTION:
             method = get_method(scores.method)
             title = method.title
-            if isinstance(method, Control):
+            if not method.trains_network:
                 controls.add(title)
             titles += [] if title in titles else [title]
             for name, entry in scores.corpora.items():

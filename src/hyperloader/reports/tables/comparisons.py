@@ -13,11 +13,12 @@ from pathlib import Path
 import numpy as np
 
 from hyperloader.errors import RunError
-from hyperloader.methods import HyperLoader
+from hyperloader.methods.hyperloader import HyperLoader
 from hyperloader.reports.tables.published import AVERAGE
 from hyperloader.reports.tables.samples import Samples, check_same_test_set, draw_seed, read_counts
 from hyperloader.reports.tables.scores import Cell, Scores, words
 from hyperloader.reports.tables.sheet import Sheet, as_csv, write_sheet
+from hyperloader.runs.run import Run
 from hyperloader.scoring.statistics import detectable_difference, holm, interval, p_value, resampled_f1s, swapped_differences
 
 COLUMNS = (
@@ -161,7 +162,7 @@ def compare_runs(first: Path, second: Path) -> str:
     """
     from tabulate import tabulate
 
-    one, other = (_by_dataset(Scores.read([run / "scores.json"])) for run in (first, second))
+    one, other = (_by_dataset(Scores.read([run / Run.SCORES])) for run in (first, second))
     names = [name for name in one if name in other]
     if not names:
         raise RunError(f"no corpus in common with {first}", file=second)

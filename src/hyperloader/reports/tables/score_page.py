@@ -10,13 +10,13 @@ from urllib.parse import quote
 
 from hyperloader.corpora.registry import get_corpus
 from hyperloader.files import write_text
-from hyperloader.methods import get_method
+from hyperloader.methods.registry import get_method
 from hyperloader.reports.tables.web_page import link, page, paragraph, table
-from hyperloader.runs.records import ScoresRecord
+from hyperloader.runs.run import Run
 
 HEADER = ("Method", "Corpus", "Data", "Seed", "F1", "95 % interval", "Precision", "Recall", "Malformed", "Come from")
 ALIGN = "llrrrrrrrl"
-FILES = {"settings": "settings.json", "training": "run.json", "scores": "scores.json"}
+FILES = {"settings": Run.SETTINGS, "training": Run.RECORD, "scores": Run.SCORES}
 LOGS = ("train", "predict")
 # shows the rows whose method, corpus, fraction and seed hold every word of the field
 FILTER = """<p><input id="filter" type="search" placeholder="hyperloader atis 100" size="40" aria-label="words that a row must have"></p>"""
@@ -42,13 +42,13 @@ def write_score_page(runs: Iterable[str | Path], output: str | Path) -> None:
         UserError: the scores of a run are missing or damaged.
     """
     output = Path(output)
-    rows = [row for run in runs for row in _rows(Path(run), output.parent)]
+    rows = [row for run in runs for row in _rows(Run(run), output.parent)]
     about = "Micro F1 of each run on each test set, with bootstrap intervals over test sentences. Point at a score to see its signature."
     write_text(output, page("Scores and where they come from", paragraph(about), FILTER, table(HEADER, rows, ALIGN), SCRIPT))
 
 
-def _rows(run: Path, here: Path) -> Iterator[list[str]]:
-    scores = ScoresRecord.read(run / "scores.json")
+def _rows(run: Run, here: Path) -> Iterator[list[str]]:
+    scores = run.scores()
     title = get_method(scores.method).title
     for name, entry in scores.corpora.items():
         best = entry.headline
@@ -59,12 +59,9 @@ def _rows(run: Path, here: Path) -> Iterator[list[str]]:
         yield [*cells, " ".join(_links(run, name, here))]
 
 
-def _links(run: Path, corpus: str, here: Path) -> Iterator[str]:
-    files = {name: run / file for name, file in FILES.items()} | {"predictions": run / "predictions" / f"{corpus}.jsonl"}
-    for job in LOGS:
-        # a job for all corpora of a single-task method has its log beside their runs
-        logs = [folder / "logs" / f"{job}.log" for folder in (run, run.parents[2] / "each" / run.parent.name / run.name)]
-        files |= {f"{job} log": next((log for log in logs if log.is_file()), logs[0])}
+def _links(run: Run, corpus: str, here: Path) -> Iterator[str]:
+    files = {name: run.folder / file for name, file in FILES.items()}
+    files |= {"predictions": run.predictions_of(corpus)} | {f"{job} log": run.log(job) for job in LOGS}
     for name, file in files.items():
         if file.is_file():
             yield link(name, quote(os.path.relpath(file, here).replace(os.sep, "/")))

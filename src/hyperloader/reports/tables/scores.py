@@ -10,10 +10,10 @@ from typing import Any, TypeVar
 from hyperloader.corpora.registry import get_corpus
 from hyperloader.errors import RunError
 from hyperloader.files import write_text
-from hyperloader.methods import get_method
-from hyperloader.methods.controls import Control
+from hyperloader.methods.registry import get_method
 from hyperloader.reports.tables.sheet import as_csv
 from hyperloader.runs.records import ScoresRecord
+from hyperloader.runs.run import Run
 
 # runs that differ in one of these do not belong into one table
 SIGNATURE = ("scale", "recipe", "decoding")
@@ -42,7 +42,7 @@ class Cell:
     @property
     def counts(self) -> Path:
         """Where the span counts of each test sentence are."""
-        return self.run / "counts" / f"{self.corpus}.csv"
+        return Run(self.run).counts_of(self.corpus)
 
 
 @dataclass
@@ -103,7 +103,7 @@ class Scores:
 
     def trained(self, title: str) -> bool:
         """Whether a method was run and is none of the controls."""
-        return title in self.methods and not isinstance(get_method(self.methods[title]), Control)
+        return title in self.methods and get_method(self.methods[title]).trains_network
 
 
 def averaged(rows: Sequence[dict[int, T]]) -> dict[int, T]:

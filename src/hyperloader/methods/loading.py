@@ -1,0 +1,59 @@
+"""A trained run, or a saved model by itself, from its folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hyperloader.config.settings import Decoding
+from hyperloader.errors import RunError
+from hyperloader.methods.method import Precision, Predictor
+from hyperloader.methods.registry import get_method
+from hyperloader.runs.run import Run
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+    from hyperloader.models.task_model import TaskModel
+
+
+def load_predictor(folder: str | Path, decoding: Decoding = "free", precision: Precision = "fp32") -> Predictor:
+    """Load a trained run, or a saved model.
+
+    Args:
+        folder: of the run or of the model.
+        decoding: how text is written, for a model that writes its answer.
+        precision: of a network's weights and arithmetic.
+
+    Raises:
+        UserError: it is missing, untrained or damaged.
+    """
+    run = Run(folder)
+    if not run.folder.is_dir():
+        raise RunError("no such folder", file=run.folder, remedy="name a run, or the folder of a saved model")
+    if not run.has(Run.SETTINGS):
+        from hyperloader.methods.saved_models import read_config
+
+        return get_method(read_config(folder).method).predictor(run.folder, None, decoding, precision)
+    if not run.model.is_dir():
+        raise RunError("the run has no model", file=run.folder, remedy=f"train it: hyperloader train {run}")
+    return get_method(run.settings.method).predictor(run.model, run, decoding, precision)
+
+
+def from_pretrained(folder: str | Path, backbone: PreTrainedModel | None = None) -> TaskModel:
+    """The model in the folder of a saved one.
+
+    Args:
+        folder: of the saved model.
+        backbone: a loaded backbone to use instead of the one that the folder names.
+
+    Raises:
+        UserError: it is missing or damaged, or of a method without a network.
+    """
+    from hyperloader.methods.network import NetworkMethod
+    from hyperloader.methods.saved_models import load_saved, read_config
+
+    method = get_method(read_config(folder).method)
+    if not isinstance(method, NetworkMethod):
+        raise RunError(f"is of {method.name}, which has no network", file=folder, remedy="name a model of another method")
+    return load_saved(method, folder, backbone)

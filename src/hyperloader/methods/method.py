@@ -1,0 +1,91 @@
+"""What a method is: a column of the paper's tables, or a control beside them."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+
+from hyperloader.config.settings import Decoding, Settings, validate
+
+if TYPE_CHECKING:
+    from hyperloader.corpora.prepared import PreparedCorpus
+    from hyperloader.formulations import Prediction
+    from hyperloader.runs.run import Run
+    from hyperloader.text.sentences import Sentence
+
+Precision = Literal["fp32", "bf16"]
+
+
+class Predictor(Protocol):
+    """A trained model that tags sentences."""
+
+    tasks: tuple[str, ...]
+
+    def predict(self, task: str, sentences: Sequence[Sentence]) -> list[Prediction]:
+        """Tag sentences of one of the tasks."""
+
+    def learn(self, task: str, sentences: Sequence[Sentence]) -> None:
+        """Take training sentences as hints, which make predicting faster and change no prediction."""
+
+    def capacity(self, words: Sequence[str]) -> int:
+        """How many of the words, from the first on, can be tagged as one sentence."""
+
+    def gold_words(self, tags: Sequence[str]) -> int:
+        """How many of a sentence's gold tags the authors' scorer saw."""
+
+    def slot_types(self, task: str) -> tuple[str, ...] | None:
+        """The slot types that can be predicted for a task; None where they are not known beforehand."""
+
+
+class Method(ABC):
+    """One column of the tables.
+
+    Attributes:
+        name: the name of its folder, used in settings and paths.
+        title: its name in the paper's tables, the key into `workflow/published/`.
+        backbone: the kind of backbone that it needs, if any.
+        multitask: one run for all corpora, or one run for each.
+        trains_network: whether it trains one; a method without is a control, between which every trained method should lie.
+        Settings: its hyper-parameters with the published values as defaults.
+    """
+
+    name: str
+    title: str
+    backbone: Literal["t5", "bert"] | None = None
+    multitask: bool = True
+    trains_network: ClassVar[bool]
+    Settings: ClassVar[type[Settings]] = Settings
+
+    def settings(self, values: dict) -> Settings:
+        """Check settings that differ from the defaults."""
+        return validate(self.Settings, values, f"settings of method {self.name}")
+
+    @abstractmethod
+    def train(self, run: Run, corpora: Sequence[PreparedCorpus], fingerprint: str, *, tensorboard: bool = False) -> dict[str, Any]:
+        """Train what a run asks for, and write its model.
+
+        Args:
+            run: whose settings name this method.
+            corpora: at the run's fraction.
+            fingerprint: identifies settings, data and backbone; checkpoints of another one are not gone on from.
+            tensorboard: write the losses for TensorBoard as well.
+
+        Returns:
+            What came of it: fields of `TrainingRecord`.
+        """
+
+    @abstractmethod
+    def predictor(self, model: Path, run: Run | None, decoding: Decoding, precision: Precision) -> Predictor:
+        """Load a trained model.
+
+        Args:
+            model: its folder.
+            run: whose it is; None for a saved model by itself.
+            decoding: how text is written, by a model that writes its answer.
+            precision: of a network's weights and arithmetic.
+
+        Raises:
+            UserError: it is missing or damaged.
+        """

@@ -1,0 +1,87 @@
+"""The training of a network: backbone, method and corpora to saved weights."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import PartialState
+from transformers import PreTrainedModel
+
+from hyperloader.config.settings import Kind, RunSettings, Training
+from hyperloader.corpora.prepared import PreparedCorpus
+from hyperloader.formulations import formulation_of
+from hyperloader.models.backbones import backbone_checksum, load_backbone
+from hyperloader.models.task_model import TaskModel
+from hyperloader.training.checkpoints import Checkpoints
+from hyperloader.training.data import training_batches, validation_batches
+from hyperloader.training.loop import fit
+from hyperloader.training.tokenised import Tokeniser
+
+log = logging.getLogger(__name__)
+
+
+def within_epochs(training: Training, sentences: int) -> Training:
+    """The training with its budget in steps, where it is given in passes over the sentences; then there is a checkpoint after each."""
+    if training.epochs is None:
+        return training
+    per_epoch = math.ceil(sentences / training.batch_size)
+    steps = min(training.steps, training.epochs * per_epoch)
+    return training.model_copy(update={"steps": steps, "evaluate_every": min(per_epoch, steps)})
+
+
+def train_network(
+    build: Callable[[PreTrainedModel, Mapping[str, Sequence[str]]], TaskModel],
+    kind: Kind,
+    settings: RunSettings,
+    corpora: Sequence[PreparedCorpus],
+    checkpoints: Path,
+    fingerprint: str,
+    tracking: Path | None = None,
+) -> tuple[TaskModel, dict[str, Any]]:
+    """Train a network.
+
+    Args:
+        build: makes the model of the loaded backbone and the tasks with their slot types.
+        kind: of the backbone.
+        settings: all that decides the run.
+        corpora: at the run's fraction.
+        checkpoints: where to go on from, and where to leave checkpoints.
+        fingerprint: identifies settings and data; checkpoints of another one are discarded.
+        tracking: a folder for TensorBoard's files.
+
+    Returns:
+        The model with the selected weights, and what came of it, for `run.json`.
+    """
+    training = within_epochs(settings.training, sum(len(corpus.train) for corpus in corpora))
+    tasks = {corpus.name: corpus.train_label_types for corpus in corpora}
+    formulation = formulation_of(kind, settings.backbone, tasks)
+    tokenise = Tokeniser(formulation, training, backbone_checksum(settings.backbone))
+    backbone = load_backbone(settings.backbone)
+    # before anything is drawn: the initial weights are part of the seed's result
+    torch.manual_seed(settings.seed)
+    model = build(backbone, tasks)
+    counts = model.parameter_counts()
+    log.info("%s on %s: %s trainable of %s parameters", settings.method, ", ".join(tasks), f"{counts.trainable:,}", f"{counts.total:,}")
+    progress = fit(
+        model,
+        training,
+        training_batches(corpora, tokenise, training, settings.seed),
+        checkpoints=Checkpoints(checkpoints, fingerprint),
+        seed=settings.seed,
+        validation=validation_batches(corpora, tokenise, training, settings.seed),
+        tracking=tracking,
+    )
+    return model, {
+        "parameters": counts._asdict(),
+        "steps": progress.step,
+        "best_step": progress.best_step,
+        "curve": progress.curve,
+        "seconds": round(progress.seconds, 1),
+        "processes": PartialState().num_processes,
+        "threads": torch.get_num_threads(),
+    }
