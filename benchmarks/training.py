@@ -1,7 +1,7 @@
 """Training speed at T5-base shape on the lengths of the seven real corpora: the plain arrangement beside ours, in one process.
 
     plain    weights generated position by position in every forward pass, random batches, padded to the longest
-    ours     one batched pass per step, batches of similar length, dropout for CPUs
+    ours     one batched pass per step, batches of similar length
     bf16     ours with frozen weights and arithmetic in bf16 (`precision: bf16`)
 
 Weights are random; only lengths come from the corpora. Of each task the batches at a few quantiles of the padded length are timed, and
@@ -36,7 +36,6 @@ from hyperloader.models.hypernetwork import AdapterWeights, LoRAWeights, StackWe
 from hyperloader.planning.plan import Plan
 from hyperloader.text.batches import Batch
 from hyperloader.text.t5_vocabulary import Vocabulary
-from hyperloader.training.dropout import use_cpu_dropout
 from hyperloader.training.optimisation import token_loss
 from hyperloader.training.sampler import TaskSampler, task_probabilities
 
@@ -64,15 +63,11 @@ def main() -> None:
         "plain": (False, True, "fp32"),
         "one generating pass": (False, False, "fp32"),
         "similar lengths": (True, True, "fp32"),
-        "both": (True, False, "fp32"),
         "ours": (True, False, "fp32"),
         "bf16": (True, False, "bf16"),
     }
     for name, (bucketing, layerwise, precision) in arrangements.items():
         bench.use(layerwise, precision)
-        if name == "ours":
-            # from here on, in bf16 too
-            use_cpu_dropout(bench.model)
         results[name] = measure(bench, batches[bucketing], shares)
         print(f"{name:20}", results[name], flush=True)
     speed = {name: result["sentences_per_second"] for name, result in results.items()}

@@ -163,30 +163,16 @@ TrainingChanges = create_model(
     "TrainingChanges",
     __base__=Settings,
     __validators__={"_no_fp16": field_validator("precision", mode="before")(_refuse_fp16)},
-    __doc__="Any settings of a training that differ.",
+    __doc__="A partial training: the settings that differ.",
     **{name: (field.annotation, Field(None, description=field.description)) for name, field in Training.model_fields.items()},
 )
-
-
-class Budget(Settings):
-    """What differs in a training: the amount of work, and the step size that fits the backbone or the method."""
-
-    steps: PositiveInt | None = None
-    batch_size: PositiveInt | None = None
-    learning_rate: PositiveFloat | None = None
-    warmup_steps: NonNegativeInt | None = None
-    evaluate_every: PositiveInt | None = None
-    evaluation_batches: PositiveInt | None = None
-    target_length: PositiveInt | None = None
-    source_length: PositiveInt | None = None
-    bucketing: bool | None = None
 
 
 class Recipe(Settings):
     """A published or chosen way to train: `config/recipes/<name>.yaml`."""
 
     training: Training
-    single_task: Budget = Field(Budget(), description="what differs for methods with one run per corpus")
+    single_task: TrainingChanges = Field(TrainingChanges(), description="what differs for methods with one run per corpus")
     training_of: dict[str, TrainingChanges] = Field({}, description="per method: what differs in its training")
     methods: MethodSettings = {}
 
@@ -197,8 +183,8 @@ class Scale(Settings):
     corpora: Literal["real", "generated"]
     backbones: dict[Kind, Backbone]
     together: bool = Field(False, description="train all corpora of a single-task method in one job, where starting up takes longer")
-    training: Budget = Budget()
-    single_task: Budget = Field(Budget(), description="what differs for methods with one run per corpus")
+    training: TrainingChanges = TrainingChanges()
+    single_task: TrainingChanges = Field(TrainingChanges(), description="what differs for methods with one run per corpus")
     methods: MethodSettings = {}
 
     @field_validator("backbones")

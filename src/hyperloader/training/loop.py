@@ -18,10 +18,10 @@ from torch import Tensor
 from hyperloader.config.settings import Training
 from hyperloader.errors import RunError
 from hyperloader.models.task_model import TaskModel
+from hyperloader.runs.records import Evaluation
 from hyperloader.text.batches import IGNORED, Batch
 from hyperloader.training.checkpoints import Checkpoints
 from hyperloader.training.display import progress_bar
-from hyperloader.training.dropout import use_cpu_dropout
 from hyperloader.training.interruption import stop_request
 from hyperloader.training.optimisation import learning_rate, token_loss
 from hyperloader.training.progress import Progress
@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 
 # steps between two looks at the loss: each makes the host wait for the device
 CHECK_STEPS = 50
-# a loss this many times that of the first steps is not coming back
+# training stops when the loss exceeds this many times that of the first steps
 DIVERGED = 1.5
 
 
@@ -62,83 +62,59 @@ def fit(
         RunError: the loss is not a number or grows, a batch cannot be shared out evenly, or a signal asked to stop.
     """
     accelerator = _accelerator(model, tracking)
-    parts = accelerator.num_processes * training.gradient_accumulation_steps
-    if training.batch_size % parts:
-        raise RunError(
-            f"batches of {training.batch_size} cannot be shared out evenly",
-            remedy=f"{accelerator.num_processes} processes x {training.gradient_accumulation_steps} accumulation steps must divide them",
-        )
+    _check_shares(accelerator, training)
     weights = model.trainable_state()
-    if training.precision == "bf16":
-        # trained weights stay in float32, where small updates are not lost
-        for parameter in model.parameters():
-            if not parameter.requires_grad:
-                parameter.data = parameter.data.to(torch.bfloat16)
-    model.to(accelerator.device)
-    if accelerator.device.type == "cpu" and not training.compile:
-        use_cpu_dropout(model)
-    if training.compile:
-        # one graph for all lengths; generating, which differs by task, stays outside of it
-        model.backbone.compile(dynamic=True)
+    _place(model, accelerator, training)
     optimizer = torch.optim.AdamW(weights.values(), lr=training.learning_rate, weight_decay=training.weight_decay, fused=True)
     progress = checkpoints.restore_last(weights, optimizer) or Progress()
     if progress.step:
         log.info("going on from step %d", progress.step)
     prepared, optimizer = accelerator.prepare(model, optimizer)
     prepared.train()
+    # kept on the device: reading each loss would make the host wait for every step
     losses = [torch.tensor(loss, device=accelerator.device) for loss in progress.losses]
-    progress.losses = []
-    started, before = time.perf_counter(), progress.seconds
-    stopped = _out_of_patience(training, progress)
+    started = time.perf_counter() - progress.seconds
+    steps = range(progress.step, 0 if _out_of_patience(training, progress) else training.steps)
     with (
         progress_bar(training.steps, progress.step, shown=accelerator.is_main_process) as bar,
         stop_request(heeded=accelerator.num_processes == 1) as stop,
     ):
-        for step in range(progress.step, 0 if stopped else training.steps):
+        for step in steps:
             torch.manual_seed(_mix(seed, step, accelerator.process_index))
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(training, step)
-            # kept on the device: reading each loss would make the host wait for every step
             losses.append(_backward(accelerator, prepared, batch_of(step), training))
             if training.max_grad_norm is not None:
                 accelerator.clip_grad_norm_(weights.values(), training.max_grad_norm)
             optimizer.step()
             optimizer.zero_grad()
             bar.advance(losses, training.batch_size)
-            last = step + 1 == training.steps
-            evaluated = last or (step + 1) % training.evaluate_every == 0
-            if evaluated or (step + 1) % CHECK_STEPS == 0:
-                _check(accelerator, losses[-CHECK_STEPS:], step + 1, progress)
-            if not evaluated:
-                if stop():
-                    progress.step, progress.losses = step + 1, [loss.item() for loss in losses]
-                    progress.seconds = before + time.perf_counter() - started
-                    checkpoints.save_last(weights, optimizer, progress)
-                    raise _stopped(stop(), progress, training)
-                continue
-            record = {"step": step + 1, "loss": _mean(accelerator, losses), "validation_loss": None}
-            losses.clear()
-            if validation is not None:
-                record["validation_loss"] = validation_loss(model, validation, accelerator, training)
             progress.step = step + 1
-            progress.curve.append(record)
-            progress.seconds = before + time.perf_counter() - started
-            criterion = record["validation_loss"] if training.selection == "best" else -progress.step
-            if progress.best_loss is None or criterion < progress.best_loss:
-                progress.best_loss, progress.best_step = criterion, progress.step
-                if training.selection == "best" and accelerator.is_main_process:
+            last = progress.step == training.steps
+            evaluated = last or progress.step % training.evaluate_every == 0
+            if evaluated or progress.step % CHECK_STEPS == 0:
+                _check(accelerator, losses[-CHECK_STEPS:], progress)
+            if evaluated:
+                point = Evaluation(step=progress.step, loss=_mean(accelerator, losses), validation_loss=None)
+                losses.clear()
+                if validation is not None:
+                    point["validation_loss"] = validation_loss(model, validation, accelerator, training)
+                if _is_best(point, training, progress) and training.selection == "best" and accelerator.is_main_process:
                     checkpoints.save_best(weights, progress)
-            if accelerator.is_main_process:
-                checkpoints.save_last(weights, optimizer, progress)
-            accelerator.wait_for_everyone()
-            accelerator.log({name: value for name, value in record.items() if value is not None}, step=step + 1)
-            shown = "" if validation is None else f", validation loss {record['validation_loss']:.4f}"
-            log.info("step %d of %d: loss %.4f%s, %.1f s", step + 1, training.steps, record["loss"], shown, progress.seconds)
-            if _out_of_patience(training, progress):
-                log.info("no better validation loss for %d evaluations", training.patience)
-                break
-            if stop() and not last:
-                raise _stopped(stop(), progress, training)
+            stopped = None if last else stop()
+            if evaluated or stopped:
+                progress.losses = [loss.item() for loss in losses]
+                progress.seconds = time.perf_counter() - started
+                if accelerator.is_main_process:
+                    checkpoints.save_last(weights, optimizer, progress)
+                accelerator.wait_for_everyone()
+            if evaluated:
+                _report(accelerator, point, training, progress)
+                if _out_of_patience(training, progress):
+                    log.info("no better validation loss for %d evaluations", training.patience)
+                    break
+            if stopped:
+                raise _stopped(stopped, progress, training)
     accelerator.end_training()
     if training.selection == "best":
         checkpoints.restore_best(weights)
@@ -178,6 +154,43 @@ def _accelerator(model: TaskModel, tracking: Path | None) -> Accelerator:
     return accelerator
 
 
+def _check_shares(accelerator: Accelerator, training: Training) -> None:
+    if training.batch_size % (accelerator.num_processes * training.gradient_accumulation_steps):
+        raise RunError(
+            f"batches of {training.batch_size} cannot be shared out evenly",
+            remedy=f"{accelerator.num_processes} processes x {training.gradient_accumulation_steps} accumulation steps must divide them",
+        )
+
+
+def _place(model: TaskModel, accelerator: Accelerator, training: Training) -> None:
+    """Bring a model to the device, in the precision and the form that it is trained in."""
+    if training.precision == "bf16":
+        # trained weights stay in float32, where small updates are not lost
+        for parameter in model.parameters():
+            if not parameter.requires_grad:
+                parameter.data = parameter.data.to(torch.bfloat16)
+    model.to(accelerator.device)
+    if training.compile:
+        # one graph for all lengths; generating, which differs by task, stays outside of it
+        model.backbone.compile(dynamic=True)
+
+
+def _is_best(point: Evaluation, training: Training, progress: Progress) -> bool:
+    """Add a point to the curve; whether its weights are the ones to keep so far."""
+    progress.curve.append(point)
+    criterion = point["validation_loss"] if training.selection == "best" else -point["step"]
+    best = progress.best_loss is None or criterion < progress.best_loss
+    if best:
+        progress.best_loss, progress.best_step = criterion, point["step"]
+    return best
+
+
+def _report(accelerator: Accelerator, point: Evaluation, training: Training, progress: Progress) -> None:
+    accelerator.log({name: value for name, value in point.items() if value is not None}, step=point["step"])
+    shown = "" if point["validation_loss"] is None else f", validation loss {point['validation_loss']:.4f}"
+    log.info("step %d of %d: loss %.4f%s, %.1f s", point["step"], training.steps, point["loss"], shown, progress.seconds)
+
+
 def _autocast(accelerator: Accelerator, training: Training):
     return torch.autocast(accelerator.device.type, torch.bfloat16) if training.precision == "bf16" else nullcontext()
 
@@ -203,9 +216,9 @@ def _mean(accelerator: Accelerator, losses: list[Tensor]) -> float:
     return accelerator.reduce(torch.stack(losses).mean(), "mean").item()
 
 
-def _check(accelerator: Accelerator, losses: list[Tensor], step: int, progress: Progress) -> None:
+def _check(accelerator: Accelerator, losses: list[Tensor], progress: Progress) -> None:
     """Stop at a loss that is no number, or is larger than at the start."""
-    mean = _mean(accelerator, losses)
+    mean, step = _mean(accelerator, losses), progress.step
     remedy = "lower the learning rate, lengthen the warm-up or clip gradients"
     if not math.isfinite(mean):
         raise RunError(f"the loss became {mean} by step {step}", remedy=remedy)
