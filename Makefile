@@ -32,6 +32,7 @@ test-slow: $(VENV)/installed-test
 
 lint: $(VENV)/installed-test
 	@ruff check
+	@lint-imports --no-cache --config pyproject.toml > /dev/null || lint-imports --no-cache
 	@snakefmt --check Snakefile workflow
 	@snakemake --lint
 
