@@ -2,9 +2,8 @@
 PYTHON ?= python3
 CORES ?= 2
 VENV := .venv
-BIN := $(CURDIR)/$(VENV)/bin
-# the workflow's jobs call `hyperloader` by name
-export PATH := $(BIN):$(PATH)
+# by modules, since a script's first line cannot name a path with all characters; relative, since make's own names cannot either
+RUN := $(VENV)/bin/python -m
 
 SCALE ?= demo
 
@@ -15,40 +14,40 @@ RESULTS = $(addprefix results/$(SCALE)/,$(TABLES) figure2.svg scores.html) resul
 
 demo: override SCALE := demo
 demo: $(VENV)/installed
-	@snakemake --cores $(CORES) --quiet host rules reason -- $(RESULTS)
+	@$(RUN) snakemake --cores $(CORES) --quiet host rules reason -- $(RESULTS)
 	@$(MAKE) --no-print-directory report SCALE=demo
 	@echo && cat results/demo/table4.md
 
 # of results that are there already; needs no internet
 report: $(VENV)/installed
-	@snakemake --cores 1 --quiet host rules reason --report results/$(SCALE)/report.html -- $(RESULTS)
+	@$(RUN) snakemake --cores 1 --quiet host rules reason --report results/$(SCALE)/report.html -- $(RESULTS)
 	@echo "report: results/$(SCALE)/report.html"
 
 test: $(VENV)/installed-test
-	@pytest -q -m "not slow"
+	@$(RUN) pytest -q -m "not slow"
 
 test-slow: $(VENV)/installed-test
-	@pytest -q -m slow
+	@$(RUN) pytest -q -m slow
 
 lint: $(VENV)/installed-test
-	@ruff check
-	@lint-imports --no-cache --config pyproject.toml > /dev/null || lint-imports --no-cache
-	@snakefmt --check Snakefile workflow
-	@snakemake --lint
+	@$(RUN) ruff check
+	@$(VENV)/bin/python -c "from importlinter.cli import lint_imports_command; lint_imports_command()" --no-cache
+	@$(RUN) snakefmt --check Snakefile workflow
+	@$(RUN) snakemake --lint
 
 # needs Graphviz; the order of the rules in it follows hashes of strings
 rulegraph: $(VENV)/installed
-	@PYTHONHASHSEED=0 snakemake --quiet all --rulegraph | dot -Tsvg > docs/rulegraph.svg
+	@PYTHONHASHSEED=0 $(RUN) snakemake --quiet all --rulegraph | dot -Tsvg > docs/rulegraph.svg
 
 clean:
 	rm -rf $(VENV) .snakemake .pytest_cache .ruff_cache .hypothesis
 	find results -mindepth 1 -not -name README.md -delete
 
 $(VENV)/installed: pyproject.toml
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet -e .
+	@test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
+	@$(RUN) pip install --quiet -e .
 	@touch $@
 
 $(VENV)/installed-test: pyproject.toml $(VENV)/installed
-	@$(BIN)/python -m pip install --quiet -e ".[test]"
+	@$(RUN) pip install --quiet -e ".[test]"
 	@touch $@

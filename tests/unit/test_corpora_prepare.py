@@ -159,3 +159,22 @@ def test_a_damaged_table(prepared, tmp_path, delete):
 def test_an_impossible_fraction(prepared):
     with pytest.raises(CorpusError, match="fraction of 0 %"):
         load_corpus(prepared / "mtop", 0)
+
+
+def test_what_lost_its_manifest_is_replaced_when_told_so(raw, prepared, tmp_path):
+    folder = tmp_path / "mtop"
+    shutil.copytree(prepared / "mtop", folder)
+    (folder / "manifest.json").unlink()
+    (folder / "tokenised").mkdir()
+    with pytest.raises(CorpusError, match="is there and is not a prepared corpus; choose another --folder, or --replace it"):
+        prepare("mtop", raw, folder)
+    assert (folder / "tokenised").exists()
+    prepare("mtop", raw, folder, replace=True)
+    assert contents(folder) == contents(prepared / "mtop")
+
+
+def test_a_file_is_not_replaced_by_a_folder(raw, tmp_path):
+    (tmp_path / "mtop").write_text("years of work")
+    with pytest.raises(CorpusError, match="is there and is not a prepared corpus"):
+        prepare("mtop", raw, tmp_path / "mtop", replace=True)
+    assert (tmp_path / "mtop").read_text() == "years of work"

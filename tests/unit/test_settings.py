@@ -33,6 +33,16 @@ def test_the_files_of_this_project_are_valid():
         ({"fractions": [101]}, "'fractions.0': input should be less than or equal to 100"),
         ({"seeds": []}, "'seeds': list should have at least 1 item"),
         ({"seeds": ["many"]}, "'seeds.0': input should be a valid integer"),
+        ({"seeds": [-1]}, "'seeds.0': input should be greater than or equal to 0"),
+        ({"seeds": [2**32]}, "'seeds.0': input should be less than or equal to 4294967295"),
+        ({"seeds": [1, True]}, "'seeds': input should not be a truth value"),
+        ({"data_seed": -1}, "'data_seed': input should be greater than or equal to 0"),
+        ({"data_seed": True}, "'data_seed': input should not be a truth value"),
+        ({"fractions": 10}, "'fractions': input should be a valid list"),
+        ({"fractions": [10, 10.0000001]}, "'fractions.1': a fraction has at most six digits: 10"),
+        ({"fractions": [float("nan")]}, "'fractions.0': input should be a finite number"),
+        ({"fractions": [float("inf")]}, "'fractions.0': input should be a finite number"),
+        ({"recipe": "../paper"}, "'recipe': string should match pattern"),
     ],
 )
 def test_a_mistake_is_one_line_with_file_and_key(change, message):

@@ -55,11 +55,7 @@ def test_each_profile_plans_the_whole(workflow, name):
 
 @pytest.mark.parametrize("given, devices", [({}, "0,1"), ({"CUDA_VISIBLE_DEVICES": "2,5"}, "2,5"), ({"HYPERLOADER_GPUS": "7"}, "7")])
 def test_a_limit_on_gpus_names_those_that_jobs_lease(fresh_workflow, given, devices):
-    command = fresh_workflow.folder / "bin/hyperloader"
-    command.parent.mkdir()
-    command.write_text('#!/bin/sh\necho "$HYPERLOADER_GPUS" > "$2/manifest.json"\n')
-    command.chmod(0o755)
-    fresh_workflow.path = (command.parent, *fresh_workflow.path)
+    fresh_workflow.stand_in('echo "$HYPERLOADER_GPUS" > "$2/manifest.json"\n')
     target = "results/demo/backbones/t5/manifest.json"
     limits = ("--workflow-profile", "workflow/profiles/gpu", "--resources", "gpu=2", "download=1")
     answer = fresh_workflow("--cores", "1", *limits, "--", target, **given)
@@ -81,11 +77,7 @@ def test_the_catalogue_is_told_what_exists():
 
 
 def test_a_second_call_is_refused_while_one_runs(fresh_workflow):
-    command = fresh_workflow.folder / "bin/hyperloader"
-    command.parent.mkdir()
-    command.write_text("#!/bin/sh\nuntil [ -e enough ]; do sleep 0.1; done; echo {} > results/demo/raw/atis.json\n")
-    command.chmod(0o755)
-    fresh_workflow.path = (command.parent, *fresh_workflow.path)
+    fresh_workflow.stand_in("until [ -e enough ]; do sleep 0.1; done; echo {} > results/demo/raw/atis.json\n")
     call = ("--cores", "1", "--", "results/demo/raw/atis.json")
     with ThreadPoolExecutor(1) as pool:
         first = pool.submit(fresh_workflow, *call)

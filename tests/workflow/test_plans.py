@@ -64,6 +64,8 @@ def test_a_configuration_with_two_corpora_trains_on_two_and_keeps_the_backbone(w
         (["--config", "methods=[hyperloder]"], "hyperloader: unknown method 'hyperloder'; known methods: "),
         (["--config", "fractions=[0]"], "hyperloader: config/config.yaml: 'fractions.0': input should be greater than 0"),
         (["--config", "methods=[hyperloader,hyperloader]"], "hyperloader: 'methods' names something twice: ['hyperloader', 'hyperloader']"),
+        (["--config", "seeds=[-1]"], "hyperloader: config/config.yaml: 'seeds.0': input should be greater than or equal to 0"),
+        (["--config", "fractions=[10,10.0000001]"], "hyperloader: config/config.yaml: 'fractions.1': a fraction has at most six digits"),
         (["--config", "recipe=papre"], "hyperloader: config/recipes/papre.yaml: no such file; known here: "),
         (["results/dmo/table4.csv"], "hyperloader: unknown scale 'dmo'; did you mean 'demo'? known scales: demo, mini, paper"),
         (["results/dmo/table2.csv"], "hyperloader: unknown scale 'dmo'"),
@@ -122,7 +124,7 @@ def test_every_module_is_an_input_of_a_stage_or_decides_no_result():
     there = {path.relative_to(source).with_suffix("").as_posix() for path in source.rglob("*.py")}
     # reading, checking, showing: a mistake there is an error and not another number
     decide_nothing = {
-        *("__init__", "__main__", "cli", "errors", "files", "plan", "records", "settings", "streams", "tagger"),
+        *("__init__", "__main__", "cli", "errors", "files", "places", "plan", "records", "settings", "streams", "tagger"),
         *("training/__init__", "training/display"),
         *("scoring/evaluation", "schemas"),
         *(f"jobs/{name}" for name in ("__init__", "estimates", "gpus", "locks", "status")),

@@ -1,8 +1,11 @@
 """What is made again after an edit, tried on the whole workflow with a stand-in for the command line."""
 
+import json
 import os
 import re
 import shutil
+import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -11,8 +14,7 @@ from .conftest import Workflow, copy_to
 
 TARGET = "results/demo/table4.csv"
 # writes what each command would write, from its arguments alone
-STAND_IN = """#!/usr/bin/env bash
-set -eu
+STAND_IN = """set -eu
 write() { mkdir -p "$(dirname "$1")"; echo "$2" > "$1"; }
 output() { while [ "$1" != --output ]; do shift; done; echo "$2"; }
 case "$1 $2" in
@@ -33,11 +35,7 @@ def done(fresh_workflow):
     """A finished table 4 of two methods at two fractions."""
     config = fresh_workflow.folder / "config/config.yaml"
     config.write_text(re.sub(r"^methods: .*", "methods: [hyperformer_pp, hyperloader]", config.read_text(), flags=re.MULTILINE))
-    command = fresh_workflow.folder / "bin" / "hyperloader"
-    command.parent.mkdir()
-    command.write_text(STAND_IN)
-    command.chmod(0o755)
-    fresh_workflow.path = (command.parent, *fresh_workflow.path)
+    fresh_workflow.stand_in(STAND_IN)
     answer = fresh_workflow("--cores", "2", "--quiet", "all", "--", TARGET)
     assert answer.status == 0, answer.text
     return fresh_workflow
@@ -102,3 +100,85 @@ def test_restored_results_are_up_to_date_in_a_fresh_checkout(done, tmp_path_fact
         for path in (fresh.folder / "results").rglob("*"):
             os.utime(path, (0, 0))
     assert fresh.plan(TARGET) == {}
+
+
+def test_a_corpus_is_prepared_again_over_what_snakemake_left_of_it(fresh_workflow):
+    """Snakemake removes the manifest before the job, and nothing else."""
+    target = "results/demo/data/atis/manifest.json"
+    manifest = fresh_workflow.folder / target
+    for seed in (42, 7):
+        answer = fresh_workflow("--cores", "1", "--quiet", "all", "--config", f"data_seed={seed}", "--", target)
+        assert answer.status == 0, answer.text
+        assert json.loads(manifest.read_text())["seed"] == seed
+        # as a training leaves it there
+        (manifest.parent / "tokenised").mkdir()
+
+
+# each rule of the demo, with an output of it, and a source file that it depends on
+RESULTS = "results/demo"
+RUN = f"{RESULTS}/runs/matched/hyperloader/atis/100/seed42"
+RULES = {
+    "generate": (f"{RESULTS}/raw/atis.json", "corpora/generated"),
+    "prepare": (f"{RESULTS}/data/atis/manifest.json", "corpora/splits"),
+    "table2": (f"{RESULTS}/table2.csv", "corpora/stats"),
+    "backbone_settings": (f"{RESULTS}/backbones/t5/settings.json", ""),
+    "backbone": (f"{RESULTS}/backbones/t5/manifest.json", "pretraining/t5"),
+    "run_settings": (f"{RUN}/settings.json", ""),
+    "train": (f"{RUN}/run.json", "training/network"),
+    "train_each": (f"{RUN.replace('hyperloader', 'unipelt_t5')}/run.json", ""),
+    "predict": (f"{RUN}/predictions.json", "prediction"),
+    "predict_each": (f"{RUN.replace('hyperloader', 'unipelt_t5')}/predictions.json", ""),
+    "score": (f"{RUN}/scores.json", "scoring/signatures"),
+    "score_each": (f"{RUN.replace('hyperloader', 'unipelt_t5')}/scores.json", ""),
+    "table": (f"{RESULTS}/table3.csv", "tables/results"),
+    "parameters": (f"{RESULTS}/parameters.csv", "parameters"),
+    "gather": (f"{RESULTS}/scores.csv", "tables/scores"),
+    "claims": (f"{RESULTS}/claims.csv", "tables/claims"),
+    "figures": (f"{RESULTS}/labels.csv", "figures/labels"),
+    "score_page": (f"{RESULTS}/scores.html", "tables/score_page"),
+    "audit": ("results/audit.csv", "tables/audit"),
+}
+
+
+@pytest.mark.slow
+def test_no_job_refuses_what_snakemake_leaves(fresh_workflow):
+    """Each rule forced, edited, killed between its last rename and Snakemake's record; and all outputs deleted."""
+    folder = fresh_workflow.folder
+    scale = folder / "config/scales/demo.yaml"
+    scale.write_text(re.sub(r"(?<=[{ ]steps: )\d+", "4", scale.read_text()).replace("evaluate_every: 100", "evaluate_every: 2"))
+    targets = [output for output, _ in RULES.values()]
+    call = ("--config", "corpora=[atis]", "methods=[hyperloader,unipelt_t5,gazetteer]", "fractions=[100]", "--", *targets)
+
+    def contents():
+        # the records tell how long something took
+        kept = [target for target in targets if Path(target).name not in ("run.json", "predictions.json")]
+        return {target: (folder / target).read_bytes() for target in kept}
+
+    def made(what, *options):
+        answer = fresh_workflow("--cores", "2", "--quiet", "host", "rules", "reason", *options, *call)
+        assert answer.status == 0, f"{what}: {answer.text}"
+        assert contents() == first, what
+
+    first = None
+    assert fresh_workflow("--cores", "2", "--quiet", "all", *call).status == 0
+    first = contents()
+    made("all of it forced", "--forceall")
+    assert fresh_workflow("--delete-all-output", "--cores", "1", "--quiet", "all", *call).status == 0
+    assert not any((folder / target).exists() for target in targets)
+    made("after all outputs were deleted")
+    for _, module in RULES.values():
+        if module:
+            edit(folder / f"src/hyperloader/{module}.py")
+    made("after an edit of each stage's code")
+    for rule, (output, _) in RULES.items():
+        before = (folder / output).stat().st_mtime_ns
+        process = fresh_workflow.start("--cores", "2", "--quiet", "all", "--forcerun", rule, *call)
+        while process.poll() is None:
+            if (folder / output).exists() and (folder / output).stat().st_mtime_ns != before:
+                os.killpg(process.pid, signal.SIGKILL)
+                break
+            time.sleep(0.0005)
+        process.communicate()
+        assert process.returncode == -signal.SIGKILL, rule
+        assert fresh_workflow("--unlock", *call).status == 0
+        made(f"{rule} after a SIGKILL")

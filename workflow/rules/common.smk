@@ -1,57 +1,47 @@
-# What the rules share: the plan of all runs, and which module each stage's result depends on.
+# What the rules share: the plan of all runs, and which code each stage's result depends on.
 import json
-import os
-import sys
 from functools import cache, wraps
 
+from hyperloader.config.sources import sources
 from hyperloader.corpora.generated.generate import check_counterpart
 from hyperloader.corpora.registry import get_corpus, known_corpora
 from hyperloader.errors import SettingsError, UserError
 from hyperloader.methods.registry import get_method, method_folders, methods
 from hyperloader.planning.plan import Plan
+from hyperloader.runs.run import Run
 
 # the fractions of the training data, in percent, in each of the paper's tables of results
 FRACTIONS = {"3": [100], "4": [10, 20]}
 
-RUN = "results/{scale}/runs/{recipe}/{method}/{tasks}/{percent}/seed{seed}"
+RUN = f"results/{Run.PATTERN}"
 
-# the modules that decide the result of each stage: an edit there makes the result again
-READERS = [f"corpora/readers/{name}" for name in ("__init__", "bio", "conllu", "mtop", "parallel_lines", "sentence")]
-FORMULATIONS = [f"formulations/{name}" for name in ("__init__", "text_to_text", "token_classification")]
-TEXT = ["sentt", "encoding", "word_pieces", "training/batches", *FORMULATIONS]
-DECODING = [f"decoding/{name}" for name in ("__init__", "drafts", "guesses", "labels")]
-LOOP = [
-    "training/loop",
-    "training/optimisation",
-    "training/sampler",
-    "training/checkpoints",
-    "training/dropout",
-    "training/interruption",
-    "task_model",
-]
-MODEL = ["methods", "controls", "hypernetwork", "generated_layers", "task_model", "saved_models"]
-PRETRAINING = [f"pretraining/{name}" for name in ("__init__", "t5", "bert", "text", "vocabularies", "word_classes")]
-DEMO = ["corpora/generated", "corpora/demo_language"]
-SHEET = ["tables/__init__", "tables/sheet", "tables/web_page"]
-TABLES = [*SHEET, "tables/scores"]
-CLAIMS = [f"tables/{name}" for name in ("published", "rules", "evidence", "claims")]
-CODE = {
-    "generate": [*DEMO, "corpora/writers"],
-    "prepare": ["corpora/registry", "corpora/checksums", *READERS, "corpora/splits", "corpora/prepare", "corpora/prepared"],
-    "table2": ["corpora/stats", "corpora/prepared", *SHEET],
-    "hub": ["backbones"],
-    "directory": ["backbones"],
-    "pretrained": ["backbones", *PRETRAINING, *DEMO, *LOOP, *TEXT],
-    "train": [*MODEL, *LOOP, *TEXT, "training/data", "training/tokenised", "training/network", "training/run"],
-    "predict": [*MODEL, *TEXT, *DECODING, "prediction", "prediction_files"],
-    "score": ["scoring/__init__", "prediction_files", "sentt", "scoring/signatures", "scoring/statistics"],
-    "table": [*TABLES, "tables/published", "tables/results"],
-    "parameters": [*MODEL, "parameters", *SHEET],
-    "gather": TABLES,
-    "claims": [*TABLES, *CLAIMS, "scoring/statistics", "tables/samples", "tables/comparisons"],
-    "figures": [f"figures/{name}" for name in ("__init__", "style", "figure2", "labels", "curves")] + ["tables/published"],
-    "score_page": ["tables/score_page", *SHEET],
-    "audit": [*CLAIMS, *SHEET, "tables/audit"],
+# the modules that make the result of each stage: an edit there, or in what they import, makes the result again
+STAGES = {
+    "generate": ["corpora.generated.generate"],
+    "prepare": ["corpora.prepare"],
+    "hub": ["models.backbones"],
+    "directory": ["models.backbones"],
+    "pretrained": ["training.backbones"],
+    "train": ["methods.training_run"],
+    "predict": ["predicting.prediction"],
+    "score": ["scoring"],
+    "table2": ["reports.tables.table2"],
+    "table": ["reports.tables.results"],
+    "parameters": ["reports.tables.parameters"],
+    "gather": ["reports.tables.scores"],
+    "claims": ["reports.tables.claims"],
+    "figures": ["reports.figures"],
+    "score_page": ["reports.tables.score_page"],
+    "audit": ["reports.tables.audit"],
+}
+# what they import for other ends: how a trained model predicts, how one is trained, and, for tables, the names of methods and corpora
+NAMES = ["methods", "corpora", "planning.plan"]
+WITHOUT = {
+    "pretrained": ["formulations.decoding"],
+    "train": ["formulations.decoding"],
+    "predict": ["training"],
+    "parameters": ["corpora", "training", "formulations"],
+    **dict.fromkeys(("table2", "table", "gather", "claims", "figures", "score_page", "audit"), NAMES),
 }
 
 
@@ -68,7 +58,7 @@ def one_line(function):
     return wrapped
 
 
-PLAN = one_line(Plan.of)(config)
+PLAN = one_line(Plan.of)(config, config_folder())
 
 
 @one_line
@@ -106,25 +96,31 @@ wildcard_constraints:
     number="[34]",
 
 
+@cache
 def code(stage):
     """The source files that the result of a stage depends on."""
-    return [f"src/hyperloader/{module}.py" for module in dict.fromkeys(CODE[stage])]
+    return [near(file) for file in sources(*STAGES[stage], without=WITHOUT.get(stage, ()))]
 
 
 def corpus_code(name):
     """The files in a corpus' own folder that say how it is read."""
-    return [os.path.relpath(file) for file in sorted(get_corpus(name).folder.glob("*.*")) if file.suffix in (".yaml", ".py")]
+    return [near(file) for file in sorted(get_corpus(name).folder.glob("*.*")) if file.suffix in (".yaml", ".py")]
 
 
 def method_code(method):
     """The source files in a method's own folder."""
     files = [file for folder in method_folders() for file in sorted((folder / method).glob("*.py"))]
-    return [os.path.relpath(file) for file in files]
+    return [near(file) for file in files]
 
 
 def all_methods_code():
     """The source files of all methods' folders."""
     return [file for method in methods() for file in method_code(method)]
+
+
+def published(*names):
+    """The paper's numbers by the names of their tables."""
+    return [own(f"workflow/published/{name}.csv") for name in names]
 
 
 @cache
@@ -136,7 +132,7 @@ def runs(scale):
 @cache
 def settings_of(folder, scale):
     if folder not in runs(scale):
-        raise SettingsError(f"the configuration has no run '{folder}'", file="config/config.yaml")
+        raise SettingsError(f"the configuration has no run '{folder}'", file=config_file())
     return PLAN.run_settings(runs(scale)[folder])
 
 

@@ -16,7 +16,7 @@ rule fetch:
         # one at a time: kind to the servers, and where there is no network the first failure ends the run
         download=1,
     shell:
-        "workflow/scripts/logged.sh {log:q} hyperloader corpora fetch {wildcards.corpus:q} --folder resources/corpora"
+        'bash "$HYPERLOADER_LOGGED" {log:q} hyperloader corpora fetch {wildcards.corpus:q} --folder resources/corpora'
 
 
 rule generate:
@@ -33,7 +33,7 @@ rule generate:
     params:
         folder=subpath(output[0], parent=True),
     shell:
-        "workflow/scripts/logged.sh {log:q} hyperloader corpora generate {wildcards.corpus:q} --folder {params.folder:q} --seed 42"
+        'bash "$HYPERLOADER_LOGGED" {log:q} hyperloader corpora generate {wildcards.corpus:q} --folder {params.folder:q} --seed 42'
 
 
 rule prepare:
@@ -53,8 +53,9 @@ rule prepare:
         folder=subpath(output[0], parent=True),
         seed=PLAN.config.data_seed,
     shell:
-        "workflow/scripts/logged.sh {log:q} hyperloader corpora prepare {wildcards.corpus:q}"
-        " --raw {params.raw:q} --folder {params.folder:q} --seed {params.seed}"
+        'bash "$HYPERLOADER_LOGGED" {log:q} hyperloader corpora prepare {wildcards.corpus:q}'
+        # what is there lost its manifest to Snakemake, which removes outputs before their job
+        " --raw {params.raw:q} --folder {params.folder:q} --replace --seed {params.seed}"
 
 
 rule table2:
@@ -74,5 +75,5 @@ rule table2:
     conda:
         "../../environment.yml"
     shell:
-        "workflow/scripts/logged.sh {log:q} hyperloader corpora stats"
+        'bash "$HYPERLOADER_LOGGED" {log:q} hyperloader corpora stats'
         " --output {output.csv:q} {input.manifests:q}"

@@ -5,7 +5,7 @@ rule figures:
     input:
         scores="results/{scale}/scores.csv",
         parameters="results/{scale}/parameters.csv",
-        published=expand("workflow/published/{name}.csv", name=["table3", "table4", "methods"]),
+        published=published("table3", "table4", "methods"),
         labels=lambda wildcards: scores(wildcards.scale),
         losses=lambda wildcards: [f"{folder}/run.json" for folder in runs(wildcards.scale)],
         code=code("figures"),
@@ -22,11 +22,10 @@ rule figures:
         "../../environment.yml"
     params:
         runs=lambda wildcards: list(runs(wildcards.scale)),
-        published=lambda wildcards, input: os.path.dirname(input.published[0]),
         folder=subpath(output[0], parent=True),
     shell:
-        "workflow/scripts/logged.sh {log:q} hyperloader figures {params.runs:q} --scores {input.scores:q}"
-        " --parameters {input.parameters:q} --published {params.published:q} --output {params.folder:q}"
+        'bash "$HYPERLOADER_LOGGED" {log:q} hyperloader figures {params.runs:q} --scores {input.scores:q}'
+        ' --parameters {input.parameters:q} --published "$(dirname {input.published[0]:q})" --output {params.folder:q}'
 
 
 rule score_page:
@@ -44,4 +43,4 @@ rule score_page:
     params:
         runs=lambda wildcards: list(runs(wildcards.scale)),
     shell:
-        "workflow/scripts/logged.sh {log:q} hyperloader score-page {params.runs:q} --output {output:q}"
+        'bash "$HYPERLOADER_LOGGED" {log:q} hyperloader score-page {params.runs:q} --output {output:q}'

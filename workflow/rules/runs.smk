@@ -39,7 +39,7 @@ rule train:
         run=subpath(output[0], parent=True),
     shell:
         "export OMP_NUM_THREADS={threads} MKL_NUM_THREADS={threads} HF_HUB_OFFLINE=1;"
-        " workflow/scripts/logged.sh {log:q} hyperloader train {params.run:q}"
+        ' bash "$HYPERLOADER_LOGGED" {log:q} hyperloader train {params.run:q}'
 
 
 rule predict:
@@ -63,7 +63,7 @@ rule predict:
         decoding=PLAN.config.decoding,
     shell:
         "export OMP_NUM_THREADS={threads} MKL_NUM_THREADS={threads} HF_HUB_OFFLINE=1;"
-        " workflow/scripts/logged.sh {log:q} hyperloader predict-tests --decoding {params.decoding:q} {params.run:q}"
+        ' bash "$HYPERLOADER_LOGGED" {log:q} hyperloader predict-tests --decoding {params.decoding:q} {params.run:q}'
 
 
 rule score:
@@ -81,7 +81,7 @@ rule score:
     params:
         run=subpath(output[0], parent=True),
     shell:
-        "workflow/scripts/logged.sh {log:q} hyperloader score {params.run:q}"
+        'bash "$HYPERLOADER_LOGGED" {log:q} hyperloader score {params.run:q}'
 
 
 # The same for all corpora of a single-task method in one job, at scales where starting up takes longer than a training.

@@ -4,7 +4,7 @@
 rule table:
     input:
         scores=lambda wildcards: scores(wildcards.scale, FRACTIONS[wildcards.number]),
-        published="workflow/published/table{number}.csv",
+        published=lambda wildcards: published(f"table{wildcards.number}"),
         code=code("table"),
     output:
         csv="results/{scale}/table{number}.csv",
@@ -18,7 +18,7 @@ rule table:
     conda:
         "../../environment.yml"
     shell:
-        "workflow/scripts/logged.sh {log:q} hyperloader table {wildcards.number} {input.scores:q}"
+        'bash "$HYPERLOADER_LOGGED" {log:q} hyperloader table {wildcards.number} {input.scores:q}'
         " --published {input.published:q} --output {output.csv:q}"
 
 
@@ -26,7 +26,7 @@ rule parameters:
     input:
         # the sizes of what is pre-trained here are known when it is there; those of the hub's models are in the scale's file
         backbones=lambda wildcards: pretrained_backbones(wildcards.scale),
-        published="workflow/published/methods.csv",
+        published=published("methods"),
         code=code("parameters") + all_methods_code(),
     output:
         csv="results/{scale}/parameters.csv",
@@ -43,7 +43,7 @@ rule parameters:
         changes=[f"--set={key}={json.dumps(getattr(PLAN.config, key))}" for key in ("corpora", "recipe", "settings")],
         scale=lambda wildcards: PLAN.scale(wildcards.scale).model_dump_json(include={"backbones", "methods"}),
     shell:
-        "workflow/scripts/logged.sh {log:q} hyperloader params --scale {wildcards.scale:q} {params.changes:q}"
+        'bash "$HYPERLOADER_LOGGED" {log:q} hyperloader params --config "$HYPERLOADER_CONFIG" --scale {wildcards.scale:q} {params.changes:q}'
         " --published {input.published:q} --output {output.csv:q}"
 
 
@@ -60,14 +60,14 @@ rule gather:
     conda:
         "../../environment.yml"
     shell:
-        "workflow/scripts/logged.sh {log:q} hyperloader gather {input.scores:q} --output {output:q}"
+        'bash "$HYPERLOADER_LOGGED" {log:q} hyperloader gather {input.scores:q} --output {output:q}'
 
 
 rule claims:
     input:
         scores=lambda wildcards: scores(wildcards.scale),
         parameters="results/{scale}/parameters.csv",
-        published=expand("workflow/published/{name}.csv", name=["table3", "table4", "methods", "claims"]),
+        published=published("table3", "table4", "methods", "claims"),
         code=code("claims"),
     output:
         expand("results/{{scale}}/{name}.{format}", name=["comparisons", "claims"], format=["csv", "md"]),
@@ -80,17 +80,16 @@ rule claims:
     conda:
         "../../environment.yml"
     params:
-        published=lambda wildcards, input: os.path.dirname(input.published[0]),
         folder=subpath(output[0], parent=True),
         bearing=lambda wildcards: PLAN.scale(wildcards.scale).bearing,
     shell:
-        "workflow/scripts/logged.sh {log:q} hyperloader claims {input.scores:q} --parameters {input.parameters:q}"
-        " --published {params.published:q} --bearing {params.bearing:q} --output {params.folder:q}"
+        'bash "$HYPERLOADER_LOGGED" {log:q} hyperloader claims {input.scores:q} --parameters {input.parameters:q}'
+        ' --published "$(dirname {input.published[0]:q})" --bearing {params.bearing:q} --output {params.folder:q}'
 
 
 rule audit:
     input:
-        published=expand("workflow/published/{name}.csv", name=["table3", "table4", "methods", "text", "claims"]),
+        published=published("table3", "table4", "methods", "text", "claims"),
         corpora=[file for name in known_corpora() for file in corpus_code(name)],
         code=code("audit"),
     output:
@@ -104,10 +103,8 @@ rule audit:
     localrule: True
     conda:
         "../../environment.yml"
-    params:
-        published=lambda wildcards, input: os.path.dirname(input.published[0]),
     shell:
-        "workflow/scripts/logged.sh {log:q} hyperloader audit --published {params.published:q} --output {output.csv:q}"
+        'bash "$HYPERLOADER_LOGGED" {log:q} hyperloader audit --published "$(dirname {input.published[0]:q})" --output {output.csv:q}'
 
 
 rule paper_table:

@@ -3,6 +3,10 @@
 set -u
 log=$1
 shift
+# the package that planned the job, whatever PATH and the working directory lead to; rules/places.smk says which that is
+hyperloader() {
+    PYTHONPATH="$HYPERLOADER_SOURCE${PYTHONPATH:+:$PYTHONPATH}" "$HYPERLOADER_PYTHON" -P -m hyperloader "$@"
+}
 "$@" > "$log" 2>&1 && exit
 status=$?
 grep '^hyperloader: ' "$log" >&2 || {

@@ -89,6 +89,7 @@ def prepare(
     ] = None,
     scale: OfScale = Scale.paper,
     seed: Seed = 42,
+    replace: Annotated[bool, typer.Option("--replace", help="Replace a folder that is there, whatever is in it.")] = False,
 ) -> None:
     """Turn raw files into `datasets` folders with tokens and tags."""
     from hyperloader.corpora.prepare import prepare
@@ -98,7 +99,7 @@ def prepare(
         raise CorpusError("--folder is the folder of one corpus", remedy="name one corpus, or leave --folder out")
     raw = raw or (DEMO_RAW if scale is Scale.demo else RAW)
     for corpus in corpora:
-        typer.echo(f"{corpus.title}: {prepare(corpus, raw, folder or _data(scale) / corpus.name, seed)}")
+        typer.echo(f"{corpus.title}: {prepare(corpus, raw, folder or _data(scale) / corpus.name, seed, replace=replace)}")
 
 
 @app.command()

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
+from hyperloader.config.places import expanded
 from hyperloader.errors import SettingsError
 
 
@@ -21,7 +22,7 @@ def plugin_folders(builtin: str, variable: str) -> tuple[Path, ...]:
     package = Path(__file__).resolve().parents[1]
     # inside the package in an installed wheel, at the top level in a checkout
     places = (package / "plugins" / builtin, package.parents[1] / builtin)
-    further = [Path(path) for path in os.environ.get(variable, "").split(os.pathsep) if path]
+    further = [expanded(path) for path in os.environ.get(variable, "").split(os.pathsep) if path]
     return (*[place for place in places if place.is_dir()][:1], *further)
 
 

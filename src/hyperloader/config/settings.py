@@ -6,10 +6,11 @@ Unknown keys are refused. `config/README.md` explains each key; `hyperloader.pla
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 import yaml
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Discriminator,
@@ -27,7 +28,16 @@ from pydantic import (
 
 from hyperloader.errors import SettingsError
 
-Percent = Annotated[float, Field(gt=0, le=100)]
+
+def _told_apart(percent: float) -> float:
+    """Refuse a fraction that paths and tables would show as another one."""
+    if float(f"{percent:g}") != percent:
+        raise ValueError(f"a fraction has at most six digits: {percent:g}")
+    return percent
+
+
+Percent = Annotated[float, Field(gt=0, le=100), AfterValidator(_told_apart)]
+Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]  # what NumPy takes
 Probability = Annotated[float, Field(ge=0, lt=1)]
 Decoding = Literal["free", "constrained"]
 Name = Annotated[str, Field(pattern=r"^\w[\w.+-]*$")]  # becomes a part of a path, and must not lead elsewhere
@@ -38,9 +48,19 @@ MethodSettings = dict[str, dict[str, Any]]
 
 
 class Settings(BaseModel):
-    """Base of all settings: immutable, unknown keys refused."""
+    """Base of all settings: immutable; unknown keys, truth values for numbers, and numbers that are none or infinite are refused."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_truth_value_is_a_number(cls, values: Any) -> Any:
+        for name in cls.model_fields.keys() & (values if isinstance(values, dict) else ()):
+            annotation, value = cls.model_fields[name].annotation, values[name]
+            items = value if isinstance(value, list) else [value]
+            if bool not in (annotation, *get_args(annotation)) and any(isinstance(item, bool) for item in items):
+                raise ValueError(f"'{name}': input should not be a truth value (yes, no, true, false)")
+        return values
 
 
 class HubBackbone(Settings):
@@ -107,7 +127,7 @@ class PretrainedBackbone(Settings):
     text: Literal["generated", "corpora"]
     architecture: AnyArchitecture = Architecture()
     pretraining: Pretraining
-    seed: int = 42
+    seed: Seed = 42
 
 
 Kind = Literal["t5", "bert"]
@@ -209,8 +229,8 @@ class Config(Settings):
     corpora: Annotated[list[str], Field(min_length=1)]
     methods: Annotated[list[str], Field(min_length=1)]
     fractions: Annotated[list[Percent], Field(min_length=1)]
-    seeds: Annotated[list[int], Field(min_length=1)]
-    data_seed: int = 42
+    seeds: Annotated[list[Seed], Field(min_length=1)]
+    data_seed: Seed = 42
     recipe: Name = "matched"
     decoding: Decoding = Field("free", description="whether T5 writes what it likes, or sentinels and known labels only")
     mirror: str | None = None
@@ -226,7 +246,7 @@ class RunSettings(Settings):
     method_settings: dict[str, Any]
     data: dict[Name, str] = Field(description="corpus name -> folder of the prepared corpus, in task order")
     percent: Percent
-    seed: int
+    seed: Seed
     backbone: str | None = Field(description="folder of the backbone, for a method that has one")
     training: Training
 

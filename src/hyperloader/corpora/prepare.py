@@ -27,7 +27,7 @@ from hyperloader.text.sentences import Sentence
 __all__ = ["PreparedCorpus", "load_corpus", "prepare"]
 
 
-def prepare(corpus: Corpus | str, raw_folder: str | Path, folder: str | Path, seed: int = 42) -> Path:
+def prepare(corpus: Corpus | str, raw_folder: str | Path, folder: str | Path, seed: int = 42, *, replace: bool = False) -> Path:
     """Read the raw files of a corpus and store it as a `datasets.DatasetDict` with a `manifest.json`.
 
     The features are `tokens` (list of string) and `tags` (list of ClassLabel: `O`, then the BIO tags of all splits,
@@ -38,6 +38,7 @@ def prepare(corpus: Corpus | str, raw_folder: str | Path, folder: str | Path, se
         raw_folder: where `fetch` or `generate` put its files.
         folder: to write; a prepared corpus that is there is replaced.
         seed: of the held-out validation part, and later of fractions.
+        replace: a folder that is there, whatever is in it.
 
     Returns:
         `folder`.
@@ -46,8 +47,9 @@ def prepare(corpus: Corpus | str, raw_folder: str | Path, folder: str | Path, se
         CorpusError: the raw files are missing, damaged, or not those that were fetched; or `folder` is in use.
     """
     corpus, folder = get_corpus(corpus), Path(folder)
-    if folder.exists() and not (folder / MANIFEST).is_file() and (not folder.is_dir() or any(folder.iterdir())):
-        raise CorpusError("is there and is not a prepared corpus", file=folder, remedy="choose another --folder")
+    if folder.exists() and not (folder.is_dir() and (replace or (folder / MANIFEST).is_file() or not any(folder.iterdir()))):
+        remedy = "choose another --folder, or --replace it if nothing in it is needed"
+        raise CorpusError("is there and is not a prepared corpus", file=folder, remedy=remedy)
     sources = checked_sources(corpus, Path(raw_folder))
     splits = _splits(corpus, Path(raw_folder), seed)
     tags = ["O", *sorted({tag for part in splits.values() for sentence in part for tag in sentence.tags} - {"O"})]

@@ -64,7 +64,7 @@ class Control(Method):
         return {"parameters": {"total": 0, "trainable": 0, "live": 0}, "steps": 0, "curve": []}
 
     def predictor(self, model: Path, run: Run | None, decoding: Decoding, precision: Precision) -> ControlPredictor:
-        return ControlPredictor(self, self.load(model), run.settings.backbone if run else None)
+        return ControlPredictor(self, self.load(model), run.backbone if run else None)
 
     def save(self, model: Path, corpora: Iterable[PreparedCorpus]) -> None:
         """Learn of corpora, and write that to the folder of a model."""
@@ -93,7 +93,7 @@ class ControlPredictor:
         backbone: folder of the run's backbone, if it has one.
     """
 
-    def __init__(self, control: Control, learned: dict[str, Any], backbone: str | None):
+    def __init__(self, control: Control, learned: dict[str, Any], backbone: Path | None):
         self._tag = {task: control.tagger(own, backbone) for task, own in learned.items()}
         self.tasks = tuple(learned)
 

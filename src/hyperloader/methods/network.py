@@ -51,7 +51,7 @@ class NetworkMethod(Method):
         settings, own = run.settings, self.settings(run.settings.method_settings)
         build = partial(self.build, settings=own)
         tracking = run.tensorboard if tensorboard else None
-        model, outcome = train_network(build, self.backbone, settings, corpora, run.checkpoints, fingerprint, tracking)
+        model, outcome = train_network(build, self.backbone, run.backbone, settings, corpora, run.checkpoints, fingerprint, tracking)
         # of several processes the first one writes
         if PartialState().is_main_process:
             save_pretrained(model, run.model, method=self.name, settings=settings.method_settings, backbone=settings.backbone)

@@ -39,8 +39,8 @@ def train_run(folder: str | Path, *, tensorboard: bool = False) -> None:
     run = Run(folder)
     with run.lock():
         settings = run.settings
-        corpora = [load_corpus(path, settings.percent) for path in settings.data.values()]
-        backbone = None if settings.backbone is None else backbone_checksum(settings.backbone)
+        corpora = [load_corpus(path, settings.percent) for path in run.data.values()]
+        backbone = None if run.backbone is None else backbone_checksum(run.backbone)
         checksums = {"backbone": backbone, "data": {corpus.name: corpus.checksum for corpus in corpora}}
         fingerprint = hashlib.sha256(f"{settings.model_dump_json()} {checksums}".encode()).hexdigest()
         outcome = get_method(settings.method).train(run, corpora, fingerprint, tensorboard=tensorboard)
@@ -68,14 +68,19 @@ def _peak_memory() -> dict[str, int]:
 
 
 def _commit() -> dict[str, str | bool | None]:
-    """Commit of the checkout that the code comes from, and whether it was changed since."""
-    here = Path(__file__).parent
+    """Commit of the checkout that the code comes from, and whether the code was changed since; none for code that is no checkout's."""
+    here = Path(__file__).resolve()
+    root = here.parents[3]
+    # this folder's own repository: neither one further up, which holds a virtual environment or a copy, nor one that the environment names
+    call = ["git", f"--git-dir={root / '.git'}", f"--work-tree={root}"]
+    environment = {name: value for name, value in os.environ.items() if name not in ("GIT_INDEX_FILE", "GIT_COMMON_DIR")}
 
     def git(*arguments: str) -> str | None:
         try:
-            return subprocess.run(["git", *arguments], cwd=here, capture_output=True, text=True, check=True).stdout.strip()
+            return subprocess.run([*call, *arguments], cwd=root, env=environment, capture_output=True, text=True, check=True).stdout.strip()
         except (OSError, subprocess.CalledProcessError):
             return None
 
-    commit = git("rev-parse", "HEAD")
-    return {"id": commit, "dirty": None if commit is None else bool(git("status", "--porcelain", "--", "."))}
+    tracked = git("ls-tree", "--name-only", "HEAD", "--", here.relative_to(root).as_posix())
+    commit = git("rev-parse", "HEAD") if tracked else None
+    return {"id": commit, "dirty": bool(git("status", "--porcelain", "--", "src", "baselines")) if commit else None}

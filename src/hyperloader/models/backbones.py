@@ -6,13 +6,13 @@ A backbone is a folder with `settings.json` (what it is to be) and, once made, `
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hyperloader.config.places import MIRROR_VARIABLE, expanded, mirror_folder, near
 from hyperloader.config.records import Record
 from hyperloader.config.settings import BackboneSettings, DirectoryBackbone, HubBackbone, Kind, read_settings
 from hyperloader.errors import BackboneError
@@ -65,7 +65,7 @@ def make_backbone(folder: str | Path, mirror: str | None = None) -> None:
     settings = read_settings(BackboneSettings, folder / SETTINGS)
     wanted = settings.backbone
     if isinstance(wanted, DirectoryBackbone):
-        model = Path(wanted.path).expanduser().resolve()
+        model = near(expanded(wanted.path), folder).resolve()
         if not (model / "config.json").is_file():
             raise BackboneError("is not a folder in save_pretrained layout (no config.json)", file=model)
         path = str(model)
@@ -152,8 +152,10 @@ def load_word_pieces(folder: str | Path) -> WordPieces:
 
 def t5_pieces(mirror: str | None = None) -> Path:
     """T5's `spiece.model`: from the mirror, or from the hub; checked against its checksum."""
-    mirror = mirror or os.environ.get("HYPERLOADER_MIRROR")
-    path = Path(mirror) / "tokenizers" / "t5" / PIECES if mirror else None
+    folder = mirror_folder(mirror)
+    if folder and not folder.is_dir():
+        raise BackboneError("the mirror is no folder", file=folder, remedy=f"let {MIRROR_VARIABLE} or --mirror name one, or leave it out")
+    path = folder / "tokenizers" / "t5" / PIECES if folder else None
     if path is None or not path.is_file():
         from huggingface_hub import hf_hub_download
 

@@ -136,7 +136,7 @@ class Plan:
         if not method.multitask:
             layers = [self.recipe.single_task, *layers, scale.single_task]
         changes = {key: value for layer in layers for key, value in layer.model_dump(exclude_unset=True).items()}
-        return RunSettings(
+        values = dict(
             scale=run.scale,
             recipe=run.recipe,
             method=run.method,
@@ -147,6 +147,8 @@ class Plan:
             backbone=None if method.backbone is None else f"{results}/{run.scale}/backbones/{method.backbone}",
             training=self.recipe.training.model_copy(update=changes),
         )
+        # the names of files and folders, of scales and methods, are checked here
+        return validate(RunSettings, values, f"run {run.path}")
 
     def method_settings(self, name: str, scale: str) -> Settings:
         """The settings of a method at a scale, merged: defaults < recipe < scale < config."""

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
 
-from hyperloader.config.settings import Decoding, RunSettings, read_settings
+from hyperloader.config.settings import Decoding
 from hyperloader.corpora.prepared import MANIFEST, SPLITS, load_corpus
 from hyperloader.corpora.readers import conll
 from hyperloader.errors import CorpusError, FormatError
@@ -16,6 +16,7 @@ from hyperloader.predicting.prediction import load_predictor, predicted_sentence
 from hyperloader.predicting.tagger import Tagger
 from hyperloader.runs.predictions import write_predictions
 from hyperloader.runs.records import ScoredCorpus
+from hyperloader.runs.run import Run
 from hyperloader.scoring import score_sentences
 from hyperloader.text.sentences import Sentence
 from hyperloader.text.sentt import spans
@@ -83,7 +84,7 @@ def read_corpus(run: str | Path, corpus: str, split: str | None) -> tuple[str | 
         if split is not None:
             raise CorpusError("a CoNLL file has no splits", file=path, remedy="leave --split out")
         return None, conll.read(path)
-    data = read_settings(RunSettings, Path(run) / "settings.json").data
+    data = Run(run).data
     if corpus not in data:
         close = get_close_matches(corpus, data, n=1)
         hint = f" (did you mean '{close[0]}'?)" if close else ""

@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
 
+from hyperloader.config.places import near
 from hyperloader.config.settings import RunSettings, read_settings
 from hyperloader.runs.locks import folder_lock, is_locked
 from hyperloader.runs.records import PredictionsManifest, ScoresRecord, TrainingRecord
@@ -40,6 +41,16 @@ class Run:
             UserError: they are missing or not valid.
         """
         return read_settings(RunSettings, self.folder / self.SETTINGS)
+
+    @property
+    def data(self) -> dict[str, Path]:
+        """The folder of each prepared corpus that it is trained on, in task order, wherever the run is looked at from."""
+        return {name: near(path, self.folder) for name, path in self.settings.data.items()}
+
+    @property
+    def backbone(self) -> Path | None:
+        """The folder of its backbone, likewise; None for a run without one."""
+        return near(self.settings.backbone, self.folder) if self.settings.backbone else None
 
     def record(self) -> TrainingRecord:
         """What came of the training."""

@@ -37,6 +37,7 @@ def within_epochs(training: Training, sentences: int) -> Training:
 def train_network(
     build: Callable[[PreTrainedModel, Mapping[str, Sequence[str]]], TaskModel],
     kind: Kind,
+    place: Path,
     settings: RunSettings,
     corpora: Sequence[PreparedCorpus],
     checkpoints: Path,
@@ -48,6 +49,7 @@ def train_network(
     Args:
         build: makes the model of the loaded backbone and the tasks with their slot types.
         kind: of the backbone.
+        place: its folder.
         settings: all that decides the run.
         corpora: at the run's fraction.
         checkpoints: where to go on from, and where to leave checkpoints.
@@ -59,9 +61,9 @@ def train_network(
     """
     training = within_epochs(settings.training, sum(len(corpus.train) for corpus in corpora))
     tasks = {corpus.name: corpus.train_label_types for corpus in corpora}
-    formulation = formulation_of(kind, settings.backbone, tasks)
-    tokenise = Tokeniser(formulation, training, backbone_checksum(settings.backbone))
-    backbone = load_backbone(settings.backbone)
+    formulation = formulation_of(kind, place, tasks)
+    tokenise = Tokeniser(formulation, training, backbone_checksum(place))
+    backbone = load_backbone(place)
     # before anything is drawn: the initial weights are part of the seed's result
     torch.manual_seed(settings.seed)
     model = build(backbone, tasks)

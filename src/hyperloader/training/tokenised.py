@@ -9,15 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
-from hyperloader import formulations
 from hyperloader.config.settings import Training
+from hyperloader.config.sources import sources
 from hyperloader.corpora.prepared import MANIFEST, PreparedCorpus
 from hyperloader.errors import CorpusError
 from hyperloader.files import replacing_folder, sha256
 from hyperloader.formulations import Formulation
-from hyperloader.text import bert_vocabulary as word_pieces
-from hyperloader.text import sentt
-from hyperloader.text import t5_vocabulary as encoding
 from hyperloader.text.batches import Example
 
 log = logging.getLogger(__name__)
@@ -65,8 +62,9 @@ class Tokeniser:
 
     def __init__(self, formulation: Formulation, training: Training, backbone: str):
         self.formulation, self._training = formulation, training
+        code = sources("formulations", "training.tokenised", without=("formulations.decoding",))
         lengths = (training.source_length, training.target_length)
-        self._common = [type(formulation).__name__, *map(str, lengths), backbone, *map(sha256, _code())]
+        self._common = [type(formulation).__name__, *map(str, lengths), backbone, *map(sha256, code)]
 
     def __call__(self, corpus: PreparedCorpus, split: str) -> Tokenised:
         """The sentences of a split, `train` or `validation`, at the corpus' fraction."""
@@ -90,9 +88,3 @@ class Tokeniser:
                 np.save(temporary / f"{side}.npy", flat, allow_pickle=False)
                 np.save(temporary / f"{side}_ends.npy", np.cumsum([len(row) for row in rows], dtype=np.int64), allow_pickle=False)
         log.info("%s: %d sentences of %s as ids", corpus.title, len(examples), split)
-
-
-def _code() -> list[Path]:
-    """The source files that turn sentences into ids."""
-    modules = [Path(module.__file__) for module in (encoding, sentt, word_pieces)]
-    return [*modules, *sorted(Path(formulations.__file__).parent.glob("*.py")), Path(__file__)]

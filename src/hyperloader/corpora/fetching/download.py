@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from hyperloader.config.places import MIRROR_VARIABLE, mirror_folder
 from hyperloader.corpora.fetching.checksum import Checksum, normalised
 from hyperloader.corpora.fetching.manifests import RawEntry, manifest_path, read_manifest, write_manifest
 from hyperloader.corpora.fetching.web import STANDARD_LIMITS, Limits, Unavailable, Web, described
 from hyperloader.corpora.registry import Address, Corpus, RawFile, get_corpus
 from hyperloader.errors import CorpusError, DownloadError
 from hyperloader.files import replacing
-
-MIRROR_VARIABLE = "HYPERLOADER_MIRROR"
 
 _IN_PLACE = "the file in place"
 
@@ -53,10 +51,10 @@ def fetch(corpus: Corpus | str, folder: str | Path, mirror: str | Path | None = 
 
 
 def _mirror_folder(mirror: str | Path | None) -> Path | None:
-    mirror = mirror or os.environ.get(MIRROR_VARIABLE)
-    if not mirror:
+    folder = mirror_folder(mirror)
+    if folder is None:
         return None
-    corpora = Path(mirror).expanduser() / "corpora"
+    corpora = folder / "corpora"
     if not corpora.is_dir():
         raise DownloadError(
             "the mirror has no such folder",

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+from hyperloader.config.places import near
 from hyperloader.config.settings import BackboneSettings
 from hyperloader.corpora.generated.generate import DemoLanguage, demo_label_names
 from hyperloader.corpora.prepared import PreparedCorpus, load_corpus, slot_types
@@ -28,7 +29,7 @@ def pretrain_backbone(settings: BackboneSettings, folder: Path, model_folder: Pa
     """
     wanted = settings.backbone
     # empty for the generated language
-    corpora = [load_corpus(path) for path in settings.data.values()]
+    corpora = [load_corpus(near(path, folder)) for path in settings.data.values()]
     sentences = generated_text(wanted.seed) if wanted.text == "generated" else corpora_text(corpora, wanted.seed)
     if settings.kind == "t5":
         from hyperloader.text.t5_vocabulary import Vocabulary

@@ -1,0 +1,37 @@
+"""Where things are that a user named: by `~`, by the environment, or relative to the working directory of another call."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from hyperloader.errors import SettingsError
+
+MIRROR_VARIABLE = "HYPERLOADER_MIRROR"
+
+
+def expanded(path: str | Path) -> Path:
+    """A path with its `~` as a shell reads it.
+
+    Raises:
+        SettingsError: nobody knows that home directory.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise SettingsError("whose home directory that is is not known", file=path, remedy="write it out") from None
+
+
+def mirror_folder(mirror: str | Path | None = None) -> Path | None:
+    """The folder that is asked before the internet, there or not: that given, or that of the environment; None where there is neither."""
+    mirror = mirror or os.environ.get(MIRROR_VARIABLE)
+    return expanded(mirror) if mirror else None
+
+
+def near(path: str | Path, folder: str | Path) -> Path:
+    """What a file in `folder` calls `path`, which may be relative to the working directory of the call that wrote the file.
+
+    The folders around `folder`, from the nearest one on, come before the working directory of this call.
+    """
+    places = (place / path for place in (*Path(folder).resolve().parents, Path()))
+    return next(filter(Path.exists, places), Path(path))
