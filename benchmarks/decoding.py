@@ -23,17 +23,15 @@ from transformers import T5Config, T5ForConditionalGeneration
 from transformers.cache_utils import DynamicCache, EncoderDecoderCache
 from transformers.modeling_outputs import BaseModelOutput
 
-from hyperloader.config.settings import RunSettings, read_settings
 from hyperloader.corpora.prepared import PreparedCorpus, load_corpus
 from hyperloader.corpora.registry import known_corpora
 from hyperloader.formulations import batches_by_length
 from hyperloader.formulations.decoding import GreedyDecoder
 from hyperloader.methods.loading import from_pretrained
 from hyperloader.methods.registry import get_method
-from hyperloader.methods.saved_models import read_config
-from hyperloader.methods.training_run import MODEL, SETTINGS
 from hyperloader.models.backbones import load_vocabulary, t5_pieces
 from hyperloader.models.task_model import TaskModel
+from hyperloader.runs.run import Run
 from hyperloader.text.batches import pad
 from hyperloader.text.sentt import to_sbio
 from hyperloader.text.t5_vocabulary import EOS, PAD, Vocabulary
@@ -61,9 +59,10 @@ def main() -> None:
 
 def compare(run: Path, device: torch.device) -> dict:
     """A run's test sets, decoded by transformers and by ours."""
-    settings = read_settings(RunSettings, run / SETTINGS)
-    model = from_pretrained(run / MODEL).to(device)
-    vocabulary = load_vocabulary(read_config(run / MODEL)["backbone"])
+    run = Run(run)
+    settings = run.settings
+    model = from_pretrained(run.model).to(device)
+    vocabulary = load_vocabulary(run.backbone)
     corpora = {name: load_corpus(path, settings.percent) for name, path in settings.data.items()}
     limit, length = settings.training.target_length, settings.training.source_length
     reference, arrangements, passes = {}, {"generate": 0.0, "free": 0.0, "constrained": 0.0}, {}

@@ -8,6 +8,9 @@ class AllOutside(Control):
 
     title = "All O"
 
+    def slot_types(self, learned):
+        return ()
+
     def tagger(self, learned, backbone):
         from hyperloader.formulations import Prediction
 

@@ -21,6 +21,9 @@ class Gazetteer(Control):
         majority = {phrase: min(types, key=lambda name: (-types[name], name)) for phrase, types in counts.items()}
         return sorted(majority.items())
 
+    def slot_types(self, learned):
+        return tuple(sorted({slot_type for _, slot_type in learned}))
+
     def tagger(self, learned, backbone):
         from hyperloader.formulations import Prediction
 

@@ -2,10 +2,14 @@
 
 A process that is killed leaves its temporary behind. Nobody reads it, since its name starts with a dot and is not the
 file's; the next writer of the same file removes it. Writers hold a lock on their temporaries, so that it removes no others.
+
+Whoever may write to the folder of a result can go on from it: files and folders get the permissions that the umask and the
+folder around them give to any other, whatever the library that writes them makes of it.
 """
 
 from __future__ import annotations
 
+import csv
 import errno
 import fcntl
 import hashlib
@@ -13,9 +17,9 @@ import json
 import os
 import re
 import shutil
-import tempfile
+import stat
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -28,8 +32,10 @@ DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
 REMEDIES = {
     errno.ENOSPC: "make room on that disk",
     errno.EDQUOT: "make room in your quota",
+    errno.EBADF: "standard output is closed",
     errno.EFBIG: "raise the limit of file sizes (ulimit -f)",
 }
+UNREADABLE = "ask its owner to let you read it, and enter the folders around it (docs/cluster.md)"
 
 
 @contextmanager
@@ -41,10 +47,10 @@ def replacing(path: str | Path) -> Iterator[Path]:
     """
     path = Path(path)
     with _temporary(path, _new_file) as temporary:
+        ordinary = _permissions(temporary)
         yield temporary
+        _set_permissions(temporary, ordinary)
         _store(temporary)
-        # mkstemp makes files private; a result is as readable as any other file of the user
-        os.chmod(temporary, 0o666 & ~_umask())
         os.replace(temporary, path)
 
 
@@ -60,15 +66,16 @@ def replacing_folder(path: str | Path, *, first_wins: bool = False) -> Iterator[
         StorageError: as for `replacing`.
     """
     path = Path(path)
-    with _temporary(path, tempfile.mkdtemp) as temporary:
+    with _temporary(path, os.mkdir) as temporary:
+        of_folders, of_files = _permissions(temporary), _permissions_of_files(temporary)
         yield temporary
-        for file in temporary.rglob("*"):
-            _store(file)
-        os.chmod(temporary, 0o777 & ~_umask())
+        for entry in (temporary, *temporary.rglob("*")):
+            _set_permissions(entry, of_folders if entry.is_dir() else of_files)
+            _store(entry)
         if not _renamed(temporary, path) and not first_wins:
             # moved aside rather than deleted first: the moment without a folder is that between two renames, in which
             # another process may put its own there
-            with _temporary(path, tempfile.mkdtemp) as former:
+            with _temporary(path, os.mkdir) as former:
                 while not _renamed(temporary, path):
                     with suppress(FileNotFoundError):
                         os.replace(path, former / str(time.monotonic_ns()))
@@ -91,25 +98,131 @@ def read_json(path: str | Path, *, remedy: str = "", error: type[UserError] = Us
     Raises:
         UserError: the file cannot be read or is not JSON; names the file and, for bad JSON, the line. It is an `error`.
     """
+    with reading(path, remedy=remedy, error=error):
+        data = Path(path).read_bytes()
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        text = data.decode()
         value = json.loads(text)
         if "\\u" in text:
             # JSON can escape halves of characters, which no file and no tokenizer takes
             json.dumps(value, ensure_ascii=False).encode()
         return value
-    except FileNotFoundError:
-        raise error("no such file", file=path, remedy=remedy) from None
-    except OSError as cause:
-        raise error(f"cannot be read ({cause.strerror})", file=path, remedy=remedy) from None
     except (ValueError, RecursionError) as cause:  # bad UTF-8, bad JSON, a number of thousands of digits, brackets without end
         raise error(f"not valid JSON ({cause})", file=path, line=getattr(cause, "lineno", None), remedy=remedy) from None
 
 
+@contextmanager
+def reading(path: str | Path, *, remedy: str = "", error: type[UserError] = UserError) -> Iterator[None]:
+    """Turn what the system says to reading a file into one line.
+
+    Args:
+        path: of the file.
+        remedy: for one that is missing or no file; for one that may not be read it is about permissions.
+        error: what is raised.
+
+    Raises:
+        UserError: there is no such file, it is a folder, or it may not be read; it is an `error`.
+    """
+    try:
+        yield
+    except FileNotFoundError:
+        raise error("no such file", file=path, remedy=remedy) from None
+    except OSError as cause:
+        remedy = UNREADABLE if isinstance(cause, PermissionError) else remedy
+        raise error(f"cannot be read ({cause.strerror})", file=path, remedy=remedy) from None
+
+
+def readable(path: str | Path, *, remedy: str = "", error: type[UserError] = UserError) -> Path:
+    """The path of a file for a library that would call one that may not be read missing or damaged; see `reading`."""
+    with reading(path, remedy=remedy, error=error):
+        open(path, "rb").close()
+    return Path(path)
+
+
+def there(path: str | Path) -> bool:
+    """Whether there is such a file or folder; what may not be looked at is no answer, as it is in `Path.exists` of recent versions.
+
+    Raises:
+        UserError: a folder around it may not be entered.
+    """
+    try:
+        os.stat(path)
+    except PermissionError as cause:
+        raise UserError(f"cannot be looked at ({cause.strerror})", file=path, remedy=UNREADABLE) from None
+    except (OSError, ValueError):  # a NUL in its name
+        return False
+    return True
+
+
+def listed(folder: str | Path) -> list[Path]:
+    """What is in a folder, sorted; nothing, if there is no such folder. `Path.glob` finds nothing in one that may not be read, either.
+
+    Raises:
+        UserError: it may not be read.
+    """
+    try:
+        return sorted(Path(folder).iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as cause:
+        raise UserError(f"cannot be read ({cause.strerror})", file=folder, remedy=UNREADABLE) from None
+
+
+def as_user_error(error: OSError) -> UserError | None:
+    """What the user is told where the system forbids something, or has no room for it; None for any other error."""
+    if isinstance(error, PermissionError) and error.filename is not None:
+        remedy = "ask its owner to let you use it and the folders around it (docs/cluster.md)"
+        return UserError(f"cannot be opened ({error.strerror})", file=os.fsdecode(error.filename), remedy=remedy)
+    if error.errno in DISK_ERRORS | {errno.EBADF}:
+        # of a stream the system does not say which
+        file = "output" if error.filename is None else os.fsdecode(error.filename)
+        return StorageError(f"cannot be written ({error.strerror})", file=file, remedy=REMEDIES.get(error.errno, ""))
+    return None
+
+
 def sha256(path: str | Path) -> str:
-    """The SHA-256 of a file's bytes, in hexadecimal."""
-    with open(path, "rb") as file:
+    """The SHA-256 of a file's bytes, in hexadecimal.
+
+    Raises:
+        UserError: see `reading`.
+    """
+    with reading(path), open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read_rows(path: str | Path, columns: Iterable[str]) -> list[dict[str, str]]:
+    """The rows of a CSV file that has at least these columns.
+
+    Raises:
+        UserError: the file is missing or is not such a file.
+    """
+    try:
+        with reading(path), open(path, newline="", encoding="utf-8") as file:
+            reader = csv.DictReader(file, strict=True)
+            header, rows = reader.fieldnames or [], list(reader)
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"not a CSV file ({error})", file=path) from None
+    missing = [column for column in columns if column not in header]
+    if missing:
+        raise UserError(f"no column '{missing[0]}' in it", file=path, line=1)
+    for line, row in enumerate(rows, 2):
+        if None in row or None in row.values():
+            raise UserError("not as many cells as the header has", file=path, line=line)
+    return rows
+
+
+_OTHER_THINGS = {
+    (b"<!doctype html", b"<html"): "an HTML page of ",
+    (b"version https://git-lfs.github.com/",): "a pointer of Git LFS, which `git lfs pull` replaces by the file, of ",
+    (b"\x1f\x8b", b"pk\x03\x04", b"bzh", b"\xfd7zxz"): "a packed file, to be unpacked, of ",
+}
+
+
+def described(data: bytes) -> str:
+    """What a file of a wrong checksum holds, in a few words."""
+    head = data[:1000].lstrip().lower()
+    what = next((what for starts, what in _OTHER_THINGS.items() if head.startswith(starts)), "")
+    return f"{what}{len(data)} bytes with SHA-256 {hashlib.sha256(data).hexdigest()[:12]}..."
 
 
 def _renamed(temporary: Path, path: Path) -> bool:
@@ -124,13 +237,15 @@ def _renamed(temporary: Path, path: Path) -> bool:
 
 
 @contextmanager
-def _temporary(path: Path, make: Callable[..., str]) -> Iterator[Path]:
+def _temporary(path: Path, make: Callable[[Path], None]) -> Iterator[Path]:
     """A locked temporary beside `path`, removed at the end if it is still there."""
     temporary, lock = None, None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         _remove_stale(path)
-        temporary = Path(make(prefix=f".{path.name}.", dir=path.parent))
+        place = path.parent / f".{path.name}.{os.urandom(4).hex()}"
+        make(place)
+        temporary = place
         lock = os.open(temporary, os.O_RDONLY)
         _lock(lock)
         yield temporary
@@ -147,10 +262,28 @@ def _temporary(path: Path, make: Callable[..., str]) -> Iterator[Path]:
             _remove(temporary)
 
 
-def _new_file(**where) -> str:
-    descriptor, name = tempfile.mkstemp(**where)
-    os.close(descriptor)
-    return name
+def _new_file(path: Path) -> None:
+    open(path, "x").close()
+
+
+def _permissions(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def _permissions_of_files(folder: Path) -> int:
+    """Those that a new file in a folder gets: by the umask, or by the folder's access control list. A look changes neither."""
+    trial = folder / ".permissions"
+    _new_file(trial)
+    try:
+        return _permissions(trial)
+    finally:
+        trial.unlink()
+
+
+def _set_permissions(path: Path, wanted: int) -> None:
+    # unasked, a folder keeps a group that we are not in
+    if not path.is_symlink() and _permissions(path) != wanted:
+        os.chmod(path, wanted)
 
 
 def _disk_error(error: Exception, path: Path) -> int | None:
@@ -182,7 +315,7 @@ def _store(path: Path) -> None:
 
 def _remove_stale(path: Path) -> None:
     """Remove what killed writers of `path` left; others' temporaries are locked, or too young to be yet."""
-    name = re.compile(re.escape(f".{path.name}.") + r"[a-z0-9_]{8}")  # as `tempfile` names them
+    name = re.compile(re.escape(f".{path.name}.") + r"[0-9a-f]{8}")
     for entry in path.parent.iterdir():
         if name.fullmatch(entry.name):
             with suppress(OSError):  # gone meanwhile, or not ours
@@ -214,9 +347,3 @@ def _remove(path: Path) -> None:
     else:
         with suppress(OSError):
             path.unlink()
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

@@ -1,5 +1,6 @@
 """Fetching against a real HTTP server on the loopback interface: order, checksums, retries, archives, mirrors."""
 
+import gzip
 import io
 import json
 import logging
@@ -84,6 +85,37 @@ def test_when_all_sources_fail_one_error_says_it_all_and_nothing_is_left(server,
     assert "\n" not in message
     assert everything(tmp_path) == []
     assert server.asked == ["missing", "wrong", "forbidden"]
+
+
+CRLF, MARK = TEXT.replace(b"\n", b"\r\n"), b"\xef\xbb\xbf"
+
+
+@pytest.mark.parametrize(
+    ("copy", "said"),
+    [
+        (CRLF, "the published file but for its line ends, as git's core.autocrlf makes them; set that to false"),
+        (TEXT.replace(b"\n", b"\r"), "but for its line ends"),
+        (TEXT.replace(b"\n", b"\r\r\n"), "but for its line ends"),
+        (MARK + TEXT, "but for a byte order mark"),
+        (MARK + CRLF, "but for its line ends and a byte order mark"),
+        (TEXT[:-1], "but for its last line end"),
+        (TEXT + b"\n", "but for its last line end"),
+        (TEXT.decode().encode("utf-16"), "but for its encoding, UTF-16"),
+        (TEXT[:-5], f"{len(TEXT) - 5} bytes with SHA-256 [0-9a-f]+..., the published file has {len(TEXT)}"),
+        (b"<!DOCTYPE html><p>log in", "an HTML page of 24 bytes"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 5\n", "a pointer of Git LFS, which `git lfs pull` replaces"),
+        (gzip.compress(TEXT), "a packed file, to be unpacked, of"),
+        (zipped({"t/train.bio": TEXT}), "a packed file, to be unpacked, of"),
+        (TEXT.replace(b"a", b"b"), f"{len(TEXT)} bytes with SHA-256 [0-9a-f]+..."),
+    ],
+)
+def test_a_copy_that_was_spoilt_in_a_usual_way_is_told(server, tmp_path, copy, said):
+    path = tmp_path / "mirror/corpora/t/train.bio"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(copy)
+    tiny = corpus(raw(at(server.url("missing")), accepted=(Checksum(sha256=sha(TEXT), size=len(TEXT)),)))
+    with pytest.raises(DownloadError, match=rf"mirror \(wrong checksum: [^()]*{said}[^()]*\); "):
+        fetch(tiny, tmp_path / "raw", tmp_path / "mirror")
 
 
 def test_a_server_in_trouble_is_asked_again(server, tmp_path):

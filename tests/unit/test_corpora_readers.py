@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from hyperloader.corpora.generated.writers import WRITERS
 from hyperloader.corpora.readers import READERS
+from hyperloader.corpora.readers.checks import check_tag
 from hyperloader.errors import CorpusError
 from hyperloader.text.sentences import Sentence
 
@@ -183,8 +184,37 @@ def test_damage_that_every_format_can_have(tmp_path, raw_format, content, line, 
 
 @pytest.mark.parametrize("raw_format", READERS)
 def test_missing_files(tmp_path, raw_format):
-    with pytest.raises(CorpusError, match="cannot be read"):
+    with pytest.raises(CorpusError, match="no such file"):
         READERS[raw_format](tmp_path / "nothing")
+
+
+@pytest.mark.parametrize(
+    ("tag", "problem"),
+    [
+        ("B-a,B-b", "are several tags"),
+        ("B-a|I-b", "are several tags"),
+        ("B-a;O", "are several tags"),
+        ("O|B-a", "are several tags"),
+        ("I-a+B-b+B-c", "are several tags"),
+        ("B-weather/noun/B-b", "are several tags"),
+        ("S-a", "of the scheme BIOES, expected BIO"),
+        ("E-a", "of the scheme BIOES, expected BIO"),
+        ("U-a", "of the scheme BILOU, expected BIO"),
+        ("L-a", "of the scheme BILOU, expected BIO"),
+        ("M-a", "of the scheme BMES, expected BIO"),
+        ("b-a", "expected O, B-type or I-type"),
+        ("o", "expected O, B-type or I-type"),
+    ],
+)
+def test_tags_of_other_schemes_are_no_types(tmp_path, tag, problem):
+    with pytest.raises(CorpusError, match=problem) as caught:
+        check_tag(tag, tmp_path, 3)
+    assert caught.value.line == 3 and repr(tag) in str(caught.value)
+
+
+@pytest.mark.parametrize("tag", ["B-a,b", "I-a|b", "B-O,2", "B-weather/noun", "B-x.B-y", "I-c++", "B-type-B-x", "B-R&B"])
+def test_a_type_may_hold_what_parts_tags_elsewhere(tmp_path, tag):
+    assert check_tag(tag, tmp_path, 1) == tag
 
 
 # --- writing and reading back ----------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ import os
 
 import pytest
 
+from hyperloader.corpora.fetching.checksum import normalised
 from hyperloader.corpora.fetching.download import fetch
 from hyperloader.corpora.prepare import load_corpus, prepare
 from hyperloader.corpora.readers import read_split
@@ -33,6 +34,14 @@ def raw(tmp_path_factory):
     for corpus in known_corpora().values():
         fetch(corpus, folder)
     return folder
+
+
+def test_known_sizes(raw):
+    known = [(file.path, own) for corpus in known_corpora().values() for file in corpus.files for own in file.accepted if own.size]
+    assert len(known) > 20
+    for path, checksum in known:
+        data = (raw / path).read_bytes()
+        assert len(normalised(data) if checksum.normalise else data) == checksum.size
 
 
 @pytest.fixture(scope="module")

@@ -99,6 +99,16 @@ def test_a_network_is_scored_in_both_alignments_and_unknown_labels_are_named(net
     assert "|decoding:free|" in known.signature and "|decoding:constrained|" in report.headline.signature
 
 
+@pytest.mark.parametrize(("method", "unknown"), [("gazetteer", "here 1: unheard.of"), ("all_outside", "here 2: {known}, unheard.of")])
+def test_controls_say_which_labels_they_know(data, gazetteer, tmp_path, caplog, method, unknown):
+    run = gazetteer if method == "gazetteer" else made(tmp_path / method, method, data)
+    known = min(load_corpus(data["snips"], 10).train_label_types)
+    file = write_conll(tmp_path / "a.conll", [(["new", "york"], [f"B-{known}", "B-unheard.of"])])
+    with caplog.at_level(logging.WARNING, logger="hyperloader"):
+        evaluate(run, str(file), task="snips")
+    assert [message.partition("count as missed, ")[2] for message in caplog.messages] == [unknown.format(known=known)]
+
+
 def test_wrong_calls_are_one_line(gazetteer, network, data, tmp_path):
     file = write_conll(tmp_path / "a.conll", [(["a"], ["O"])])
     for call, error, message in (
@@ -124,6 +134,9 @@ def test_wrong_calls_are_one_line(gazetteer, network, data, tmp_path):
         ("a O\n\nb B-x more\n", "3: 3 columns"),
         ("a\tO\nb\tB\n", "2: tag 'B'"),
         ("a\tE-x\n", "1: tag 'E-x'"),
+        ("a O\nb B-x,B-y\n", "2: 'B-x,B-y' are several tags"),
+        ("a O\n-DOCSTART- -X- O O\n", "2: 4 columns"),
+        ("-DOCSTART-\n\n", " no sentences"),
         ("a\tO\nb\x00\tO\n", "2: NUL"),
         ("a\tO\nb\u00a0c\tO\n", "2: token"),
         ("\n", " the file is empty"),
@@ -134,6 +147,21 @@ def test_damage_in_a_file_is_named_by_line(tmp_path, text, place):
     file.write_text(text, encoding="utf-8")
     with pytest.raises(CorpusError, match=f"a.conll:{place}"):
         conll.read(file)
+
+
+MARKS = ["-DOCSTART-", "-DOCSTART- O", "-DOCSTART-\tO", "-DOCSTART- -X- O O", " -DOCSTART- -X- -X- O ", "-DOCSTART- _ _ O"]
+
+
+@pytest.mark.parametrize("mark", MARKS)
+def test_marks_of_documents_are_no_sentences(tmp_path, mark):
+    file = tmp_path / "a.conll"
+    file.write_text(f"{mark}\n\na O\n\n{mark}\n\n{mark}\nb\tB-x\nc\tO\n\n{mark}\n", encoding="utf-8")
+    assert conll.read(file) == [(("a",), ("O",)), (("b", "c"), ("B-x", "O"))]
+
+
+def test_a_word_that_looks_like_such_a_mark(tmp_path):
+    sentences = [(("a", "-DOCSTART-"), ("O", "O")), (("-DOCSTART-", "a"), ("B-x", "I-x"))]
+    assert conll.read(write_conll(tmp_path / "a.conll", sentences)) == sentences
 
 
 WORDS = st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1, max_size=5)

@@ -202,9 +202,9 @@ def test_a_living_writer_keeps_its_temporary(tmp_path, held):
 
 
 def test_a_young_temporary_may_be_a_writer_about_to_lock_it(tmp_path):
-    (tmp_path / ".name.abcdefgh").touch()
+    (tmp_path / ".name.abcdef01").touch()
     write_text(tmp_path / "name", "text")
-    assert names(tmp_path) == [".name.abcdefgh", "name"]
+    assert names(tmp_path) == [".name.abcdef01", "name"]
 
 
 def test_many_writers_of_one_folder_at_once(tmp_path):

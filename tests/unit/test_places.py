@@ -8,20 +8,21 @@ import sys
 from pathlib import Path
 
 import pytest
-from hyperloader.backbones import t5_pieces
-from hyperloader.corpora.download import fetch
-from hyperloader.prediction import predict_run
-from hyperloader.scoring.evaluation import evaluate
-from hyperloader.settings import Recipe, read_yaml
-from hyperloader.tagger import Tagger
-from hyperloader.training.run import train_run
 
 from hyperloader.config.places import expanded, near
+from hyperloader.config.settings import Recipe, read_yaml
+from hyperloader.corpora.fetching.download import fetch
 from hyperloader.corpora.prepare import prepare
 from hyperloader.errors import BackboneError, DownloadError, SettingsError
 from hyperloader.files import write_json
-from hyperloader.methods import method_folders
-from hyperloader.scoring import headline, score_run
+from hyperloader.methods.registry import method_folders
+from hyperloader.methods.training_run import train_run
+from hyperloader.models.backbones import t5_pieces
+from hyperloader.predicting.evaluation import evaluate
+from hyperloader.predicting.prediction import predict_run
+from hyperloader.predicting.tagger import Tagger
+from hyperloader.runs.records import ScoresRecord
+from hyperloader.scoring import score_run
 
 ROOT = Path(__file__).parents[2]
 TRAINING = read_yaml(Recipe, ROOT / "config/recipes/matched.yaml").training
@@ -55,8 +56,8 @@ def test_a_run_finds_its_own_data_and_backbone_from_any_working_directory(place,
     write_json(run / "settings.json", settings(method, backbone=backbone and f"results/demo/backbones/{backbone}"))
     for step in (train_run, predict_run, score_run):
         step(run)
-    entry = json.loads((run / "scores.json").read_text())["corpora"]["snips"]
-    assert headline(evaluate(run, "snips")) == headline(entry)
+    entry = ScoresRecord.read(run / "scores.json").corpora["snips"]
+    assert evaluate(run, "snips").headline == entry.headline
     if method == "hyperloader":
         Tagger.from_pretrained(run).predict("play something")
     # as the workflow named them: the same bytes wherever the call was made

@@ -9,7 +9,8 @@ from typing import Annotated
 import typer
 
 from hyperloader.corpora.registry import Corpus, get_corpus, known_corpora, paper_corpora
-from hyperloader.errors import CorpusError
+from hyperloader.errors import CorpusError, UserError
+from hyperloader.files import listed, there
 
 # Modules that import numpy, requests or datasets are imported in the commands: `--help` answers at once.
 
@@ -127,7 +128,7 @@ def verify(
                 found = check()
                 whole += found is not None
                 typer.echo(f"{corpus.title}: {found or missing}")
-            except CorpusError as error:
+            except UserError as error:
                 damaged += 1
                 typer.echo(f"{corpus.title}: {error}")
     if damaged:
@@ -159,9 +160,11 @@ def stats(
     scale: OfScale = Scale.paper,
 ) -> None:
     """Compare sentences and labels with table 2 of the paper; without --output, print the table."""
+    from hyperloader.corpora.prepared import MANIFEST
     from hyperloader.reports.tables.table2 import sheet, table2, write_table2
 
-    rows = table2(manifests or sorted(_data(scale).glob("[!.]*/manifest.json")))
+    found = (place / MANIFEST for place in listed(_data(scale)) if not place.name.startswith("."))
+    rows = table2(manifests or [manifest for manifest in found if there(manifest)])
     if not rows:
         raise CorpusError("no prepared corpora", file=_data(scale), remedy="run: hyperloader corpora prepare")
     if output is None:

@@ -14,6 +14,7 @@ import typer
 
 from hyperloader.cli.corpora import app as corpora_app
 from hyperloader.cli.reports import app as reports_app
+from hyperloader.cli.standard_streams import flushed_output, open_standard_streams
 from hyperloader.config.settings import Decoding
 from hyperloader.errors import UserError
 from hyperloader.predicting.streams import Format
@@ -182,11 +183,13 @@ def import_(
 
 def main() -> None:
     """Run the command line; what a user caused is one line on stderr and exit status 2."""
+    open_standard_streams()
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     # of several processes the first one speaks
     logging.getLogger("hyperloader").setLevel(logging.WARNING if int(os.environ.get("RANK", 0)) else logging.INFO)
     try:
-        app()
+        with flushed_output():
+            app()
     except UserError as error:
         with suppress(OSError):  # a log on a full disk
             print(f"hyperloader: {error}", file=sys.stderr)

@@ -6,6 +6,7 @@ the remedy, wherever it is read. What is in each file stands where it is written
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Self
 
@@ -56,7 +57,7 @@ class Record(RecordPart):
         Raises:
             UserError: it is missing, no such record, or of another version.
         """
-        absent = cls.ABSENT and not Path(path).exists()
+        absent = cls.ABSENT and not os.path.exists(path)
         return cls.checked(read_json(path, remedy=cls.ABSENT if absent else cls.remedy(Path(path).parent), error=cls.ERROR), path)
 
     @classmethod

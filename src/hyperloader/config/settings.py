@@ -27,6 +27,7 @@ from pydantic import (
 )
 
 from hyperloader.errors import SettingsError
+from hyperloader.files import listed, read_json, reading, there
 
 
 def _told_apart(percent: float) -> float:
@@ -283,11 +284,10 @@ def validate(model: type[Model], value: Any, file: str | Path | None = None) -> 
 def read_yaml(model: type[Model], path: str | Path) -> Model:
     """Read and check one YAML file of settings."""
     path = Path(path)
+    known = [] if there(path) else [other.stem for other in listed(path.parent) if other.suffix == ".yaml"]
     try:
-        value = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        known = sorted(other.stem for other in path.parent.glob("*.yaml"))
-        raise SettingsError("no such file", file=path, remedy=f"known here: {', '.join(known) or 'none'}") from None
+        with reading(path, remedy=f"known here: {', '.join(known) or 'none'}", error=SettingsError):
+            value = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         mark = getattr(error, "problem_mark", None)
         line = None if mark is None else mark.line + 1
@@ -297,8 +297,6 @@ def read_yaml(model: type[Model], path: str | Path) -> Model:
 
 def read_settings(model: type[Model], path: str | Path) -> Model:
     """Read and check one `settings.json`."""
-    from hyperloader.files import read_json
-
     return validate(model, read_json(path, remedy="run it through snakemake, which writes it"), path)
 
 

@@ -11,7 +11,7 @@ from pydantic import NonNegativeInt
 from hyperloader.config.records import Record
 from hyperloader.corpora.splits import subset
 from hyperloader.errors import CorpusError
-from hyperloader.files import sha256
+from hyperloader.files import sha256, there
 from hyperloader.text.sentences import Sentence
 
 SPLITS = ("train", "validation", "test")
@@ -131,7 +131,7 @@ def read_prepared_manifest(folder: str | Path) -> PreparedManifest:
     """
     path = Path(folder)
     path = path if path.name == MANIFEST else path / MANIFEST
-    if not path.is_file():
+    if not there(path):
         raise CorpusError("not a prepared corpus", file=path, remedy=PreparedManifest.remedy(path.parent))
     return PreparedManifest.read(path)
 

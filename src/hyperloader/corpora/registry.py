@@ -17,6 +17,7 @@ from hyperloader.config.plugins import plugin_folders
 from hyperloader.config.settings import Settings, read_yaml
 from hyperloader.corpora.fetching.checksum import Checksum
 from hyperloader.errors import CorpusError
+from hyperloader.files import listed, there
 
 VARIABLE = "HYPERLOADER_CORPORA"
 DESCRIPTION, READER = "corpus.yaml", "reader.py"
@@ -129,7 +130,9 @@ def known_corpora() -> dict[str, Corpus]:
     """
     found: dict[str, Corpus] = {}
     for folder in corpus_folders():
-        for path in sorted(folder.glob(f"*/{DESCRIPTION}")):
+        for path in (place / DESCRIPTION for place in listed(folder)):
+            if not there(path):
+                continue
             corpus = Corpus.read(path.parent)
             for other in found.values():
                 if corpus.name == other.name or corpus.title == other.title:

@@ -9,6 +9,7 @@ from hyperloader.corpora.prepare import as_sources, checked_sources, content_che
 from hyperloader.corpora.prepared import MANIFEST, SPLITS, load_corpus, read_prepared_manifest
 from hyperloader.corpora.registry import Corpus
 from hyperloader.errors import CorpusError
+from hyperloader.files import there
 
 
 def verify_raw(corpus: Corpus, folder: str | Path) -> str | None:
@@ -21,7 +22,7 @@ def verify_raw(corpus: Corpus, folder: str | Path) -> str | None:
         CorpusError: a file is missing or damaged, or the manifest is.
     """
     folder = Path(folder)
-    if not manifest_path(corpus, folder).exists() and not any((folder / file.path).exists() for file in corpus.files):
+    if not any(map(there, (manifest_path(corpus, folder), *(folder / file.path for file in corpus.files)))):
         return None
     sources = checked_sources(corpus, folder)
     for file, source in zip(corpus.files, sources, strict=True):
@@ -44,7 +45,7 @@ def verify_prepared(corpus: Corpus, folder: str | Path, raw_folder: str | Path) 
         CorpusError: a file is missing or damaged, or made of something else.
     """
     folder = Path(folder)
-    if not folder.exists():
+    if not there(folder):
         return None
     manifest, prepared = read_prepared_manifest(folder), load_corpus(folder)
     splits = {split: getattr(prepared, split) for split in SPLITS}

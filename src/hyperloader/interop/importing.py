@@ -12,6 +12,7 @@ from torch import Tensor
 
 from hyperloader.corpora.prepared import load_corpus
 from hyperloader.errors import BackboneError, RunError, SettingsError
+from hyperloader.files import readable
 from hyperloader.interop.layouts import Layout, read_layout
 from hyperloader.interop.state_dicts import load_original_checkpoint, original_names
 from hyperloader.methods.registry import get_method
@@ -80,6 +81,7 @@ def read_checkpoint(file: Path) -> dict[str, Tensor]:
     Raises:
         RunError: it is damaged, or holds anything but tensors by name.
     """
+    readable(file, error=RunError)
     try:
         state = load_file(file) if file.suffix == ".safetensors" else torch.load(file, map_location="cpu", weights_only=True)
     # whatever a damaged pickle makes its reader stumble over

@@ -50,6 +50,10 @@ class Control(Method):
         """What it keeps of a corpus' training sentences, as JSON."""
         return None
 
+    def slot_types(self, learned: Any) -> tuple[str, ...] | None:
+        """The slot types that it can predict, given what `learn` returned; None where they are not known beforehand."""
+        return None
+
     @abstractmethod
     def tagger(self, learned: Any, backbone: Path | None) -> TagFunction:
         """The function that tags a sentence of a corpus.
@@ -95,6 +99,7 @@ class ControlPredictor:
 
     def __init__(self, control: Control, learned: dict[str, Any], backbone: Path | None):
         self._tag = {task: control.tagger(own, backbone) for task, own in learned.items()}
+        self._slot_types = {task: control.slot_types(own) for task, own in learned.items()}
         self.tasks = tuple(learned)
 
     def predict(self, task: str, sentences: Sequence[Sentence]) -> list[Prediction]:
@@ -110,4 +115,4 @@ class ControlPredictor:
         return len(tags)
 
     def slot_types(self, task: str) -> tuple[str, ...] | None:
-        return None
+        return self._slot_types[task]

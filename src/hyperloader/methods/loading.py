@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from hyperloader.config.settings import Decoding
 from hyperloader.errors import RunError
+from hyperloader.files import there
 from hyperloader.methods.method import Precision, Predictor
 from hyperloader.methods.registry import get_method
 from hyperloader.runs.run import Run
@@ -29,13 +30,13 @@ def load_predictor(folder: str | Path, decoding: Decoding = "free", precision: P
         UserError: it is missing, untrained or damaged.
     """
     run = Run(folder)
-    if not run.folder.is_dir():
+    if not (there(run.folder) and run.folder.is_dir()):
         raise RunError("no such folder", file=run.folder, remedy="name a run, or the folder of a saved model")
     if not run.has(Run.SETTINGS):
         from hyperloader.methods.saved_models import read_config
 
         return get_method(read_config(folder).method).predictor(run.folder, None, decoding, precision)
-    if not run.model.is_dir():
+    if not there(run.model):
         raise RunError("the run has no model", file=run.folder, remedy=f"train it: hyperloader train {run}")
     return get_method(run.settings.method).predictor(run.model, run, decoding, precision)
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from hyperloader.config.plugins import load_plugin, plugin_folders
 from hyperloader.errors import SettingsError
+from hyperloader.files import listed, there
 from hyperloader.methods.hyperloader import HyperLoader
 from hyperloader.methods.method import Method
 
@@ -25,7 +26,9 @@ def methods() -> dict[str, Method]:
     """All methods by name, HyperLoader first."""
     found: dict[str, Method] = {HyperLoader.name: HyperLoader()}
     for folder in method_folders():
-        for path in sorted(folder.glob("*/method.py")):
+        for path in (place / "method.py" for place in listed(folder)):
+            if not there(path):
+                continue
             name = path.parent.name
             if name in found:
                 raise SettingsError(f"there are two methods named '{name}'", file=path, remedy="rename one of the folders")

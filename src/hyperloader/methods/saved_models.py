@@ -12,7 +12,7 @@ from transformers import PreTrainedModel
 from hyperloader.config.records import Record
 from hyperloader.config.settings import Name
 from hyperloader.errors import RunError
-from hyperloader.files import replacing_folder
+from hyperloader.files import readable, replacing_folder
 from hyperloader.models.backbones import load_backbone
 from hyperloader.models.task_model import TaskModel
 
@@ -74,11 +74,12 @@ def load_saved(method: NetworkMethod, folder: str | Path, backbone: PreTrainedMo
     if backbone is None:
         backbone = load_backbone(config.backbone)
     model = method.build(backbone, config.tasks, method.settings(config.settings))
+    weights = readable(folder / WEIGHTS_NAME, remedy=ModelRecord.REMEDY, error=RunError)
     try:
-        state = load_file(folder / WEIGHTS_NAME)
+        state = load_file(weights)
     except (OSError, SafetensorError) as error:
-        raise RunError(f"cannot be read ({error})", file=folder / WEIGHTS_NAME, remedy="train the run again") from None
-    model.load_trainable(state, folder / WEIGHTS_NAME)
+        raise RunError(f"cannot be read ({error})", file=weights, remedy=ModelRecord.REMEDY) from None
+    model.load_trainable(state, weights)
     return model.eval()
 
 

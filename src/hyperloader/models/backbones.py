@@ -16,7 +16,7 @@ from hyperloader.config.places import MIRROR_VARIABLE, expanded, mirror_folder, 
 from hyperloader.config.records import Record
 from hyperloader.config.settings import BackboneSettings, DirectoryBackbone, HubBackbone, Kind, read_settings
 from hyperloader.errors import BackboneError
-from hyperloader.files import replacing_folder, sha256
+from hyperloader.files import described, replacing_folder, sha256, there
 from hyperloader.runs.gpus import lease_gpu
 
 if TYPE_CHECKING:
@@ -167,7 +167,7 @@ def t5_pieces(mirror: str | None = None) -> Path:
                 remedy="let HYPERLOADER_MIRROR name a folder with tokenizers/t5/spiece.model, or use the scale demo",
             ) from None
     if sha256(path) != T5_PIECES_SHA256:
-        raise BackboneError("is not T5's vocabulary (its checksum differs)", file=path)
+        raise BackboneError(f"is not T5's vocabulary (its checksum differs: {described(path.read_bytes())})", file=path)
     return path
 
 
@@ -184,7 +184,7 @@ def _check_files(folder: str | Path) -> None:
     manifest = _manifest(folder)
     for name, checksum in manifest.sha256.items():
         path = Path(folder) / manifest.path / Path(name).name
-        if not path.is_file() or sha256(path) != checksum:
+        if not there(path) or sha256(path) != checksum:
             raise BackboneError("missing, or not the file of the manifest", file=path, remedy=BackboneManifest.remedy(Path(folder)))
 
 

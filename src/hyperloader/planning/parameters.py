@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from hyperloader.config.settings import HubBackbone
 from hyperloader.errors import SettingsError
+from hyperloader.files import read_rows
 from hyperloader.methods.registry import methods
 from hyperloader.models.backbones import MANIFEST, load_config
 from hyperloader.planning.plan import Plan
@@ -54,8 +54,7 @@ def count(plan: Plan, scale: str, published: str | Path, results: str = "results
     """
     import torch
 
-    with open(published, newline="", encoding="utf-8") as file:
-        paper = {row["title"]: row for row in csv.DictReader(file)}
+    paper = {row["title"]: row for row in read_rows(published, ("title", "total", "trainable"))}
     tasks = dict.fromkeys(plan.corpora, ())
     for name, method in methods().items():
         if not method.trains_network or method.backbone not in plan.scale(scale).backbones:

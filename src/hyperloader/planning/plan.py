@@ -20,6 +20,7 @@ from hyperloader.config.settings import (
 )
 from hyperloader.corpora.registry import get_corpus, known_corpora, paper_corpora
 from hyperloader.errors import SettingsError
+from hyperloader.files import listed
 from hyperloader.methods.registry import get_method
 from hyperloader.runs.run import Run
 
@@ -98,7 +99,7 @@ class Plan:
 
     def scales(self) -> list[str]:
         """Names of the known scales."""
-        return sorted(path.stem for path in (self.folder / "scales").glob("*.yaml"))
+        return [path.stem for path in listed(self.folder / "scales") if path.suffix == ".yaml"]
 
     def scale(self, name: str) -> Scale:
         """The settings of a scale.

@@ -15,6 +15,7 @@ from pathlib import Path
 from hyperloader.config.settings import RunSettings
 from hyperloader.corpora.prepared import MANIFEST as DATA_MANIFEST
 from hyperloader.corpora.prepared import read_prepared_manifest
+from hyperloader.files import reading, there
 from hyperloader.methods.registry import get_method
 from hyperloader.models.backbones import MANIFEST as BACKBONE_MANIFEST
 from hyperloader.models.backbones import backbone_checksum
@@ -103,7 +104,7 @@ def _state(run: Run, settings: RunSettings) -> tuple[str, str]:
     for job, (output, before) in OUTPUTS.items():
         if not run.has(output):
             log = run.log(job)
-            return ("failed", f"{job}: {_last_line(log)}") if log.is_file() else ("missing", before)
+            return ("failed", f"{job}: {_last_line(log)}") if there(log) else ("missing", before)
     return "done", ""
 
 
@@ -115,19 +116,20 @@ def _change(record: TrainingRecord, settings: RunSettings) -> str:
             return f"other {key} than planned"
     checksums = record.checksums
     for corpus, folder in settings.data.items():
-        if (Path(folder) / DATA_MANIFEST).is_file() and checksums.data.get(corpus) != read_prepared_manifest(folder).checksum:
+        if there(Path(folder) / DATA_MANIFEST) and checksums.data.get(corpus) != read_prepared_manifest(folder).checksum:
             return f"other data of {corpus}"
     folder = settings.backbone
-    if folder and (Path(folder) / BACKBONE_MANIFEST).is_file() and checksums.backbone != backbone_checksum(folder):
+    if folder and there(Path(folder) / BACKBONE_MANIFEST) and checksums.backbone != backbone_checksum(folder):
         return "other backbone"
     return ""
 
 
 def _last_step(run: Run) -> int:
     path = run.checkpoints / LAST_CHECKPOINT
-    return CheckpointRecord.read(path).progress.step if path.is_file() else 0
+    return CheckpointRecord.read(path).progress.step if there(path) else 0
 
 
 def _last_line(log: Path) -> str:
-    lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    with reading(log):
+        lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
     return lines[-1].removeprefix("hyperloader: ") if lines else "ended without a word"

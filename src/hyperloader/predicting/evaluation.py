@@ -12,6 +12,7 @@ from hyperloader.config.settings import Decoding
 from hyperloader.corpora.prepared import MANIFEST, SPLITS, load_corpus
 from hyperloader.corpora.readers import conll
 from hyperloader.errors import CorpusError, FormatError
+from hyperloader.files import there
 from hyperloader.predicting.prediction import load_predictor, predicted_sentences
 from hyperloader.predicting.tagger import Tagger
 from hyperloader.runs.predictions import write_predictions
@@ -77,10 +78,10 @@ def read_corpus(run: str | Path, corpus: str, split: str | None) -> tuple[str | 
     if split not in (None, *SPLITS):
         raise CorpusError(f"unknown split '{split}'", remedy=f"name one of {', '.join(SPLITS)}")
     path = Path(corpus)
-    if (path / MANIFEST).is_file():
+    if there(path / MANIFEST):
         prepared = load_corpus(path)
         return prepared.name, getattr(prepared, split or "test")
-    if path.is_file():
+    if there(path) and not path.is_dir():
         if split is not None:
             raise CorpusError("a CoNLL file has no splits", file=path, remedy="leave --split out")
         return None, conll.read(path)

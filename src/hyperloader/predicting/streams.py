@@ -7,12 +7,13 @@ import os
 import stat
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from hyperloader.errors import FormatError
+from hyperloader.files import reading
 
 if TYPE_CHECKING:
     from hyperloader.config.settings import Decoding
@@ -34,7 +35,7 @@ class Format(StrEnum):
 
 
 def tag_stream(texts: Sequence[str], file: str, folder: Path, task: str | None, decoding: Decoding, format: Format) -> None:
-    """Print the spans of sentences, in UTF-8; what came in is answered before more is waited for.
+    """Print the spans of sentences; what came in is answered before more is waited for.
 
     Args:
         texts: the sentences; without any, those of the file.
@@ -50,13 +51,12 @@ def tag_stream(texts: Sequence[str], file: str, folder: Path, task: str | None, 
     """
     if texts and file != STANDARD_INPUT:
         raise FormatError("there are sentences to tag and a file as well", remedy="give one of them")
-    with _opened(file) as stream:
+    with nullcontext() if texts else _opened(file) as stream:
         # loading the model takes seconds, a wrong file is found before
         from hyperloader.predicting.tagger import Tagger
 
         tagger = Tagger.from_pretrained(folder, decoding)
         task = tagger.task(task)
-        sys.stdout.reconfigure(encoding="utf-8")
         if texts:
             _print_batch(tagger, texts, task, format)
             return
@@ -157,14 +157,14 @@ def _bracketed(span: dict) -> str:
 @contextmanager
 def _opened(file: str) -> Iterator[BinaryIO]:
     if file == STANDARD_INPUT:
+        if sys.stdin is None:
+            raise FormatError("is closed", file=_shown(file), remedy="give sentences, or a --file")
         if sys.stdin.isatty():
             print("sentences, one a line; Ctrl-D ends", file=sys.stderr)
         yield sys.stdin.buffer
         return
-    try:
+    with reading(file, error=FormatError):
         stream = open(file, "rb")
-    except OSError as error:
-        raise FormatError(f"cannot be read ({error.strerror})", file=file) from None
     with stream:
         yield stream
 

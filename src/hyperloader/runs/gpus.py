@@ -7,11 +7,12 @@ import os
 import re
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
 from hyperloader.errors import SettingsError
-from hyperloader.runs.locks import try_lock
+from hyperloader.runs.locks import opened, try_lock
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +30,7 @@ def lease_gpu() -> None:
     Processes of `accelerate launch` take none: they have devices assigned.
 
     Raises:
-        SettingsError: the variable does not list devices.
+        SettingsError: the variable does not list devices, or there is no lock to be had for one.
     """
     global _leased
     names = os.environ.get(DEVICES)
@@ -41,22 +42,39 @@ def lease_gpu() -> None:
     waiting = False
     while True:
         for device in devices:
-            file = _lock_file(device)
-            if try_lock(file):
-                _leased = file
+            _leased = _locked(device)
+            if _leased is not None:
                 os.environ["CUDA_VISIBLE_DEVICES"] = device
                 log.info("GPU %s", device)
                 return
-            file.close()
         if not waiting:
             log.info("waiting for one of the GPUs %s", names)
             waiting = True
         time.sleep(PAUSE)
 
 
-def _lock_file(device: str) -> IO:
-    path = Path(tempfile.gettempdir()) / f"hyperloader-gpu-{device}.lock"
-    # another user's file may be locked, but neither written nor opened to be created
-    if not path.exists():
-        path.touch()
-    return open(path, encoding="utf-8")
+def _locked(device: str) -> IO | None:
+    """The lock of a device, which all users of the machine share; None if another has it."""
+    try:
+        path = Path(tempfile.gettempdir()) / f"hyperloader-gpu-{device}.lock"
+        file = _lock_file(path)
+        if try_lock(file):
+            return file
+        file.close()
+        return None
+    except OSError as error:
+        message = f"the GPU {device} cannot be locked ({error.strerror})"
+        remedy = "let TMPDIR name one local folder for all who share the GPUs (docs/cluster.md)"
+        raise SettingsError(message, file=error.filename, remedy=remedy) from None
+
+
+def _lock_file(path: Path) -> IO[bytes]:
+    """Whoever comes first makes it, for everybody; to lock it, reading is enough."""
+    # in a folder for all, the system lets nobody open another's file with the flag that makes one if need be
+    with suppress(FileExistsError), opened(path, os.O_RDONLY | os.O_CREAT | os.O_EXCL) as file:
+        os.fchmod(file.fileno(), 0o666)
+    try:
+        return opened(path, os.O_RDONLY)
+    except PermissionError:  # between the two lines above
+        time.sleep(PAUSE)
+        return opened(path, os.O_RDONLY)

@@ -54,9 +54,13 @@ def folder_lock(folder: str | Path) -> Iterator[None]:
     if not folder.is_dir():
         raise RunError("no such run directory", file=folder, remedy="run it through snakemake, which makes it")
     try:
-        file = _opened(folder / LOCK, os.O_RDWR | os.O_CREAT)
+        try:
+            file = opened(folder / LOCK, os.O_RDWR)
+        except FileNotFoundError:  # with this flag at once, the system refuses another's file in a sticky folder
+            file = opened(folder / LOCK, os.O_RDWR | os.O_CREAT)
     except OSError as error:
-        message, remedy = f"cannot be opened ({error.strerror})", "see that the run directory can be written to, and that this is a file"
+        message = f"cannot be opened ({error.strerror})"
+        remedy = "see that the run directory can be written to, by you too (docs/cluster.md), and that this is a file"
         raise RunError(message, file=folder / LOCK, remedy=remedy) from None
     with file:
         for _ in range(ATTEMPTS):
@@ -77,8 +81,8 @@ def folder_lock(folder: str | Path) -> Iterator[None]:
         yield
 
 
-def _opened(path: Path, access: int) -> IO[bytes]:
-    """Whatever a folder from elsewhere has under this name, a file elsewhere is not emptied, and a pipe not waited for."""
+def opened(path: Path, access: int) -> IO[bytes]:
+    """A lock's file. Whatever a folder from elsewhere has under this name, a file elsewhere is not emptied, and a pipe not waited for."""
     descriptor = os.open(path, access | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
     return open(descriptor, "r+b" if access & os.O_RDWR else "rb", buffering=0)
 
@@ -86,7 +90,7 @@ def _opened(path: Path, access: int) -> IO[bytes]:
 def is_locked(folder: str | Path) -> bool:
     """Whether a process works in a run directory now."""
     try:
-        with _opened(Path(folder) / LOCK, os.O_RDONLY) as file:
+        with opened(Path(folder) / LOCK, os.O_RDONLY) as file:
             return not try_lock(file, shared=True)
     except OSError:  # none there, not ours to read, or no locks to look at
         return False

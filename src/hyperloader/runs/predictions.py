@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from hyperloader.errors import RunError
-from hyperloader.files import replacing, sha256
+from hyperloader.files import reading, replacing, sha256
 from hyperloader.runs.records import PredictedCorpus, PredictionsManifest
 
 REMEDY = PredictionsManifest.REMEDY
@@ -60,10 +60,11 @@ def read_predictions(path: str | Path, entry: PredictedCorpus) -> Iterator[Predi
     """
     path = Path(path)
     try:
-        # not splitlines(), which also splits at separators that a raw output may contain
-        text = path.read_text(encoding="utf-8").removesuffix("\n")
-    except (FileNotFoundError, UnicodeDecodeError):
-        raise RunError("no such file, or not a text file", file=path, remedy=REMEDY) from None
+        with reading(path, remedy=REMEDY, error=RunError):
+            # not splitlines(), which also splits at separators that a raw output may contain
+            text = path.read_text(encoding="utf-8").removesuffix("\n")
+    except UnicodeDecodeError:
+        raise RunError("not a text file", file=path, remedy=REMEDY) from None
     lines = text.split("\n") if text else []
     for number, line in enumerate(lines, 1):
         yield _read_line(line, path, number)

@@ -9,6 +9,7 @@ from typing import ClassVar
 
 from hyperloader.config.places import near
 from hyperloader.config.settings import RunSettings, read_settings
+from hyperloader.files import there
 from hyperloader.runs.locks import folder_lock, is_locked
 from hyperloader.runs.records import PredictionsManifest, ScoresRecord, TrainingRecord
 
@@ -66,7 +67,7 @@ class Run:
 
     def has(self, file: str) -> bool:
         """Whether one of the files above is there."""
-        return (self.folder / file).is_file()
+        return there(self.folder / file)
 
     @property
     def model(self) -> Path:
@@ -95,7 +96,7 @@ class Run:
         """The log of a job: its own, or that of a job for all corpora of the method, whichever there is."""
         own = self.folder / "logs" / f"{job}.log"
         common = self.folder.parents[2] / self.EACH / Path(*self.folder.parts[-2:]) / "logs" / f"{job}.log"
-        return common if common.is_file() and not own.is_file() else own
+        return common if there(common) and not there(own) else own
 
     def lock(self) -> AbstractContextManager[None]:
         """Work in the run, alone.

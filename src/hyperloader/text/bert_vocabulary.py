@@ -12,6 +12,7 @@ from pathlib import Path
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 
 from hyperloader.errors import BackboneError
+from hyperloader.files import reading
 
 PAD, UNKNOWN, START, END, MASK = SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 CONTINUATION = "##"
@@ -78,9 +79,8 @@ def _read(path: Path) -> dict[str, int]:
     remedy = "take the vocab.txt that belongs to the weights, one piece a line"
     try:
         # not splitlines(): pieces may be separators of Unicode
-        pieces = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
-    except FileNotFoundError:
-        raise BackboneError("no such vocabulary", file=path, remedy=remedy) from None
+        with reading(path, remedy=remedy, error=BackboneError):
+            pieces = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
     except UnicodeDecodeError:
         raise BackboneError("is not a text in UTF-8", file=path, remedy=remedy) from None
     ids: dict[str, int] = {}

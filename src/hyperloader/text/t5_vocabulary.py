@@ -15,6 +15,7 @@ from typing import NamedTuple
 import sentencepiece
 
 from hyperloader.errors import BackboneError
+from hyperloader.files import readable
 from hyperloader.text.sentt import INSIDE, OUTSIDE, SENTINELS, check_length
 
 PAD, EOS = 0, 1
@@ -48,6 +49,7 @@ class Vocabulary:
     """
 
     def __init__(self, model: str | Path):
+        readable(model, error=BackboneError)
         try:
             self._pieces = sentencepiece.SentencePieceProcessor(model_file=str(model))
         except (OSError, RuntimeError) as error:

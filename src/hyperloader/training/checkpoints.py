@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from hyperloader.errors import RunError
-from hyperloader.files import replacing
+from hyperloader.files import readable, replacing
 from hyperloader.training.progress import BEST_CHECKPOINT, LAST_CHECKPOINT, CheckpointRecord, Progress
 
 log = logging.getLogger(__name__)
@@ -95,7 +95,7 @@ class Checkpoints:
     def _load(self, path: Path, weights: dict[str, Tensor]) -> dict[str, Tensor]:
         remedy = CheckpointRecord.remedy(path.parent)
         try:
-            tensors = load_file(path)
+            tensors = load_file(readable(path, remedy=remedy, error=RunError))
         except (OSError, SafetensorError) as error:
             raise RunError(f"cannot be read ({error})", file=path, remedy=remedy) from None
         for key in tensors.keys() | {f"{WEIGHTS}/{name}" for name in weights}:

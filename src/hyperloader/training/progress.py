@@ -9,6 +9,7 @@ from typing import ClassVar, Self
 from pydantic import ConfigDict, NonNegativeInt
 
 from hyperloader.config.records import Record, RecordPart
+from hyperloader.files import readable
 from hyperloader.runs.records import Evaluation
 
 LAST_CHECKPOINT, BEST_CHECKPOINT = "last.safetensors", "best.safetensors"
@@ -60,6 +61,7 @@ class CheckpointRecord(Record):
     def read(cls, path: str | Path) -> Self:
         from safetensors import SafetensorError, safe_open
 
+        readable(path, remedy=cls.remedy(Path(path).parent), error=cls.ERROR)
         try:
             with safe_open(path, framework="numpy") as file:
                 value = json.loads((file.metadata() or {})[cls.KEY])

@@ -75,6 +75,8 @@ class Tokeniser:
             self._write(corpus, split, folder)
         try:
             return Tokenised(folder)
+        except PermissionError:
+            raise
         except (OSError, ValueError, EOFError) as error:
             remedy = f"delete it: it is made again of {corpus.folder}"
             raise CorpusError(f"damaged ({error})", file=folder, remedy=remedy) from None

@@ -9,12 +9,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from hyperloader.config.places import MIRROR_VARIABLE, mirror_folder
-from hyperloader.corpora.fetching.checksum import Checksum, normalised
+from hyperloader.corpora.fetching.checksum import Checksum, difference, normalised
 from hyperloader.corpora.fetching.manifests import RawEntry, manifest_path, read_manifest, write_manifest
-from hyperloader.corpora.fetching.web import STANDARD_LIMITS, Limits, Unavailable, Web, described
+from hyperloader.corpora.fetching.web import STANDARD_LIMITS, Limits, Unavailable, Web
 from hyperloader.corpora.registry import Address, Corpus, RawFile, get_corpus
 from hyperloader.errors import CorpusError, DownloadError
-from hyperloader.files import replacing
+from hyperloader.files import described, replacing, there
 
 _IN_PLACE = "the file in place"
 
@@ -55,7 +55,7 @@ def _mirror_folder(mirror: str | Path | None) -> Path | None:
     if folder is None:
         return None
     corpora = folder / "corpora"
-    if not corpora.is_dir():
+    if not (there(corpora) and corpora.is_dir()):
         raise DownloadError(
             "the mirror has no such folder",
             file=corpora,
@@ -127,7 +127,7 @@ def _verified(file: RawFile, data: bytes) -> tuple[bytes, RawEntry]:
     """The bytes to store and their manifest entry, if they are one of the accepted contents."""
     accepted: Checksum | None = next((checksum for checksum in file.accepted if checksum.matches(data)), None)
     if accepted is None:
-        raise Unavailable(f"wrong checksum: {described(data)}")
+        raise Unavailable(f"wrong checksum: {described(data)}{difference(file.accepted, data)}")
     if accepted.normalise:
         data = normalised(data)  # one content on disk, whichever copy it came from
     return data, RawEntry(file.path, hashlib.sha256(data).hexdigest(), len(data), accepted.provenance)

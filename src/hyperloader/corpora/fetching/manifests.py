@@ -8,7 +8,7 @@ from pathlib import Path
 
 from hyperloader.corpora.registry import Corpus
 from hyperloader.errors import CorpusError, UserError
-from hyperloader.files import read_json, write_json
+from hyperloader.files import read_json, readable, there, write_json
 
 
 @dataclass(frozen=True)
@@ -48,11 +48,12 @@ def read_manifest(corpus: Corpus, folder: str | Path) -> dict[str, RawEntry]:
     """
     path = manifest_path(corpus, folder)
     remedy = f"run: hyperloader corpora fetch {corpus.name} --folder {folder}"
-    if not path.is_file():
+    if not there(path):
         raise CorpusError(f"the raw files of {corpus.title} are not there", file=path, remedy=remedy)
+    readable(path, remedy=remedy, error=CorpusError)
     try:
         entries = {entry["path"]: RawEntry(**entry) for entry in read_json(path)["files"]}
-    except (UserError, OSError, KeyError, TypeError):
+    except (UserError, KeyError, TypeError):
         raise CorpusError("not a manifest of raw files", file=path, remedy=f"delete it and {remedy}") from None
     missing = [file.path for file in corpus.files if file.path not in entries]
     if missing:

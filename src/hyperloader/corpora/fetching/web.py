@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 from hyperloader.corpora.registry import Address
+from hyperloader.files import described
 
 if TYPE_CHECKING:
     import requests
@@ -185,12 +186,6 @@ def _progress(url: str, length: str) -> Iterator[Callable[[int], None]]:
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task(url.rpartition("/")[2], total=int(length) if length.isdecimal() else None)
         yield lambda count: progress.advance(task, count)
-
-
-def described(data: bytes) -> str:
-    """What came instead of a file, for a message about its checksum."""
-    page = data[:1000].lstrip().lower().startswith((b"<!doctype html", b"<html"))
-    return f"{'an HTML page of ' if page else ''}{len(data)} bytes with SHA-256 {hashlib.sha256(data).hexdigest()[:12]}..."
 
 
 def _read_member(archive: bytes, member: str, limit: int) -> bytes:

@@ -7,9 +7,14 @@ import re
 from pathlib import Path
 
 from hyperloader.errors import CorpusError
+from hyperloader.files import reading
 
 # a bare `O` or `I` as a slot type could not be told from the tag in sBIO
 _TAG = re.compile(r"O|[BI]-(?![OI]$)\S+")
+# what other tools write: nested or alternative spans as several tags of one word, and schemes with tags of their own
+_SEVERAL_TAGS = re.compile(r"(O|[BI]-\S+?)([,;|+#&]+O|[,;|+#&/]+[BI]-\S+)")
+_OTHER_SCHEME = re.compile(r"([ESLUM])-\S+")
+_SCHEMES = {"E": "BIOES", "S": "BIOES", "L": "BILOU", "U": "BILOU", "M": "BMES"}
 _STRAY_CR = re.compile(rb"\r(?!\n)")
 _SHOWN = 80
 
@@ -20,10 +25,8 @@ def read_lines(path: Path) -> list[str]:
     Raises:
         CorpusError: the file is missing, empty, not UTF-8, or holds a NUL character or a CR within a line.
     """
-    try:
+    with reading(path, error=CorpusError):
         data = path.read_bytes()
-    except OSError as error:
-        raise CorpusError(f"cannot be read ({error.strerror})", file=path) from None
     data = data.removeprefix(codecs.BOM_UTF8)
     if not data.strip():
         raise CorpusError("the file is empty, expected sentences", file=path)
@@ -57,6 +60,11 @@ def check_tag(tag: str, path: Path, line: int) -> str:
     Raises:
         CorpusError: it is not.
     """
+    if _SEVERAL_TAGS.fullmatch(tag):
+        raise CorpusError(f"{shown(tag)} are several tags, expected one for each word", file=path, line=line)
+    if match := _OTHER_SCHEME.fullmatch(tag):
+        scheme = _SCHEMES[match[1]]
+        raise CorpusError(f"tag {shown(tag)} of the scheme {scheme}, expected BIO: O, B-type or I-type", file=path, line=line)
     if not _TAG.fullmatch(tag):
         raise CorpusError(f"tag {shown(tag)}, expected O, B-type or I-type without blanks", file=path, line=line)
     return tag

@@ -1,4 +1,7 @@
-"""Two columns, as CoNLL files have them: one word a line, then a TAB or blanks, then its tag; a blank line ends a sentence."""
+"""Two columns, as CoNLL files have them: one word a line, then a TAB or blanks, then its tag; a blank line ends a sentence.
+
+A `-DOCSTART-` with which a sentence would begin, alone or with `O`, `-X-` or `_` in other columns, marks a document and is no word.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from hyperloader.errors import CorpusError
 from hyperloader.text.sentences import Sentence
 
 _GAP = re.compile(r"[\t ]+")
+_DOCUMENT = re.compile(r"-DOCSTART-([\t ]+(O|-X-|_))*")
 
 
 def read(path: Path) -> list[Sentence]:
@@ -22,6 +26,8 @@ def read(path: Path) -> list[Sentence]:
     tokens: list[str] = []
     tags: list[str] = []
     for number, line in enumerate([*read_lines(path), ""], start=1):
+        if not tokens and _DOCUMENT.fullmatch(line.strip(" \t")):
+            continue
         if line.strip(" \t"):
             columns = _GAP.split(line.strip(" \t"))
             if len(columns) != 2:
@@ -31,4 +37,6 @@ def read(path: Path) -> list[Sentence]:
         elif tokens:
             sentences.append(Sentence(tuple(tokens), tuple(tags)))
             tokens, tags = [], []
+    if not sentences:
+        raise CorpusError("no sentences, only marks of documents", file=path)
     return sentences

@@ -17,9 +17,9 @@ from statistics import mean, stdev
 from typing import TYPE_CHECKING
 
 from hyperloader.corpora.registry import get_corpus
-from hyperloader.files import write_text
+from hyperloader.files import read_rows, write_text
 from hyperloader.reports.figures.style import COLOURS, GREY, canvas, open_frame, remark
-from hyperloader.reports.tables.published import Paper, read_brackets, read_rows
+from hyperloader.reports.tables.published import Paper, read_brackets
 from hyperloader.reports.tables.sheet import as_csv
 
 if TYPE_CHECKING:

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hyperloader.corpora.registry import known_corpora
+from hyperloader.files import read_rows
 from hyperloader.reports.tables.claims import read_claims, read_paper
 from hyperloader.reports.tables.evidence import Printed
-from hyperloader.reports.tables.published import AVERAGE, Paper, millions, read_brackets, read_rows
+from hyperloader.reports.tables.published import AVERAGE, Paper, millions, read_brackets
 from hyperloader.reports.tables.rules import Verdict
 from hyperloader.reports.tables.sheet import Sheet, as_csv, write_sheet
 

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hyperloader.errors import UserError
+from hyperloader.files import read_rows
 from hyperloader.reports.tables.comparisons import comparisons, write_comparisons
 from hyperloader.reports.tables.evidence import Evidence, Measured, Outcome, Printed
-from hyperloader.reports.tables.published import Paper, read_brackets, read_rows
+from hyperloader.reports.tables.published import Paper, read_brackets
 from hyperloader.reports.tables.rules import Part, Verdict, all_of, parse
 from hyperloader.reports.tables.samples import Samples
 from hyperloader.reports.tables.scores import SIGNATURE, Scores, words

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hyperloader.errors import UserError
+from hyperloader.files import read_rows
 
 AVERAGE = "Average"
 
@@ -59,29 +59,6 @@ def millions(text: str, path: str | Path, line: int) -> float:
     if not re.fullmatch(r"\d+(\.\d+)?M", text):
         raise UserError(f"'{text}' is not a number of millions such as 4.5M", file=path, line=line)
     return float(text[:-1]) * 1e6
-
-
-def read_rows(path: str | Path, columns: Iterable[str]) -> list[dict[str, str]]:
-    """The rows of a CSV file that has at least these columns.
-
-    Raises:
-        UserError: the file is missing or is not such a file.
-    """
-    try:
-        with open(path, newline="", encoding="utf-8") as file:
-            reader = csv.DictReader(file, strict=True)
-            header, rows = reader.fieldnames or [], list(reader)
-    except FileNotFoundError:
-        raise UserError("no such file", file=path) from None
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"not a CSV file ({error})", file=path) from None
-    missing = [column for column in columns if column not in header]
-    if missing:
-        raise UserError(f"no column '{missing[0]}' in it", file=path, line=1)
-    for line, row in enumerate(rows, 2):
-        if None in row or None in row.values():
-            raise UserError("not as many cells as the header has", file=path, line=line)
-    return rows
 
 
 def _f1s(path: Path) -> Iterable[tuple[tuple[str, float, str], float]]:

@@ -10,6 +10,7 @@ from zlib import crc32
 import numpy as np
 
 from hyperloader.errors import RunError
+from hyperloader.files import readable
 from hyperloader.reports.tables.published import AVERAGE
 from hyperloader.reports.tables.scores import Cell, Scores, averaged
 from hyperloader.runs.records import ScoresRecord
@@ -69,10 +70,9 @@ def read_counts(path: Path) -> np.ndarray:
     Raises:
         RunError: the file is missing or damaged.
     """
+    readable(path, remedy=ScoresRecord.REMEDY, error=RunError)
     try:
         counts = np.loadtxt(path, delimiter=",", skiprows=1, dtype=np.int64, ndmin=2)
-    except FileNotFoundError:
-        raise RunError("no such file", file=path, remedy=ScoresRecord.REMEDY) from None
     except ValueError as error:
         raise RunError(f"not a table of whole numbers ({error})", file=path, remedy=ScoresRecord.REMEDY) from None
     if counts.shape[1:] != (4,) or not len(counts) or (counts < 0).any():
