@@ -50,7 +50,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
         ordinary = _permissions(temporary)
         yield temporary
         _set_permissions(temporary, ordinary)
-        _store(temporary)
+        _fsync(temporary)
         os.replace(temporary, path)
 
 
@@ -71,7 +71,7 @@ def replacing_folder(path: str | Path, *, first_wins: bool = False) -> Iterator[
         yield temporary
         for entry in (temporary, *temporary.rglob("*")):
             _set_permissions(entry, of_folders if entry.is_dir() else of_files)
-            _store(entry)
+            _fsync(entry)
         if not _renamed(temporary, path) and not first_wins:
             # moved aside rather than deleted first: the moment without a folder is that between two renames, in which
             # another process may put its own there
@@ -304,7 +304,7 @@ def _concerns(path: Path, place: Path) -> bool:
     return place == path or place in path.parents or any(part.name.startswith(f".{path.name}.") for part in temporaries)
 
 
-def _store(path: Path) -> None:
+def _fsync(path: Path) -> None:
     """Have the bytes on the disk before the name is: a power cut must not leave a whole name of half a file."""
     descriptor = os.open(path, os.O_RDONLY)
     try:

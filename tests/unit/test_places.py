@@ -157,6 +157,6 @@ def test_code_inside_another_repository_has_no_commit(tmp_path, recorded):
     copy_of_the_code(own)
     package = own / ".venv/lib/python3/site-packages"
     shutil.copytree(ROOT / "src", package)
-    shutil.copytree(ROOT / "baselines", package / "hyperloader/baselines")
+    shutil.copytree(ROOT / "baselines", package / "hyperloader/plugins/baselines")
     for source in (own / "vendored/src", own / "src", package):
         assert recorded(source) == {"id": None, "dirty": None}

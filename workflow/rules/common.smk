@@ -80,7 +80,7 @@ if gpus := workflow.global_resources.get("gpu").value:
 
 
 # patterns of names: scales with one job for all corpora of a single-task method, and those methods
-TOGETHER = one_line(lambda: "|".join(name for name in PLAN.scales() if PLAN.scale(name).together) or "(?!)")()
+ONE_JOB_PER_METHOD = one_line(lambda: "|".join(name for name in PLAN.scales() if PLAN.scale(name).one_job_per_method) or "(?!)")()
 SINGLE_TASK = "|".join(name for name, method in methods().items() if not method.multitask)
 
 

@@ -106,7 +106,7 @@ use rule train as train_each with:
     benchmark:
         f"{EACH}/benchmarks/train.tsv"
     wildcard_constraints:
-        scale=TOGETHER,
+        scale=ONE_JOB_PER_METHOD,
         method=SINGLE_TASK,
     params:
         run=lambda wildcards, output: [os.path.dirname(path) for path in output],
@@ -124,7 +124,7 @@ use rule predict as predict_each with:
     benchmark:
         f"{EACH}/benchmarks/predict.tsv"
     wildcard_constraints:
-        scale=TOGETHER,
+        scale=ONE_JOB_PER_METHOD,
         method=SINGLE_TASK,
     params:
         run=lambda wildcards, output: [os.path.dirname(path) for path in output],
@@ -142,7 +142,7 @@ use rule score as score_each with:
     benchmark:
         f"{EACH}/benchmarks/score.tsv"
     wildcard_constraints:
-        scale=TOGETHER,
+        scale=ONE_JOB_PER_METHOD,
         method=SINGLE_TASK,
     params:
         run=lambda wildcards, output: [os.path.dirname(path) for path in output],

@@ -80,7 +80,7 @@ class DirectoryBackbone(Settings):
     path: str
 
 
-class Architecture(Settings):
+class T5Architecture(Settings):
     """Size of a T5 that is pre-trained here (T5 v1.0: ReLU, tied head)."""
 
     d_model: Size = 64
@@ -107,7 +107,7 @@ def _family(architecture: Any) -> str:
     return "bert" if any(key in BertArchitecture.model_fields for key in keys) else "t5"
 
 
-AnyArchitecture = Annotated[Annotated[Architecture, Tag("t5")] | Annotated[BertArchitecture, Tag("bert")], Discriminator(_family)]
+AnyArchitecture = Annotated[Annotated[T5Architecture, Tag("t5")] | Annotated[BertArchitecture, Tag("bert")], Discriminator(_family)]
 
 
 class Pretraining(Settings):
@@ -126,7 +126,7 @@ class PretrainedBackbone(Settings):
 
     source: Literal["pretrained"]
     text: Literal["generated", "corpora"]
-    architecture: AnyArchitecture = Architecture()
+    architecture: AnyArchitecture = T5Architecture()
     pretraining: Pretraining
     seed: Seed = 42
 
@@ -138,7 +138,7 @@ Backbone = Annotated[HubBackbone | DirectoryBackbone | PretrainedBackbone, Field
 
 def _check_family(kind: str, backbone: Backbone) -> None:
     if isinstance(backbone, PretrainedBackbone) and _family(backbone.architecture) != kind:
-        wanted = BertArchitecture if kind == "bert" else Architecture
+        wanted = BertArchitecture if kind == "bert" else T5Architecture
         raise ValueError(f"the architecture of a {kind} has the keys {', '.join(wanted.model_fields)}")
 
 
@@ -203,7 +203,7 @@ class Scale(Settings):
 
     corpora: Literal["real", "generated"]
     backbones: dict[Kind, Backbone]
-    together: bool = Field(False, description="train all corpora of a single-task method in one job, where starting up takes longer")
+    one_job_per_method: bool = Field(False, description="all corpora of a single-task method in one job, where starting up takes longer")
     training: TrainingChanges = TrainingChanges()
     single_task: TrainingChanges = Field(TrainingChanges(), description="what differs for methods with one run per corpus")
     methods: MethodSettings = {}

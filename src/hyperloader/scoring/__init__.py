@@ -26,7 +26,7 @@ Span = tuple[str, int, int]
 Tags = Sequence[Sequence[str]]
 
 
-class Way(NamedTuple):
+class ScoringScheme(NamedTuple):
     """A way of scoring.
 
     Attributes:
@@ -41,14 +41,14 @@ class Way(NamedTuple):
 
 
 # the first one is the headline; the last of those of text is the authors'
-WAYS_OF_TEXT = (
-    Way("sentinel", "full", "conll"),
-    Way("sentinel", "full", "strict"),
-    Way("order", "full", "conll"),
-    Way("order", "full", "strict"),
-    Way("order", "truncated", "conll"),
+TEXT_SCHEMES = (
+    ScoringScheme("sentinel", "full", "conll"),
+    ScoringScheme("sentinel", "full", "strict"),
+    ScoringScheme("order", "full", "conll"),
+    ScoringScheme("order", "full", "strict"),
+    ScoringScheme("order", "truncated", "conll"),
 )
-WAYS_WITHOUT_TEXT = (Way("none", "full", "conll"), Way("none", "full", "strict"))
+TEXTLESS_SCHEMES = (ScoringScheme("none", "full", "conll"), ScoringScheme("none", "full", "strict"))
 
 
 def spans_of(tags: Sequence[str], mode: str = "conll") -> set[Span]:
@@ -115,11 +115,11 @@ def score_sentences(sentences: Sequence[PredictedSentence], decoding: str) -> tu
     data = data_checksum((sentence.tokens, sentence.gold) for sentence in sentences)
     gold, prediction = [sentence.gold for sentence in sentences], [sentence.prediction for sentence in sentences]
     scores, counts = [], []
-    for way in WAYS_OF_TEXT if writes else WAYS_WITHOUT_TEXT:
-        counts.append(sentence_counts(*_tags(sentences, way), way.mode))
+    for scheme in TEXT_SCHEMES if writes else TEXTLESS_SCHEMES:
+        counts.append(sentence_counts(*_tags(sentences, scheme), scheme.mode))
         low, high = bootstrap_interval(counts[-1])
-        named = signature(**way._asdict(), decoding=decoding, data=data)
-        scores.append(Score.of(*counts[-1].sum(0).tolist(), **way._asdict(), ci_low=low, ci_high=high, signature=named))
+        named = signature(**scheme._asdict(), decoding=decoding, data=data)
+        scores.append(Score.of(*counts[-1].sum(0).tolist(), **scheme._asdict(), ci_low=low, ci_high=high, signature=named))
     if sentences:
         reference = by_seqeval(gold, prediction)
         assert np.allclose((scores[0].precision, scores[0].recall, scores[0].f1), reference, atol=1e-9), reference
@@ -128,13 +128,13 @@ def score_sentences(sentences: Sequence[PredictedSentence], decoding: str) -> tu
     return entry, counts[0]
 
 
-def _tags(sentences: Iterable[PredictedSentence], way: Way) -> tuple[list[list[str]], list[list[str]]]:
+def _tags(sentences: Iterable[PredictedSentence], scheme: ScoringScheme) -> tuple[list[list[str]], list[list[str]]]:
     """Gold and predicted tags in a way of scoring."""
     pairs = []
     for sentence in sentences:
-        by_order = way.alignment == "order" and sentence.by_order is not None
+        by_order = scheme.alignment == "order" and sentence.by_order is not None
         tags = sentence.by_order if by_order else sentence.prediction
-        end = sentence.gold_words if way.gold == "truncated" else len(sentence.gold)
+        end = sentence.gold_words if scheme.gold == "truncated" else len(sentence.gold)
         pairs.append((sentence.gold[:end], tags[:end]))
     return [gold for gold, _ in pairs], [tags for _, tags in pairs]
 

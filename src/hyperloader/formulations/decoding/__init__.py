@@ -31,7 +31,7 @@ from hyperloader.text.batches import pad
 from hyperloader.text.t5_vocabulary import PAD, Vocabulary
 
 # for whose next tokens logits are computed at a time
-PLACES = 512
+LOGIT_CHUNK = 512
 
 
 class Written(NamedTuple):
@@ -125,7 +125,7 @@ class _Free:
     def __call__(self, hidden_ND: Tensor, draft: Draft) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """For each drafted token the answer, what to guess from, and the answer's probability."""
         # in parts, since over a whole vocabulary they are the largest tensors of all
-        parts = [self._choose(part_ND) for part_ND in hidden_ND.split(PLACES)]
+        parts = [self._choose(part_ND) for part_ND in hidden_ND.split(LOGIT_CHUNK)]
         tokens, total = (torch.cat(own).cpu().numpy() for own in zip(*parts, strict=True))
         return tokens, tokens, 1 / total
 

@@ -11,12 +11,12 @@ from hyperloader.files import read_rows
 from hyperloader.reports.tables.comparisons import comparisons, write_comparisons
 from hyperloader.reports.tables.evidence import Evidence, Measured, Outcome, Printed
 from hyperloader.reports.tables.published import Paper, read_brackets
-from hyperloader.reports.tables.rules import Part, Verdict, all_of, parse
+from hyperloader.reports.tables.rules import Clause, Verdict, all_of, parse
 from hyperloader.reports.tables.samples import Samples
-from hyperloader.reports.tables.scores import SIGNATURE, Scores, words
+from hyperloader.reports.tables.scores import TABLE_KEYS, Scores, describe
 from hyperloader.reports.tables.sheet import Sheet, as_csv, write_sheet
 
-COLUMNS = ("id", "claim", "where", "rule", "verdict", "numbers", "paper", "paper_numbers", *SIGNATURE, "seeds", "bearing")
+COLUMNS = ("id", "claim", "where", "rule", "verdict", "numbers", "paper", "paper_numbers", *TABLE_KEYS, "seeds", "bearing")
 # what the paper's own tables say of a claim
 BORNE_OUT = {Verdict.CONFIRMED: "yes", Verdict.CONTRADICTED: "no", Verdict.NOT_RUN: "no numbers"}
 
@@ -38,7 +38,7 @@ class Claim:
     rule: str
 
     @property
-    def parts(self) -> list[Part]:
+    def parts(self) -> list[Clause]:
         """The rule, parsed."""
         return parse(self.rule)
 
@@ -88,7 +88,7 @@ def write_claims(scores: Iterable[str | Path], parameters: str | Path, published
     rows = []
     for claim in read_claims(published / "claims.csv"):
         ours, theirs = claim.decide(measured), claim.decide(printed)
-        known = [gathered.signature.get(key, "") for key in SIGNATURE]
+        known = [gathered.signature.get(key, "") for key in TABLE_KEYS]
         judged = [ours.verdict.value, ours.numbers, BORNE_OUT[theirs.verdict], theirs.numbers]
         rows.append([claim.name, claim.text, claim.where, claim.rule, *judged, *known, seeds, bearing])
     write_sheet(folder / "claims.csv", as_csv(COLUMNS, rows), _sheet(rows, gathered, bearing), latex=False)
@@ -111,7 +111,7 @@ def _sheet(rows: Sequence[Sequence[str]], scores: Scores, bearing: str) -> Sheet
         title="Claims",
         caption=f"what these runs say of the paper's claims: {counts}. Bearing on the paper: **{bearing}**. "
         + (
-            f"{words(scores.signature).capitalize()}, training seeds {', '.join(map(str, scores.seeds))}. "
+            f"{describe(scores.signature).capitalize()}, training seeds {', '.join(map(str, scores.seeds))}. "
             if scores.seeds
             else "Nothing was run. "
         )

@@ -16,7 +16,7 @@ from hyperloader.errors import RunError
 from hyperloader.methods.hyperloader import HyperLoader
 from hyperloader.reports.tables.published import AVERAGE
 from hyperloader.reports.tables.samples import Samples, check_same_test_set, draw_seed, read_counts
-from hyperloader.reports.tables.scores import Cell, Scores, words
+from hyperloader.reports.tables.scores import Cell, Scores, describe
 from hyperloader.reports.tables.sheet import Sheet, as_csv, write_sheet
 from hyperloader.runs.run import Run
 from hyperloader.scoring.statistics import detectable_difference, holm, interval, p_value, resampled_f1s, swapped_differences
@@ -146,7 +146,7 @@ def write_comparisons(rows: Sequence[Row], signature: dict[str, str], output: st
         "seeds, where there are several; the smallest difference that these test sentences would show four times out of five; p of a "
         "paired test (approximate randomisation over sentences), as it is and after Holm's correction in its family: all methods' "
         "averages at one share of the data, or all methods on all corpora there. "
-        + (f"{words(signature).capitalize()}." if signature else "Nothing was run."),
+        + (f"{describe(signature).capitalize()}." if signature else "Nothing was run."),
         header=["Data", "Dataset", "Other", "F1", "Its F1", "Difference", "95 % interval", "sd of seeds", "Detectable", "p", "p (Holm)"],
         rows=cells,
         align="lll" + "r" * 8,

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from hyperloader.reports.tables.published import Paper
-from hyperloader.reports.tables.rules import Measure, Part, Verdict, all_of, count_of
+from hyperloader.reports.tables.rules import Clause, Measure, Verdict, all_of, count_of
 from hyperloader.reports.tables.samples import Samples
 from hyperloader.scoring.statistics import LEVEL, interval
 
@@ -42,7 +42,7 @@ class Evidence(ABC):
     def parameters(self, title: str, name: str) -> Values:
         """`trainable` parameters or their `share`, empty if not known."""
 
-    def decide(self, part: Part) -> Outcome:
+    def decide(self, part: Clause) -> Outcome:
         """Whether a chain of inequalities holds."""
         if not part.sign:
             return self._chain(part.measure, list(part.pairs(self.paper.titles)))
@@ -52,7 +52,7 @@ class Evidence(ABC):
         numbers = f"{len(groups[Verdict.CONFIRMED])} of {len(verdicts)} ({listed})"
         return Outcome(count_of(list(verdicts.values()), part.sign, part.number), numbers)
 
-    def by_dataset(self, part: Part) -> dict[str, Verdict]:
+    def by_dataset(self, part: Clause) -> dict[str, Verdict]:
         """Whether a chain holds on each of the paper's corpora."""
         pairs = list(part.pairs(self.paper.titles))
         return {name: self._chain(Measure("f1", part.measure.fractions, name), pairs).verdict for name in self.paper.datasets}

@@ -12,7 +12,7 @@ from pathlib import Path
 from statistics import mean, stdev
 
 from hyperloader.reports.tables.published import AVERAGE, Paper
-from hyperloader.reports.tables.scores import Scores, averaged, words
+from hyperloader.reports.tables.scores import Scores, averaged, describe
 from hyperloader.reports.tables.sheet import Sheet, as_csv, write_sheet
 
 
@@ -108,7 +108,7 @@ class Table:
         data = " and ".join(f"{fraction:g} %" for fraction in self.fractions)
         seeds = ", ".join(map(str, self.seeds))
         over = f"mean ± standard deviation over seeds {seeds}" if len(self.seeds) > 1 else f"seed {seeds}"
-        made = f"{words(self.scores.signature)}, tags aligned by sentinel, {over}" if self.seeds else "nothing was run"
+        made = f"{describe(self.scores.signature)}, tags aligned by sentinel, {over}" if self.seeds else "nothing was run"
         return (
             f"micro F1 on the whole test sets after training on {data} of the training and validation data; {made}. "
             "Each cell: ours (the paper's, the difference). Bold: the best of a row, ours among the methods that are trained and "

@@ -53,7 +53,7 @@ class Measure:
 
 
 @dataclass(frozen=True)
-class Part:
+class Clause:
     """A chain of inequalities.
 
     Attributes:
@@ -76,7 +76,7 @@ class Part:
             yield from ((greater, smaller) for greater in left for smaller in right)
 
 
-def parse(rule: str) -> list[Part]:
+def parse(rule: str) -> list[Clause]:
     """The parts of a rule.
 
     Raises:
@@ -94,7 +94,7 @@ def parse(rule: str) -> list[Part]:
         else:
             measure = Measure("f1", (float(match["percent"]),), match["dataset"])
         chain = tuple(tuple(group.split(", ")) for group in match["chain"].split(" > "))
-        parts.append(Part(measure, chain, match["sign"] or "", int(match["number"] or 0)))
+        parts.append(Clause(measure, chain, match["sign"] or "", int(match["number"] or 0)))
     return parts
 
 

@@ -16,7 +16,7 @@ from hyperloader.runs.records import ScoresRecord
 from hyperloader.runs.run import Run
 
 # runs that differ in one of these do not belong into one table
-SIGNATURE = ("scale", "recipe", "decoding")
+TABLE_KEYS = ("scale", "recipe", "decoding")
 RUN = ("scale", "recipe", "method", "title", "corpus", "percent", "seed", "decoding")
 MEASURES = ("precision", "recall", "f1", "ci_low", "ci_high")
 SCORE = ("alignment", "gold", "mode", *MEASURES, "gold_spans", "predicted_spans", "correct_spans")
@@ -74,9 +74,9 @@ class Scores:
         return scores
 
     def _add(self, path: Path, run: ScoresRecord) -> None:
-        signature, title = {key: getattr(run, key) for key in SIGNATURE}, get_method(run.method).title
+        signature, title = {key: getattr(run, key) for key in TABLE_KEYS}, get_method(run.method).title
         if signature != (self.signature or signature):
-            raise RunError(f"{words(signature)} in a table of {words(self.signature)}", file=path)
+            raise RunError(f"{describe(signature)} in a table of {describe(self.signature)}", file=path)
         if self.methods.setdefault(title, run.method) != run.method:
             raise RunError(f"methods {self.methods[title]} and {run.method} are both titled {title}", file=path)
         self.signature = signature
@@ -112,7 +112,7 @@ def averaged(rows: Sequence[dict[int, T]]) -> dict[int, T]:
     return {seed: sum(row[seed] for row in rows) / len(rows) for seed in seeds}
 
 
-def words(signature: dict[str, str]) -> str:
+def describe(signature: dict[str, str]) -> str:
     """A signature for a caption or an error."""
     return ", ".join(f"{key} {value}" for key, value in signature.items())
 
