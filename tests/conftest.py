@@ -21,6 +21,21 @@ def pytest_terminal_summary(terminalreporter, config):
         terminalreporter.write("".join(f"{line}\n" for line in lines))
 
 
+@pytest.fixture
+def float64_throughout(monkeypatch) -> None:
+    """Lets a T5 in float64 compute its softmax and layer norms in float64 too, which it does in float32 whatever its type.
+
+    Two ways to one number then differ in the last of its 16 digits, on every processor, and not even a network with random weights
+    makes that a difference between two tokens.
+    """
+    import torch
+    from torch.nn import functional as F
+    from transformers.models.t5.modeling_t5 import T5LayerNorm
+
+    monkeypatch.setattr(torch.Tensor, "float", torch.Tensor.double)
+    monkeypatch.setattr(T5LayerNorm, "forward", lambda self, x: F.rms_norm(x, x.shape[-1:], self.weight, self.variance_epsilon))
+
+
 @pytest.fixture(scope="session")
 def mirror() -> Path:
     """The folder that HYPERLOADER_MIRROR names; tests that need it are skipped without it."""

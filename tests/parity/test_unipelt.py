@@ -66,7 +66,9 @@ def t5(arrays, dtype):
 
 
 def close(actual, expected, tolerance):
-    torch.testing.assert_close(actual.float(), torch.as_tensor(expected), rtol=0, atol=tolerance)
+    """Equal but for this share of the largest number: what rounds away of a sum depends on its terms, and not on what is left of them."""
+    expected = torch.as_tensor(expected)
+    torch.testing.assert_close(actual.float(), expected, rtol=0, atol=tolerance * expected.abs().max().clamp_min(1).item())
 
 
 @torch.no_grad()
@@ -109,6 +111,7 @@ def test_t5_logits_and_encoding(t5_arrays, dtype):
 def test_t5_writes_the_same(t5_arrays, use_cache, key):
     expected = torch.tensor(t5_arrays[f"double_seq_bn_lora/{key}"])
     source = {name: torch.tensor(t5_arrays[name]) for name in ("input_ids", "attention_mask")}
-    model = t5(t5_arrays, torch.float32)
+    # in the type in which the least hangs on rounding
+    model = t5(t5_arrays, torch.float64)
     written = model.generate("task", **source, max_new_tokens=expected.shape[1] - 1, do_sample=False, use_cache=use_cache)
     assert torch.equal(written, expected)

@@ -1,5 +1,10 @@
-"""The decoder writes what transformers' `generate` writes, and what greedy decoding within the labels writes, whatever is drafted."""
+"""The decoder writes what transformers' `generate` writes, and what greedy decoding within the labels writes, whatever is drafted.
 
+Models are in float64: batches, drafts and caches give logits other last digits, and in float32, which rounds those of a network with
+random weights by a thousandth, one of thousands of tokens may hang on them, on one processor or another.
+"""
+
+import copy
 import math
 import random
 
@@ -16,6 +21,8 @@ from hyperloader.text.sentt import INSIDE, OUTSIDE, to_sbio
 from hyperloader.text.t5_vocabulary import EOS, PAD
 from hyperloader.training.optimisation import token_loss
 
+pytestmark = pytest.mark.usefixtures("float64_throughout")
+
 TASK, LIMIT = "atis", 40
 SETTINGS = {
     "hyperloader": {"reduction_factor": 4, "lora_rank": 2, "task_dim": 8},
@@ -25,6 +32,8 @@ SETTINGS = {
     "unipelt_t5": {"reduction_factor": 4, "lora_rank": 2},
     "full_finetuning": {},
 }
+# of float64's 16 digits, random weights cost the logits, in relation to the largest, and the probabilities up to five
+TOLERANCE = 1e-9
 # at this loss the format is learned and outputs differ; how soon depends on the method, and on the machine's rounding
 LEARNED, STEPS = 0.7, 800
 # training takes seconds
@@ -56,7 +65,7 @@ def models(place, corpus, vocabulary):
             method = get_method(name)
             torch.manual_seed(0)
             tasks = {TASK: corpus.train_label_types} | ({"snips": ()} if method.multitask else {})
-            model = method.build(load_backbone(place / "t5"), tasks, method.settings(SETTINGS[name])).eval()
+            model = method.build(load_backbone(place / "t5"), tasks, method.settings(SETTINGS[name])).eval().double()
             known[name, state] = scatter(model) if state == "wild" else teach(model, corpus, vocabulary)
         return known[name, state]
 
@@ -75,7 +84,7 @@ def teach(model, corpus, vocabulary):
     trainable = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
     model.requires_grad_(True)
     examples = [Example(vocabulary.encode(sentence.tokens), vocabulary.encode(to_sbio(sentence.tags))) for sentence in corpus.train]
-    optimizer, draw = torch.optim.AdamW(model.parameters(), lr=3e-3), random.Random(0)
+    optimizer, draw = torch.optim.AdamW(model.parameters(), lr=5e-3), random.Random(0)
     for _ in range(STEPS):
         batch = collate(TASK, draw.sample(examples, 32))
         loss = token_loss(model(task=TASK, **batch.inputs).logits, batch.labels)
@@ -164,7 +173,7 @@ def test_constrained_outputs_are_those_of_the_plainest_way(models, vocabulary, c
     for words, own in zip(some, written, strict=True):
         ids, probabilities = labels_by_reference(model, vocabulary, [OUTSIDE, INSIDE, *types], words)
         assert own.ids == ids
-        assert own.probabilities == pytest.approx(probabilities, abs=1e-4)
+        assert own.probabilities == pytest.approx(probabilities, abs=TOLERANCE)
 
 
 @pytest.mark.parametrize("name", SETTINGS)
@@ -188,34 +197,28 @@ def test_labels_that_begin_alike_and_in_pieces(models, vocabulary, sentences):
 
 
 @pytest.mark.parametrize("decoding", ["free", "constrained"])
-def test_what_is_learned_changes_passes_and_no_token(models, vocabulary, corpus, decoding):
+def test_what_is_learned_changes_no_token_and_if_it_is_right_takes_one_pass(models, vocabulary, corpus, decoding):
     model, types = models("hyperdecoder", "trained"), corpus.train_label_types
     batch = [sentence.tokens for sentence in corpus.test[:12]]
+    # no word comes twice, so that each is guessed as it was learned there
+    distinct = [[f"{row} {place}" for place in range(len(words))] for row, words in enumerate(batch)]
 
-    def decode(labels_of):
+    def decode(labels, rows=range(12)):
         decoder = GreedyDecoder(vocabulary, types, decoding)
-        for words in batch:
-            decoder.learn(words, labels_of(words))
-        written = decoded(decoder, model, vocabulary, batch, 128)
+        for row in rows:
+            decoder.learn(distinct[row], labels[row])
+        with model.decoding(TASK):
+            written = decoder.decode(model, [vocabulary.encode(batch[row]) for row in rows], [distinct[row] for row in rows], 128)
         return [own.ids for own in written], decoder.passes
 
-    outputs, passes = decode(lambda words: [OUTSIDE] * len(words))
-    wrong, _ = decode(lambda words: [types[len(word) % len(types)] for word in words])
-    lost, _ = decode(lambda words: ([INSIDE, "no such label"] * len(words))[: len(words)])
-    assert outputs == wrong == lost
-    assert passes < max(map(len, outputs)) / 2
-
-
-def test_a_right_draft_takes_one_pass(models, vocabulary, corpus):
-    model, types, words = models("hyperdecoder", "trained"), corpus.train_label_types, corpus.test[0].tokens
-    decoder = GreedyDecoder(vocabulary, types, "constrained")
-    (own,) = decoded(decoder, model, vocabulary, [words])
-    again = GreedyDecoder(vocabulary, types, "constrained")
-    distinct = [f"{number}" for number in range(len(words))]
-    again.learn(distinct, vocabulary.read(own.ids, len(words), set(types))[0])
-    with model.decoding(TASK):
-        (same,) = again.decode(model, [vocabulary.encode(words)], [distinct], 128)
-    assert same.ids == own.ids and again.passes == 1
+    outputs, passes = decode([[OUTSIDE] * len(words) for words in batch])
+    assert passes > 1
+    assert decode([[types[len(word) % len(types)] for word in words] for words in batch])[0] == outputs
+    assert decode([([INSIDE, "no such label"] * len(words))[: len(words)] for words in batch])[0] == outputs
+    labels, malformed = zip(*(vocabulary.read(ids, len(words), set(types)) for ids, words in zip(outputs, batch, strict=True)), strict=True)
+    # after so short a training a free output may be anything
+    whole = [row for row in range(12) if not malformed[row]]
+    assert whole and decode(labels, whole) == ([outputs[row] for row in whole], 1)
 
 
 @MODELS
@@ -229,7 +232,7 @@ def test_probabilities_are_those_of_one_forward_pass(models, vocabulary, corpus,
                 task=TASK, input_ids=torch.tensor([vocabulary.encode(words)]), decoder_input_ids=torch.tensor([[PAD, *own.ids[:-1]]])
             ).logits[0]
         expected = logits.softmax(-1).gather(1, torch.tensor(own.ids)[:, None])[:, 0]
-        assert own.probabilities == pytest.approx(expected.tolist(), abs=1e-5)
+        assert own.probabilities == pytest.approx(expected.tolist(), abs=TOLERANCE)
 
 
 def test_merged_weights_write_the_same_and_are_gone_afterwards(models, vocabulary, corpus, sentences):
@@ -241,8 +244,9 @@ def test_merged_weights_write_the_same_and_are_gone_afterwards(models, vocabular
             merged = model.backbone(**source).logits
         after = model(task=TASK, **source).logits
     assert torch.equal(before, after)
+    # the same sums in another order: other last digits, and no more
     assert not torch.equal(before, merged)
-    assert torch.allclose(before, merged, atol=1e-4)
+    torch.testing.assert_close(merged, before, rtol=0, atol=TOLERANCE * before.abs().max().item())
 
 
 def test_adapters_per_sentence_are_generated_once_a_batch(models, vocabulary, corpus, sentences):
@@ -263,11 +267,8 @@ def test_a_model_is_whole_after_a_failure(models, vocabulary, corpus):
 
 
 def test_bf16_is_decoded_too(models, vocabulary, corpus, sentences):
-    model = models("full_finetuning", "wild")
-    try:
-        written = decoded(GreedyDecoder(vocabulary, corpus.train_label_types, "constrained"), model.bfloat16(), vocabulary, sentences)
-    finally:
-        model.float()
+    model = copy.deepcopy(models("full_finetuning", "wild")).bfloat16()
+    written = decoded(GreedyDecoder(vocabulary, corpus.train_label_types, "constrained"), model, vocabulary, sentences)
     assert all(own.ids[-1] == EOS and all(0 < probability <= 1 for probability in own.probabilities) for own in written)
 
 

@@ -146,6 +146,7 @@ def test_generated_weights_number_by_number():
 
 
 @torch.no_grad()
+@pytest.mark.usefixtures("float64_throughout")
 def test_feed_forward_sublayers_of_single_sentences():
     model, seen = tiny().double(), {}
     for stack in ("encoder", "decoder"):
@@ -187,22 +188,23 @@ def test_dropout_leaves_the_adapters_alone():
     torch.testing.assert_close(sublayer(x), x + model.encoder_adapters[0](sublayer.layer_norm(x)))
 
 
+@pytest.mark.usefixtures("float64_throughout")
 def test_a_sentence_depends_on_no_other_and_not_on_its_padding():
-    model, batch = tiny(), inputs()
+    model, batch = tiny().double(), inputs()
     before, mask = logits(model), batch["attention_mask"]
     noise = torch.randint(3, 60, (5, 8))
     padded = {
         "input_ids": torch.cat([torch.where(mask == 1, batch["input_ids"], noise), noise], dim=1),
         "attention_mask": F.pad(mask, (0, 8)),
     }
-    torch.testing.assert_close(logits(model, **padded), before, rtol=0, atol=1e-5)
+    torch.testing.assert_close(logits(model, **padded), before, rtol=0, atol=1e-10)
     order = torch.tensor([3, 0, 4, 1, 2])
-    torch.testing.assert_close(logits(model, **{name: tensor[order] for name, tensor in batch.items()}), before[order], rtol=0, atol=1e-5)
+    torch.testing.assert_close(logits(model, **{name: tensor[order] for name, tensor in batch.items()}), before[order], rtol=0, atol=1e-10)
     other = batch["input_ids"].clone()
     other[0] = noise[0]
     after = logits(model, input_ids=other)
     assert not torch.allclose(after[0], before[0], atol=1e-3)
-    torch.testing.assert_close(after[1:], before[1:], rtol=0, atol=1e-5)
+    torch.testing.assert_close(after[1:], before[1:], rtol=0, atol=1e-10)
 
 
 def test_the_task_changes_nothing_but_has_to_be_known():
@@ -248,8 +250,9 @@ def test_adapters_of_one_pass_are_never_those_of_another():
     assert not torch.allclose(logits(model), first, atol=1e-3)
 
 
+@pytest.mark.usefixtures("float64_throughout")
 def test_generate_is_greedy_and_generates_adapters_once():
-    model, steps = tiny(), 9
+    model, steps = tiny().double(), 9
     encoded, generated = calls_of(model.backbone.encoder), calls_of(model.generator)
     written = model.generate("snips", **source(), min_new_tokens=steps, max_new_tokens=steps, do_sample=False, num_beams=1)
     assert (len(encoded), len(generated)) == (1, 1)
@@ -262,8 +265,9 @@ def test_generate_is_greedy_and_generates_adapters_once():
     assert len({tuple(row) for row in written.tolist()}) > 1
 
 
+@pytest.mark.usefixtures("float64_throughout")
 def test_beams_keep_the_adapters_of_their_sentence():
-    model, batch = tiny(), source()
+    model, batch = tiny().double(), source()
     beams = {"num_beams": 3, "max_new_tokens": 6, "min_new_tokens": 6, "do_sample": False}
     together = model.generate("atis", **batch, **beams)
     for sentence, length in enumerate(batch["attention_mask"].sum(1)):
