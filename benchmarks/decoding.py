@@ -29,12 +29,13 @@ from hyperloader.formulations import batches_by_length
 from hyperloader.formulations.decoding import GreedyDecoder
 from hyperloader.methods.loading import from_pretrained
 from hyperloader.methods.registry import get_method
-from hyperloader.models.backbones import load_vocabulary, t5_pieces
+from hyperloader.models.backbones import open_backbone
 from hyperloader.models.task_model import TaskModel
 from hyperloader.runs.run import Run
 from hyperloader.text.batches import pad
 from hyperloader.text.sentt import to_sbio
 from hyperloader.text.t5_vocabulary import EOS, PAD, Vocabulary
+from hyperloader.training.backbones.making import t5_pieces
 
 SHAPES = {"t5-base": T5_BASE, "tiny": {"d_model": 64, "d_kv": 16, "d_ff": 128, "num_layers": 2, "num_heads": 4, "vocab_size": 32128}}
 BATCH, ROUNDS, SEED = 32, 3, 42
@@ -62,7 +63,7 @@ def compare(run: Path, device: torch.device) -> dict:
     run = Run(run)
     settings = run.settings
     model = from_pretrained(run.model).to(device)
-    vocabulary = load_vocabulary(run.backbone)
+    vocabulary = open_backbone(run.backbone).vocabulary
     corpora = {name: load_corpus(path, settings.percent) for name, path in settings.data.items()}
     limit, length = settings.training.target_length, settings.training.source_length
     reference, arrangements, passes = {}, {"generate": 0.0, "free": 0.0, "constrained": 0.0}, {}

@@ -31,11 +31,11 @@ from hyperloader.corpora.prepared import load_corpus
 from hyperloader.corpora.registry import known_corpora
 from hyperloader.formulations.text_to_text import TextToText
 from hyperloader.methods.registry import get_method
-from hyperloader.models.backbones import t5_pieces
 from hyperloader.models.hypernetwork import AdapterWeights, LoRAWeights, StackWeights
 from hyperloader.planning.plan import Plan
 from hyperloader.text.batches import Batch
 from hyperloader.text.t5_vocabulary import Vocabulary
+from hyperloader.training.backbones.making import t5_pieces
 from hyperloader.training.optimisation import token_loss
 from hyperloader.training.sampler import TaskSampler, task_probabilities
 

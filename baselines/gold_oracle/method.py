@@ -12,16 +12,15 @@ class GoldOracle(Control):
     def tagger(self, learned, backbone):
         from hyperloader.errors import RunError
         from hyperloader.formulations import Prediction
-        from hyperloader.models.backbones import load_vocabulary
         from hyperloader.text.sentt import from_sbio, to_sbio
 
-        vocabulary = load_vocabulary(backbone)
+        vocabulary = backbone.vocabulary
 
         def tag(sentence):
             if len(sentence.tags) != len(sentence.tokens):
                 raise RunError("the gold oracle needs the gold labels, and tags test sets only")
             labels = to_sbio(sentence.tags)
-            ids = vocabulary.encode(labels)
+            ids = vocabulary.encode_labels(labels)
             read, malformed = vocabulary.read(ids, len(labels), set(labels))
             return Prediction(from_sbio(read), vocabulary.text(ids), malformed)
 

@@ -6,7 +6,7 @@ import pytest
 
 from hyperloader.corpora.generated.generate import generate
 from hyperloader.corpora.prepare import prepare
-from hyperloader.models.backbones import make_backbone
+from hyperloader.training.backbones.making import make_backbone
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,8 @@ from transformers import T5Config, T5ForConditionalGeneration
 from hyperloader.config.settings import Pretraining
 from hyperloader.corpora.generated.generate import DemoLanguage, auxiliary_sentences, demo_label_names
 from hyperloader.errors import BackboneError, UserError
-from hyperloader.models.backbones import backbone_checksum, load_backbone, load_vocabulary, make_backbone, t5_pieces
+from hyperloader.models.backbones import open_backbone
+from hyperloader.training.backbones.making import make_backbone, t5_pieces
 from hyperloader.training.backbones.t5 import batches
 from hyperloader.training.backbones.text import with_word_classes
 from hyperloader.training.backbones.vocabularies import write_word_vocabulary
@@ -36,9 +37,9 @@ def test_pretraining_twice_gives_the_same_bytes(tmp_path):
         make_backbone(folder)
     first, second = ((folder / "manifest.json").read_bytes() for folder in folders)
     assert first == second
-    assert backbone_checksum(folders[0]) == backbone_checksum(folders[1])
+    assert open_backbone(folders[0]).checksum == open_backbone(folders[1]).checksum
     assert not (folders[0] / "checkpoints").exists()
-    vocabulary, model = load_vocabulary(folders[0]), load_backbone(folders[0])
+    vocabulary, model = open_backbone(folders[0]).vocabulary, open_backbone(folders[0]).model()
     assert model.config.vocab_size == vocabulary.size
     language = DemoLanguage(42)
     for word in (*language.words(), *demo_label_names(), "O", "I"):
@@ -49,7 +50,7 @@ def test_embeddings_of_labels_to_come_stay_apart(tmp_path):
     tiny = TINY | {"pretraining": {"steps": 40, "batch_size": 4}}
     folder = settings(tmp_path / "t5", tiny)
     make_backbone(folder)
-    vocabulary, embeddings = load_vocabulary(folder), load_backbone(folder).shared.weight
+    vocabulary, embeddings = open_backbone(folder).vocabulary, open_backbone(folder).model().shared.weight
     ids = [vocabulary.pieces(label)[0] for label in demo_label_names()]
     cosines = torch.nn.functional.cosine_similarity(embeddings[ids][:, None], embeddings[ids][None], dim=-1)
     assert abs(cosines[~torch.eye(len(ids), dtype=bool)].mean().item()) < 0.05
@@ -63,7 +64,7 @@ def test_a_directory_is_used_in_place(tmp_path):
         make_backbone(folder)
     write_word_vocabulary(["a", "b"], tmp_path / "mine" / "spiece.model")
     make_backbone(folder)
-    assert torch.equal(load_backbone(folder).shared.weight, model.shared.weight)
+    assert torch.equal(open_backbone(folder).model().shared.weight, model.shared.weight)
     assert not (folder / "model").exists()
 
 
@@ -93,7 +94,7 @@ def test_a_vocabulary_that_is_not_t5s_is_refused(tmp_path):
 
 def test_an_unmade_or_damaged_backbone(tmp_path):
     with pytest.raises(UserError, match="hyperloader backbone"):
-        load_backbone(tmp_path)
+        open_backbone(tmp_path).model()
     folder = settings(tmp_path / "t5", TINY)
     make_backbone(folder)
     weights = folder / "model" / "model.safetensors"
@@ -101,10 +102,10 @@ def test_an_unmade_or_damaged_backbone(tmp_path):
     for damaged in (whole[:1000], whole[:-1] + bytes([whole[-1] ^ 1])):
         weights.write_bytes(damaged)
         with pytest.raises(BackboneError, match="model.safetensors: missing, or not the file of the manifest; make it: hyperloader"):
-            load_backbone(folder)
+            open_backbone(folder).model()
     weights.unlink()
     with pytest.raises(BackboneError, match="model.safetensors: missing"):
-        load_backbone(folder)
+        open_backbone(folder).model()
 
 
 def test_a_directory_whose_weights_are_damaged(tmp_path):
@@ -116,7 +117,7 @@ def test_a_directory_whose_weights_are_damaged(tmp_path):
     folder = settings(tmp_path / "backbone", {"source": "directory", "path": str(tmp_path / "mine")})
     make_backbone(folder)
     with pytest.raises(BackboneError, match="cannot be loaded"):
-        load_backbone(folder)
+        open_backbone(folder).model()
 
 
 def test_pretraining_batches_hide_words_or_tag(tmp_path):

@@ -15,10 +15,11 @@ from hyperloader.corpora.prepare import prepare
 from hyperloader.corpora.prepared import slot_types
 from hyperloader.errors import BackboneError, SettingsError
 from hyperloader.formulations.token_classification import TokenClassification
-from hyperloader.models.backbones import load_backbone, load_config, load_word_pieces, make_backbone
+from hyperloader.models.backbones import open_backbone
 from hyperloader.text.batches import IGNORED
 from hyperloader.text.bert_vocabulary import SPECIAL, WordPieces, write_word_vocabulary
 from hyperloader.training.backbones.bert import GUESSING, TAGGING, TwoHeadedBert, batches
+from hyperloader.training.backbones.making import make_backbone
 from hyperloader.training.backbones.t5 import training_of
 from hyperloader.training.backbones.text import generated_text
 
@@ -40,8 +41,8 @@ def backbone(tmp_path_factory):
 
 
 def test_pretraining_makes_a_bert_whose_vocabulary_is_the_language(backbone):
-    word_pieces, model = load_word_pieces(backbone), load_backbone(backbone)
-    assert isinstance(model, BertModel) and model.config.vocab_size == load_config(backbone).vocab_size == word_pieces.size
+    word_pieces, model = open_backbone(backbone).vocabulary, open_backbone(backbone).model()
+    assert isinstance(model, BertModel) and model.config.vocab_size == open_backbone(backbone).config.vocab_size == word_pieces.size
     assert sorted(path.name for path in (backbone / "model").iterdir()) == ["config.json", "model.safetensors", "vocab.txt"]
     assert not (backbone / "checkpoints").exists() and not (backbone / "vocab.txt").exists()
     for word in DemoLanguage().words():
@@ -134,10 +135,10 @@ def test_each_objective_has_a_head_of_its_own(text):
 def test_pieces_that_the_text_lacks_keep_their_random_start(backbone, tmp_path):
     longer = settings(tmp_path / "longer", TINY | {"pretraining": {"steps": 40, "batch_size": 4}})
     make_backbone(longer)
-    word_pieces, names = load_word_pieces(longer), list(DemoLanguage().class_names.values())
+    word_pieces, names = open_backbone(longer).vocabulary, list(DemoLanguage().class_names.values())
     unseen = [word_pieces.pieces(name)[0] for name in names]
     seen = word_pieces.pieces(DemoLanguage().carriers[0])[0]
-    before, after = (load_backbone(folder).embeddings.word_embeddings.weight for folder in (backbone, longer))
+    before, after = (open_backbone(folder).model().embeddings.word_embeddings.weight for folder in (backbone, longer))
     assert torch.equal(before[unseen], after[unseen]) and not torch.equal(before[seen], after[seen])
 
 
@@ -149,9 +150,9 @@ def test_the_text_of_corpora_gets_trained_word_pieces(tmp_path):
         tmp_path / "bert", TINY | {"text": "corpora"}, data={name: str(tmp_path / "data" / name) for name in ("atis", "snips")}
     )
     make_backbone(folder)
-    word_pieces = load_word_pieces(folder)
+    word_pieces = open_backbone(folder).vocabulary
     assert word_pieces.unknown not in word_pieces.pieces("".join(sorted("bdfgklmnprstvzaeiou")))
-    assert load_backbone(folder).config.vocab_size == word_pieces.size
+    assert open_backbone(folder).model().config.vocab_size == word_pieces.size
 
 
 def saved_elsewhere(folder, model):
@@ -171,7 +172,7 @@ def test_the_published_layout_is_loaded_without_a_word(tmp_path, capfd, caplog):
     save_file(renamed, path, {"format": "pt"})
     make_backbone(folder)
     capfd.readouterr()
-    model = load_backbone(folder)
+    model = open_backbone(folder).model()
     assert "".join(capfd.readouterr()) == "" and caplog.text == ""
     state = published.bert.state_dict()
     assert all(torch.equal(tensor, state[name]) for name, tensor in model.state_dict().items())
@@ -186,7 +187,7 @@ def test_missing_weights_and_a_missing_vocabulary_are_named(tmp_path):
     save_file(state, path, {"format": "pt"})
     make_backbone(folder)
     with pytest.raises(BackboneError, match="has no weights for encoder.layer.0.output.dense.weight"):
-        load_backbone(folder)
+        open_backbone(folder).model()
     (tmp_path / "mine" / "vocab.txt").unlink()
     with pytest.raises(BackboneError, match="has no vocab.txt"):
         make_backbone(folder)
@@ -196,7 +197,7 @@ def test_a_vocabulary_of_another_model_is_refused(tmp_path):
     folder = saved_elsewhere(tmp_path / "mine", BertModel(BertConfig(vocab_size=4, **SIZES)))
     make_backbone(folder)
     with pytest.raises(BackboneError, match="vocab.txt: has 7 pieces, and the model knows 4"):
-        load_word_pieces(folder)
+        _ = open_backbone(folder).vocabulary
 
 
 def test_the_architecture_must_be_that_of_the_kind():

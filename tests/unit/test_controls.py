@@ -14,14 +14,16 @@ from hyperloader.errors import RunError
 from hyperloader.files import sha256
 from hyperloader.methods.registry import get_method
 from hyperloader.methods.training_run import train_run
-from hyperloader.models.backbones import PIECES, BackboneManifest, t5_pieces
+from hyperloader.models.backbones import BackboneManifest, T5Backbone
 from hyperloader.predicting.prediction import predict_run
 from hyperloader.predicting.tagger import Tagger
 from hyperloader.runs.records import ScoresRecord
 from hyperloader.scoring import score_run, score_tags
 from hyperloader.text.sentences import Sentence
+from hyperloader.training.backbones.making import t5_pieces
 from hyperloader.training.backbones.vocabularies import write_word_vocabulary
 
+PIECES = T5Backbone.VOCABULARY
 RECIPE = read_yaml(Recipe, Path(__file__).parents[2] / "config/recipes/matched.yaml")
 
 
@@ -57,8 +59,8 @@ def data(tmp_path_factory):
 
 def vocabulary_of(folder, pieces):
     """A backbone folder that holds nothing but a vocabulary."""
-    manifest = {"kind": "t5", "source": "directory", "path": str(pieces), "sha256": {PIECES: sha256(pieces / PIECES)}}
-    BackboneManifest(**manifest).write(folder / "manifest.json")
+    checksums = {PIECES: sha256(pieces / PIECES)}
+    BackboneManifest(kind="t5", source="directory", path=str(pieces), sha256=checksums).write(folder / "manifest.json")
     return folder
 
 

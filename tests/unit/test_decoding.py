@@ -15,7 +15,7 @@ from hyperloader.corpora.prepared import load_corpus
 from hyperloader.formulations.decoding import GreedyDecoder
 from hyperloader.formulations.text_to_text import collate
 from hyperloader.methods.registry import get_method
-from hyperloader.models.backbones import load_backbone, load_vocabulary
+from hyperloader.models.backbones import open_backbone
 from hyperloader.text.batches import Example, pad
 from hyperloader.text.sentt import INSIDE, OUTSIDE, to_sbio
 from hyperloader.text.t5_vocabulary import EOS, PAD
@@ -47,7 +47,7 @@ MODELS = pytest.mark.parametrize(
 
 @pytest.fixture(scope="module")
 def vocabulary(place):
-    return load_vocabulary(place / "t5")
+    return open_backbone(place / "t5").vocabulary
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +65,7 @@ def models(place, corpus, vocabulary):
             method = get_method(name)
             torch.manual_seed(0)
             tasks = {TASK: corpus.train_label_types} | ({"snips": ()} if method.multitask else {})
-            model = method.build(load_backbone(place / "t5"), tasks, method.settings(SETTINGS[name])).eval().double()
+            model = method.build(open_backbone(place / "t5").model(), tasks, method.settings(SETTINGS[name])).eval().double()
             known[name, state] = scatter(model) if state == "wild" else teach(model, corpus, vocabulary)
         return known[name, state]
 

@@ -11,7 +11,7 @@ from test_run import run_in
 from hyperloader.corpora.prepared import load_corpus
 from hyperloader.errors import UserError
 from hyperloader.methods.training_run import train_run
-from hyperloader.models.backbones import backbone_checksum, load_backbone
+from hyperloader.models.backbones import open_backbone
 from hyperloader.planning.plan import Plan
 from hyperloader.planning.status import as_text, status
 from hyperloader.predicting.prediction import predict_run
@@ -91,8 +91,8 @@ def tag(run):
 
 
 def use_backbone(folder):
-    backbone_checksum(folder)
-    load_backbone(folder)
+    _ = open_backbone(folder).checksum
+    open_backbone(folder).model()
 
 
 def tables(run):

@@ -17,9 +17,10 @@ from hyperloader.interop import original_state_dict
 from hyperloader.interop.importing import import_checkpoint
 from hyperloader.methods.loading import from_pretrained
 from hyperloader.methods.registry import get_method
-from hyperloader.models.backbones import load_backbone, load_vocabulary, make_backbone
+from hyperloader.models.backbones import open_backbone
 from hyperloader.models.hypernetwork import Sizes
 from hyperloader.models.task_model import HypernetworkT5
+from hyperloader.training.backbones.making import make_backbone
 from hyperloader.training.backbones.vocabularies import write_word_vocabulary
 
 TINY = {"d_model": 24, "d_kv": 5, "d_ff": 40, "num_layers": 3, "num_decoder_layers": 2, "num_heads": 4, "vocab_size": 107}
@@ -54,7 +55,7 @@ def model(place, name):
     """A model on the backbone, trained weights moved off their start."""
     torch.manual_seed(1)
     method = get_method(name)
-    built = method.build(load_backbone(place / "t5"), {"atis": (), "snips": ()}, method.settings(SETTINGS[name])).eval()
+    built = method.build(open_backbone(place / "t5").model(), {"atis": (), "snips": ()}, method.settings(SETTINGS[name])).eval()
     with torch.no_grad():
         for parameter in built.trainable_state().values():
             parameter.add_(0.1 * torch.randn(parameter.shape))
@@ -77,7 +78,7 @@ def test_the_command_line(place, tmp_path):
     assert torch.equal(logits(built), logits(model(place, "hyperloader")))
     config = json.loads((tmp_path / "out" / "config.json").read_text())
     assert config["method"] == "hyperloader" and config["settings"]["reduction_factor"] == 8
-    predictions = TextToText(load_vocabulary(place / "t5"), built.tasks).predict(built, "snips", [WORDS[:3]], Lengths)
+    predictions = TextToText(open_backbone(place / "t5").vocabulary, built.tasks).predict(built, "snips", [WORDS[:3]], Lengths)
     assert len(predictions[0].tags) == 3
 
 
@@ -160,7 +161,7 @@ def test_frozen_weights_of_another_t5(place, tmp_path, name):
 
 def test_sizes_that_no_settings_give(place, tmp_path):
     sizes = Sizes(task_dim=7, layer_dim=6, position_dim=5, hidden_dim=11, embedding_dim=9, bottleneck=7, lora_rank=0)
-    torch.save(original_state_dict(HypernetworkT5(load_backbone(place / "t5"), {"atis": ()}, sizes)), tmp_path / "seven.bin")
+    torch.save(original_state_dict(HypernetworkT5(open_backbone(place / "t5").model(), {"atis": ()}, sizes)), tmp_path / "seven.bin")
     refused(SettingsError, "seven.bin: .*adapters of 7 do not divide d_model 24", tmp_path / "seven.bin", place, tmp_path)
 
 

@@ -17,12 +17,12 @@ from hyperloader.errors import BackboneError, DownloadError, SettingsError
 from hyperloader.files import write_json
 from hyperloader.methods.registry import method_folders
 from hyperloader.methods.training_run import train_run
-from hyperloader.models.backbones import t5_pieces
 from hyperloader.predicting.evaluation import evaluate
 from hyperloader.predicting.prediction import predict_run
 from hyperloader.predicting.tagger import Tagger
 from hyperloader.runs.records import ScoresRecord
 from hyperloader.scoring import score_run
+from hyperloader.training.backbones.making import t5_pieces
 
 ROOT = Path(__file__).parents[2]
 TRAINING = read_yaml(Recipe, ROOT / "config/recipes/matched.yaml").training

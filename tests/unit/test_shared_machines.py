@@ -27,7 +27,7 @@ from hyperloader.methods.loading import from_pretrained
 from hyperloader.methods.registry import methods
 from hyperloader.methods.saved_models import ModelRecord
 from hyperloader.methods.training_run import train_run
-from hyperloader.models.backbones import BackboneManifest, load_backbone, load_vocabulary
+from hyperloader.models.backbones import BackboneManifest, open_backbone
 from hyperloader.planning.plan import Plan
 from hyperloader.predicting.prediction import predict_run
 from hyperloader.predicting.tagger import Tagger
@@ -159,10 +159,10 @@ def test_a_run_that_may_not_be_read(trained, file):
 @pytest.mark.parametrize("file", ["manifest.json", "model/model.safetensors", "model/config.json", "model/spiece.model", ""])
 def test_a_backbone_that_may_not_be_read(place, file):
     with forbidden(place / "t5" / file), pytest.raises(UserError, match=DENIED):
-        load_backbone(place / "t5")
+        open_backbone(place / "t5").model()
     pieces = place / "t5" / BackboneManifest.read(place / "t5/manifest.json").path / "spiece.model"
     with forbidden(pieces), pytest.raises(UserError, match=DENIED):
-        load_vocabulary(place / "t5")
+        _ = open_backbone(place / "t5").vocabulary
 
 
 @pytest.mark.parametrize("file", ["manifest.json", "test/data-00000-of-00001.arrow", ""])

@@ -11,7 +11,7 @@ import pytest
 from hyperloader.corpora.prepared import load_corpus
 from hyperloader.errors import CorpusError
 from hyperloader.formulations.text_to_text import TextToText
-from hyperloader.models.backbones import load_vocabulary
+from hyperloader.models.backbones import open_backbone
 from hyperloader.planning.plan import Plan
 from hyperloader.training.tokenised import FOLDER, Tokeniser
 
@@ -25,7 +25,7 @@ def corpus(place):
 
 @pytest.fixture(scope="module")
 def formulation(place, corpus):
-    return TextToText(load_vocabulary(place / "t5"), {"atis": corpus.train_label_types})
+    return TextToText(open_backbone(place / "t5").vocabulary, {"atis": corpus.train_label_types})
 
 
 def as_lists(examples):

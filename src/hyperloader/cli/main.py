@@ -37,7 +37,7 @@ def backbone(
     mirror: Annotated[str | None, typer.Option(help="Folder with tokenizers/; otherwise $HYPERLOADER_MIRROR.")] = None,
 ) -> None:
     """Download, link or pre-train a backbone."""
-    from hyperloader.models.backbones import make_backbone
+    from hyperloader.training.backbones.making import make_backbone
 
     make_backbone(folder, mirror)
 

@@ -28,10 +28,17 @@ def mirror_folder(mirror: str | Path | None = None) -> Path | None:
     return expanded(mirror) if mirror else None
 
 
-def near(path: str | Path, folder: str | Path) -> Path:
+def near(path: str | Path, folder: str | Path, holds: str = "") -> Path:
     """What a file in `folder` calls `path`, which may be relative to the working directory of the call that wrote the file.
 
-    The folders around `folder`, from the nearest one on, come before the working directory of this call.
+    The folders around `folder`, from the nearest one on, come before the working directory of this call; with a link in its path, those
+    around the link come before those that it leads to.
+
+    Args:
+        path: as the file has it.
+        folder: of the file.
+        holds: a file that `path` must hold to be the one that is meant.
     """
-    places = (place / path for place in (*Path(folder).resolve().parents, Path()))
-    return next(filter(Path.exists, places), Path(path))
+    folder = Path(folder)
+    places = (place / path for place in (*folder.absolute().parents, *folder.resolve().parents, Path()))
+    return next((place for place in places if (place / holds).exists()), Path(path))

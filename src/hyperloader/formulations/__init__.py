@@ -6,14 +6,14 @@ A formulation turns sentences into what a model of its kind reads, and what the 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from hyperloader.config.settings import Decoding, Training
 from hyperloader.text.sentences import Sentence
 
 if TYPE_CHECKING:
+    from hyperloader.models.backbones import Backbone
     from hyperloader.models.task_model import TaskModel
     from hyperloader.text.batches import Batch, Example
 
@@ -43,6 +43,15 @@ class Prediction(NamedTuple):
 
 class Formulation(ABC):
     """Between sentences and one kind of model."""
+
+    def check(self, task: str, types: Iterable[str], training: Training) -> None:
+        """Refuse slot types that no answer of a model can hold.
+
+        Raises:
+            CorpusError: names the task and the slot types.
+        """
+        # a class can have any name
+        return None
 
     @abstractmethod
     def encode(self, task: str, sentences: Sequence[Sentence], training: Training) -> list[Example]:
@@ -87,21 +96,15 @@ def batches_by_length(lengths: Sequence[int], *, equal: bool = False) -> Iterato
         yield batch
 
 
-def formulation_of(kind: str, backbone: str | Path, tasks: Mapping[str, Sequence[str]], decoding: Decoding = "free") -> Formulation:
-    """The formulation for a kind of backbone.
+def formulation_of(backbone: Backbone, tasks: Mapping[str, Sequence[str]], decoding: Decoding = "free") -> Formulation:
+    """How tagging is put to a backbone.
 
     Args:
-        kind: `t5` or `bert`.
-        backbone: its folder, for the vocabulary.
+        backbone: for its kind and its vocabulary.
         tasks: the slot types of each task.
-        decoding: how text is written.
+        decoding: how text is written, by a model that does.
     """
-    if kind == "t5":
-        from hyperloader.formulations.text_to_text import TextToText
-        from hyperloader.models.backbones import load_vocabulary
-
-        return TextToText(load_vocabulary(backbone), tasks, decoding)
+    from hyperloader.formulations.text_to_text import TextToText
     from hyperloader.formulations.token_classification import TokenClassification
-    from hyperloader.models.backbones import load_word_pieces
 
-    return TokenClassification(load_word_pieces(backbone), tasks)
+    return {"t5": TextToText, "bert": TokenClassification}[backbone.kind](backbone.vocabulary, tasks, decoding)

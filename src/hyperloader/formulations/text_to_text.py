@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import accumulate
 
 import torch
 
 from hyperloader.config.settings import Decoding, Training
+from hyperloader.corpora.readers.checks import shown
+from hyperloader.errors import CorpusError
 from hyperloader.formulations import Formulation, Prediction, batches_by_length
 from hyperloader.formulations.decoding import GreedyDecoder
 from hyperloader.models.task_model import TaskModel
@@ -21,6 +23,8 @@ from hyperloader.text.t5_vocabulary import PAD, Vocabulary
 LABEL_TOKENS = 3
 # longest target of the authors' runs, from which they read the gold labels too
 PUBLISHED_TARGET_LENGTH = 128
+# slot types in an error
+SHOWN = 5
 
 
 class TextToText(Formulation):
@@ -37,11 +41,25 @@ class TextToText(Formulation):
         self._decoders = {name: GreedyDecoder(vocabulary, types, decoding) for name, types in tasks.items()}
         self._known = {name: frozenset(types) for name, types in tasks.items()}
 
+    def check(self, task: str, types: Iterable[str], training: Training) -> None:
+        names = list(types)
+        unwritten = [name for name in names if not self.vocabulary.writes(name)]
+        # the target of a sentence of one word: its label, a sentinel on either side, and </s>
+        too_long = [name for name in names if len(self.vocabulary.label_pieces(name)) + 3 > training.target_length]
+        for wrong, why, otherwise in (
+            (unwritten, "that this vocabulary cannot write", "take a backbone whose vocabulary has %, ASCII letters and digits"),
+            (too_long, f"too long for a target of {training.target_length} tokens", "raise target_length"),
+        ):
+            if wrong:
+                listed = ", ".join(map(shown, wrong[:SHOWN])) + (f" and {len(wrong) - SHOWN} more" if len(wrong) > SHOWN else "")
+                message = f"{task} has slot types {why}: {listed}"
+                raise CorpusError(message, file=self.vocabulary.file, remedy=f"rename them, or {otherwise}")
+
     def encode(self, task: str, sentences: Sequence[Sentence], training: Training) -> list[Example]:
         return [
             Example(
                 self.vocabulary.encode(sentence.tokens, training.source_length),
-                self.vocabulary.encode(to_sbio(sentence.tags), training.target_length),
+                self.vocabulary.encode_labels(to_sbio(sentence.tags), training.target_length),
             )
             for sentence in sentences
         ]
@@ -56,7 +74,7 @@ class TextToText(Formulation):
         return min(readable, (training.target_length - 2) // LABEL_TOKENS, LONGEST)
 
     def gold_words(self, tags: Sequence[str]) -> int:
-        ends = accumulate((len(self.vocabulary.pieces(label)) + 1 for label in to_sbio(tags)), initial=1)
+        ends = accumulate((len(self.vocabulary.label_pieces(label)) + 1 for label in to_sbio(tags)), initial=1)
         next(ends)
         # each end is that of the sentinel behind the label; the last id of a cut target is </s>
         return sum(end - 1 <= PUBLISHED_TARGET_LENGTH - 1 for end in ends)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import torch
 
-from hyperloader.config.settings import Training
+from hyperloader.config.settings import Decoding, Training
 from hyperloader.formulations import Formulation, Prediction, batches_by_length
 from hyperloader.models.task_model import TaskModel
 from hyperloader.text.batches import IGNORED, Batch, Example, pad
@@ -24,9 +24,10 @@ class TokenClassification(Formulation):
     Args:
         word_pieces: of the backbone.
         tasks: the slot types of each task.
+        decoding: of no effect, since nothing is written.
     """
 
-    def __init__(self, word_pieces: WordPieces, tasks: Mapping[str, Sequence[str]]):
+    def __init__(self, word_pieces: WordPieces, tasks: Mapping[str, Sequence[str]], decoding: Decoding = "free"):
         self.word_pieces = word_pieces
         self._tags = {name: bio_tags(types) for name, types in tasks.items()}
         self._classes = {name: {tag: number for number, tag in enumerate(tags)} for name, tags in self._tags.items()}

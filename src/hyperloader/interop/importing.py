@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
+from transformers import T5ForConditionalGeneration
 
 from hyperloader.corpora.prepared import load_corpus
+from hyperloader.corpora.readers.checks import shown
 from hyperloader.errors import BackboneError, RunError, SettingsError
 from hyperloader.files import readable
+from hyperloader.formulations import formulation_of
 from hyperloader.interop.layouts import Layout, read_layout
+from hyperloader.interop.names import embedding_aliases
 from hyperloader.interop.state_dicts import load_original_checkpoint, original_names
+from hyperloader.methods.network import Lengths
 from hyperloader.methods.registry import get_method
 from hyperloader.methods.saved_models import save_pretrained
-from hyperloader.models.backbones import load_backbone
+from hyperloader.models.backbones import T5Backbone, open_backbone
+from hyperloader.models.task_model import TaskModel
+from hyperloader.text.sentt import INSIDE, OUTSIDE
 
 log = logging.getLogger(__name__)
 
@@ -36,28 +45,34 @@ def import_checkpoint(checkpoint: Path, backbone: Path, output: Path, labels: Se
 
     Raises:
         RunError: the checkpoint cannot be read, or does not fit the backbone; nothing is written.
-        SettingsError: no settings of the method give the checkpoint's sizes, or the slot types are not those of its tasks.
+        SettingsError: no settings of the method give the checkpoint's sizes, or a file holds no slot types.
+        CorpusError: the backbone cannot write the slot types.
     """
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise RunError("exists already", file=output, remedy="name a folder that does not")
     file = checkpoint_file(checkpoint)
-    slot_types = _slot_types(labels, corpora)
-    state, t5 = read_checkpoint(file), load_backbone(backbone)
-    if t5.config.model_type != "t5":
+    slot_types, opened = _slot_types(labels, corpora), open_backbone(backbone)
+    if not isinstance(opened, T5Backbone):
         raise BackboneError("is not a T5", file=backbone)
+    state, t5 = read_checkpoint(file), opened.model()
     try:
-        layout = read_layout(original_names(state), t5.config)
+        state = original_names(state)
+        layout = read_layout(state, t5.config)
         settings = _settings(layout, t5.config.d_model)
         # trained weights are in float32, as everywhere
         model = load_original_checkpoint(state, t5).float()
     except (RunError, SettingsError) as error:
         raise type(error)(error.message, file=file, remedy=error.remedy) from None
-    for name, parameter in model.backbone.named_parameters():
-        if not parameter.requires_grad and not torch.equal(parameter, t5.get_parameter(name)):
-            remedy = "name the T5 that it was trained on"
-            raise RunError(f"'{name}' is frozen, but differs from that of {backbone}", file=file, remedy=remedy)
+    differing = _differing(model, state, t5)
+    if differing is not None:
+        remedy = "name the T5 that it was trained on"
+        raise RunError(f"'{differing}' is frozen, but differs from that of {backbone}", file=file, remedy=remedy)
     model.tasks = _tasks(layout, slot_types)
-    save_pretrained(model, output, method=layout.method, settings=settings, backbone=str(backbone.resolve()))
+    formulation = formulation_of(opened, {})
+    for task, types in model.tasks.items():
+        formulation.check(task, types, Lengths())
+    record = {"method": layout.method, "settings": settings}
+    save_pretrained(model, output, **record, backbone=str(backbone.resolve()), backbone_checksum=opened.checksum)
     counts = model.parameter_counts()
     log.info("%s: %s, %s trainable of %s parameters", output, layout.method, f"{counts.trainable:,}", f"{counts.total:,}")
 
@@ -93,6 +108,18 @@ def read_checkpoint(file: Path) -> dict[str, Tensor]:
     return dict(state)
 
 
+def _differing(model: TaskModel, state: Mapping[str, Tensor], t5: T5ForConditionalGeneration) -> str | None:
+    """The name of a frozen weight of a checkpoint that is not the T5's, at the precision that the checkpoint was saved in."""
+    frozen = {name: t5.get_parameter(name) for name, parameter in model.backbone.named_parameters() if not parameter.requires_grad}
+    frozen |= dict.fromkeys(embedding_aliases(t5.config), t5.shared.weight)
+    # what was saved in half precision may be back in float32
+    for name, own in frozen.items():
+        given = state.get(name, own)
+        if not any(torch.equal(given, own.to(dtype).to(given.dtype)) for dtype in (given.dtype, torch.bfloat16, torch.float16)):
+            return name
+    return None
+
+
 def _settings(layout: Layout, d_model: int) -> dict:
     """The method's settings that give these sizes."""
     values = dict(layout.sizes)
@@ -118,12 +145,35 @@ def _slot_types(labels: Iterable[str], corpora: Iterable[Path]) -> dict[str, tup
         task, equals, file = value.partition("=")
         if not (task and equals and file):
             raise SettingsError(f"'{value}' is not TASK=FILE")
-        try:
-            lines = Path(file).read_text(encoding="utf-8").split("\n")
-        except (OSError, UnicodeDecodeError) as error:
-            raise SettingsError(f"cannot be read ({type(error).__name__})", file=file) from None
-        types[task] = tuple(dict.fromkeys(line.strip() for line in lines if line.strip()))
+        if task in types:
+            raise SettingsError(f"the slot types of '{task}' are given twice", remedy="name one --labels or --data for each task")
+        types[task] = _read_types(Path(file))
     return types
+
+
+def _read_types(file: Path) -> tuple[str, ...]:
+    """The slot types in a file, one a line; blank lines and repetitions do not count."""
+    form = "write one slot type a line, without B- and I-, and without O"
+    try:
+        # a byte order mark is no part of the first one
+        text = file.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
+        raise SettingsError(f"cannot be read ({reason})", file=file, remedy=form) from None
+    with suppress(ValueError, RecursionError):
+        if isinstance(json.loads(text), list | dict):
+            raise SettingsError("is JSON", file=file, remedy=form)
+    types = {}
+    for number, line in enumerate(text.split("\n"), 1):
+        name = line.strip()
+        if len(name.split()) > 1:
+            raise SettingsError(f"{shown(name)} is not one slot type", file=file, line=number, remedy=form)
+        if name in (OUTSIDE, INSIDE) or name.startswith(("B-", "I-")):
+            raise SettingsError(f"{shown(name)} is a tag and no slot type", file=file, line=number, remedy=form)
+        types |= {name: None} if name else {}
+    if not types:
+        raise SettingsError("holds no slot type", file=file, remedy=form)
+    return tuple(types)
 
 
 def _tasks(layout: Layout, slot_types: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:

@@ -18,6 +18,7 @@ from hyperloader.interop.names import CROSS_ATTENTION_BIAS, embedding_aliases, o
 from hyperloader.methods.registry import get_method
 from hyperloader.models.hypernetwork import Sizes
 from hyperloader.models.task_model import HypernetworkT5, TaskModel
+from hyperloader.models.weights import unfit
 
 log = logging.getLogger(__name__)
 
@@ -96,7 +97,7 @@ def original_names(state_dict: Mapping[str, Tensor | np.ndarray]) -> dict[str, T
     """Tensors under their bare names, without what current T5 does not have.
 
     Raises:
-        RunError: something in the state dict is not a tensor of floating-point numbers; names it.
+        RunError: something in the state dict is not a tensor of finite floating-point numbers; names it.
     """
     state = {}
     for name, value in without_wrappers(state_dict).items():
@@ -105,6 +106,8 @@ def original_names(state_dict: Mapping[str, Tensor | np.ndarray]) -> dict[str, T
         if not (isinstance(value, Tensor) and value.is_floating_point()):
             raise RunError(f"'{name}' of the checkpoint is not a tensor of floating-point numbers")
         state[name] = value.detach()
+    if problems := unfit(state):
+        raise RunError(f"the checkpoint's {problems[0]}", remedy="take one that was saved while its training went well")
     bias = state.pop(CROSS_ATTENTION_BIAS, None)
     if bias is not None and bias.any():
         log.warning("'%s' is left out: current T5 has no such bias, so that outputs differ from the original's", CROSS_ATTENTION_BIAS)

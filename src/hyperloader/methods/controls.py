@@ -17,11 +17,12 @@ from hyperloader.config.settings import Decoding, Name
 from hyperloader.errors import RunError
 from hyperloader.files import replacing_folder
 from hyperloader.methods.method import Method, Precision
+from hyperloader.models.backbones import Backbone, find_backbone
+from hyperloader.runs.run import Run
 
 if TYPE_CHECKING:
     from hyperloader.corpora.prepared import PreparedCorpus
     from hyperloader.formulations import Prediction
-    from hyperloader.runs.run import Run
     from hyperloader.text.sentences import Sentence
 
 LEARNED = "learned.json"
@@ -55,12 +56,12 @@ class Control(Method):
         return None
 
     @abstractmethod
-    def tagger(self, learned: Any, backbone: Path | None) -> TagFunction:
+    def tagger(self, learned: Any, backbone: Backbone | None) -> TagFunction:
         """The function that tags a sentence of a corpus.
 
         Args:
             learned: what `learn` returned for that corpus.
-            backbone: the folder of the backbone, for a control that names one.
+            backbone: for a control that names one.
         """
 
     def train(self, run: Run, corpora: Sequence[PreparedCorpus], fingerprint: str, *, tensorboard: bool = False) -> dict[str, Any]:
@@ -68,7 +69,10 @@ class Control(Method):
         return {"parameters": {"total": 0, "trainable": 0, "live": 0}, "steps": 0, "curve": []}
 
     def predictor(self, model: Path, run: Run | None, decoding: Decoding, precision: Precision) -> ControlPredictor:
-        return ControlPredictor(self, self.load(model), run.backbone if run else None)
+        backbone = None
+        if run and self.backbone:
+            backbone = find_backbone(run.settings.backbone, run.folder / Run.SETTINGS, run.record().checksums.backbone)
+        return ControlPredictor(self, self.load(model), backbone)
 
     def save(self, model: Path, corpora: Iterable[PreparedCorpus]) -> None:
         """Learn of corpora, and write that to the folder of a model."""
@@ -94,10 +98,10 @@ class ControlPredictor:
     Args:
         control: which.
         learned: of each corpus.
-        backbone: folder of the run's backbone, if it has one.
+        backbone: the run's, if it has one.
     """
 
-    def __init__(self, control: Control, learned: dict[str, Any], backbone: Path | None):
+    def __init__(self, control: Control, learned: dict[str, Any], backbone: Backbone | None):
         self._tag = {task: control.tagger(own, backbone) for task, own in learned.items()}
         self._slot_types = {task: control.slot_types(own) for task, own in learned.items()}
         self.tasks = tuple(learned)

@@ -46,15 +46,15 @@ def from_pretrained(folder: str | Path, backbone: PreTrainedModel | None = None)
 
     Args:
         folder: of the saved model.
-        backbone: a loaded backbone to use instead of the one that the folder names.
+        backbone: a loaded backbone to use instead of the one that the folder names; it is not compared with that one.
 
     Raises:
         UserError: it is missing or damaged, or of a method without a network.
     """
     from hyperloader.methods.network import NetworkMethod
-    from hyperloader.methods.saved_models import load_saved, read_config
+    from hyperloader.methods.saved_models import backbone_of, load_saved, read_config
 
     method = get_method(read_config(folder).method)
     if not isinstance(method, NetworkMethod):
         raise RunError(f"is of {method.name}, which has no network", file=folder, remedy="name a model of another method")
-    return load_saved(method, folder, backbone)
+    return load_saved(method, folder, backbone_of(folder).model() if backbone is None else backbone)

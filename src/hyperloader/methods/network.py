@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from hyperloader.config.settings import Decoding, Settings, Training
 from hyperloader.errors import SettingsError
 from hyperloader.methods.method import Method, Precision
+from hyperloader.models.backbones import open_backbone
 from hyperloader.runs.gpus import lease_gpu
 
 if TYPE_CHECKING:
@@ -49,12 +50,13 @@ class NetworkMethod(Method):
         from hyperloader.training.network import train_network
 
         settings, own = run.settings, self.settings(run.settings.method_settings)
-        build = partial(self.build, settings=own)
+        build, backbone = partial(self.build, settings=own), open_backbone(run.backbone)
         tracking = run.tensorboard if tensorboard else None
-        model, outcome = train_network(build, self.backbone, run.backbone, settings, corpora, run.checkpoints, fingerprint, tracking)
+        model, outcome = train_network(build, backbone, settings, corpora, run.checkpoints, fingerprint, tracking)
         # of several processes the first one writes
         if PartialState().is_main_process:
-            save_pretrained(model, run.model, method=self.name, settings=settings.method_settings, backbone=settings.backbone)
+            named = {"method": self.name, "settings": settings.method_settings}
+            save_pretrained(model, run.model, **named, backbone=settings.backbone, backbone_checksum=backbone.checksum)
         return outcome
 
     def predictor(self, model: Path, run: Run | None, decoding: Decoding, precision: Precision) -> NetworkPredictor:
@@ -84,12 +86,15 @@ class NetworkPredictor:
         import torch
 
         from hyperloader.formulations import formulation_of
-        from hyperloader.methods.saved_models import load_saved, read_config
+        from hyperloader.methods.saved_models import backbone_of, load_saved
 
         device, dtype = "cuda" if torch.cuda.is_available() else "cpu", torch.bfloat16 if precision == "bf16" else torch.float32
-        config = read_config(folder)
-        self._model = load_saved(method, folder).to(device, dtype)
-        self._formulation = formulation_of(method.backbone, config.backbone, self._model.tasks, decoding)
+        # weights and vocabulary of one and the same backbone
+        backbone = backbone_of(folder)
+        self._model = load_saved(method, folder, backbone.model()).to(device, dtype)
+        self._formulation = formulation_of(backbone, self._model.tasks, decoding)
+        for task, types in self._model.tasks.items():
+            self._formulation.check(task, types, lengths)
         self._lengths = lengths
         self.tasks = tuple(self._model.tasks)
 

@@ -13,8 +13,9 @@ from hyperloader.config.records import Record
 from hyperloader.config.settings import Name
 from hyperloader.errors import RunError
 from hyperloader.files import readable, replacing_folder
-from hyperloader.models.backbones import load_backbone
+from hyperloader.models.backbones import Backbone, find_backbone
 from hyperloader.models.task_model import TaskModel
+from hyperloader.runs.run import Run
 
 if TYPE_CHECKING:
     from hyperloader.methods.network import NetworkMethod
@@ -30,6 +31,7 @@ class ModelRecord(Record):
         settings: that method's.
         tasks: names of the tasks, with the slot types of each.
         backbone: folder of the backbone.
+        backbone_checksum: of the backbone that it was trained on; former versions did not write it.
     """
 
     WHAT, VERSION = "the configuration of a saved model", 2
@@ -39,9 +41,12 @@ class ModelRecord(Record):
     settings: dict[str, Any]
     tasks: dict[str, list[str]]
     backbone: str
+    backbone_checksum: str | None = None
 
 
-def save_pretrained(model: TaskModel, folder: str | Path, *, method: str, settings: dict, backbone: str) -> None:
+def save_pretrained(
+    model: TaskModel, folder: str | Path, *, method: str, settings: dict, backbone: str, backbone_checksum: str | None = None
+) -> None:
     """Write the trainable weights and what it takes to build the model again.
 
     Args:
@@ -50,29 +55,54 @@ def save_pretrained(model: TaskModel, folder: str | Path, *, method: str, settin
         method: name of the method that built the model.
         settings: that method's settings.
         backbone: folder of the backbone.
+        backbone_checksum: see `Backbone.checksum`; without it, any backbone in that place will be taken.
     """
     tasks = {name: list(types) for name, types in model.tasks.items()}
-    config = ModelRecord(method=method, settings=settings, tasks=tasks, backbone=backbone)
+    named = {"method": method, "settings": settings, "tasks": tasks}
+    config = ModelRecord(**named, backbone=backbone, backbone_checksum=backbone_checksum)
     with replacing_folder(folder) as temporary:
         config.write(temporary / CONFIG_NAME)
         save_file({name: tensor.detach().cpu().contiguous() for name, tensor in model.trainable_state().items()}, temporary / WEIGHTS_NAME)
 
 
-def load_saved(method: NetworkMethod, folder: str | Path, backbone: PreTrainedModel | None = None) -> TaskModel:
+def read_config(folder: str | Path) -> ModelRecord:
+    """What `save_pretrained` wrote beside the weights.
+
+    Raises:
+        UserError: it is missing, damaged, or of another version.
+    """
+    return ModelRecord.read(Path(folder) / CONFIG_NAME)
+
+
+def backbone_of(folder: str | Path) -> Backbone:
+    """The backbone that a saved model was trained on, see `find_backbone`.
+
+    A model of a former version does not say what its backbone was; the record of its training does, if it is still in its run.
+
+    Raises:
+        UserError: it is missing, damaged, or not the one that the model was trained on.
+    """
+    folder = Path(folder)
+    config, run = read_config(folder), Run(folder.resolve().parent)
+    checksum = config.backbone_checksum
+    if checksum is None and run.has(Run.RECORD):
+        checksum = run.record().checksums.backbone
+    return find_backbone(config.backbone, folder / CONFIG_NAME, checksum)
+
+
+def load_saved(method: NetworkMethod, folder: str | Path, backbone: PreTrainedModel) -> TaskModel:
     """Build a saved model again.
 
     Args:
         method: that built it.
         folder: what `save_pretrained` wrote.
-        backbone: a loaded backbone to use instead of the one that the folder names.
+        backbone: loaded; it is not compared with the one that the folder names.
 
     Raises:
         RunError: the folder is missing, damaged, or of a newer version.
     """
     folder = Path(folder)
     config = read_config(folder)
-    if backbone is None:
-        backbone = load_backbone(config.backbone)
     model = method.build(backbone, config.tasks, method.settings(config.settings))
     weights = readable(folder / WEIGHTS_NAME, remedy=ModelRecord.REMEDY, error=RunError)
     try:
@@ -81,18 +111,3 @@ def load_saved(method: NetworkMethod, folder: str | Path, backbone: PreTrainedMo
         raise RunError(f"cannot be read ({error})", file=weights, remedy=ModelRecord.REMEDY) from None
     model.load_trainable(state, weights)
     return model.eval()
-
-
-def read_config(folder: str | Path) -> ModelRecord:
-    """What `save_pretrained` wrote beside the weights: `method`, its `settings`, `tasks` with their slot types, and `backbone`.
-
-    A backbone that is named relative to another working directory, as in a run of the workflow, is found in the folders
-    around the model.
-
-    Raises:
-        UserError: it is missing, damaged, or of another version.
-    """
-    folder = Path(folder)
-    config = ModelRecord.read(folder / CONFIG_NAME)
-    places = (place / config.backbone for place in (Path(), *folder.resolve().parents))
-    return config.model_copy(update={"backbone": str(next(filter(Path.is_dir, places), config.backbone))})

@@ -15,7 +15,7 @@ from pathlib import Path
 from hyperloader import __version__
 from hyperloader.corpora.prepared import load_corpus
 from hyperloader.methods.registry import get_method
-from hyperloader.models.backbones import backbone_checksum
+from hyperloader.models.backbones import open_backbone
 from hyperloader.runs.records import TrainingRecord
 from hyperloader.runs.run import Run
 
@@ -40,7 +40,7 @@ def train_run(folder: str | Path, *, tensorboard: bool = False) -> None:
     with run.lock():
         settings = run.settings
         corpora = [load_corpus(path, settings.percent) for path in run.data.values()]
-        backbone = None if run.backbone is None else backbone_checksum(run.backbone)
+        backbone = None if run.backbone is None else open_backbone(run.backbone).checksum
         checksums = {"backbone": backbone, "data": {corpus.name: corpus.checksum for corpus in corpora}}
         fingerprint = hashlib.sha256(f"{settings.model_dump_json()} {checksums}".encode()).hexdigest()
         outcome = get_method(settings.method).train(run, corpora, fingerprint, tensorboard=tensorboard)

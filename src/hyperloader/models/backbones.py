@@ -1,23 +1,26 @@
-"""Backbones: downloaded from the hub, a local directory, or pre-trained here.
+"""Backbones on disk: a folder with `settings.json` (what it is to be) and, once made, `manifest.json` (what it is).
 
-A backbone is a folder with `settings.json` (what it is to be) and, once made, `manifest.json` (what it is).
+A backbone is opened once, and then gives its checksum, its vocabulary and its model; each file is compared with the manifest when it is
+read, so that weights and vocabulary are those that runs were trained on.
 """
 
 from __future__ import annotations
 
 import hashlib
-import shutil
+import logging
+import textwrap
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from hyperloader.config.places import MIRROR_VARIABLE, expanded, mirror_folder, near
+from hyperloader.config.places import near
 from hyperloader.config.records import Record
-from hyperloader.config.settings import BackboneSettings, DirectoryBackbone, HubBackbone, Kind, read_settings
+from hyperloader.config.settings import Kind
 from hyperloader.errors import BackboneError
-from hyperloader.files import described, replacing_folder, sha256, there
-from hyperloader.runs.gpus import lease_gpu
+from hyperloader.files import read_json, sha256, there
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel
@@ -25,19 +28,20 @@ if TYPE_CHECKING:
     from hyperloader.text.bert_vocabulary import WordPieces
     from hyperloader.text.t5_vocabulary import Vocabulary
 
-SETTINGS, MANIFEST, MODEL = "settings.json", "manifest.json", "model"
-PIECES, WORD_PIECES = "spiece.model", "vocab.txt"
-# of a hub repository, only what is used: weights as safetensors, never as pickle
-HUB_FILES = ["config.json", "generation_config.json", "model.safetensors", PIECES, WORD_PIECES, "tokenizer_config.json"]
-T5_PIECES_REPOSITORY, T5_PIECES_SHA256 = "google-t5/t5-base", "d60acb128cf7b7f2536e8f38a5b18a05535c9e14c7a355904270e15b0945ea86"
+log = logging.getLogger(__name__)
+
+SETTINGS, MANIFEST = "settings.json", "manifest.json"
+CONFIG, TOKENIZER = "config.json", "tokenizer.json"
+# large models are saved in several files, and one that says which tensor is in which
+WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 
 
 class BackboneManifest(Record):
-    """`manifest.json`: what a backbone is.
+    """`manifest.json`.
 
     Attributes:
         kind: `t5` or `bert`.
-        source: of the settings.
+        source: of the settings: `hub`, `directory` or `pretrained`.
         path: of the model's folder, relative to the backbone's.
         sha256: of each of its files.
     """
@@ -51,141 +55,212 @@ class BackboneManifest(Record):
     sha256: dict[str, str]
 
 
-def make_backbone(folder: str | Path, mirror: str | None = None) -> None:
-    """Make the backbone that `<folder>/settings.json` asks for.
+class Backbone(ABC):
+    """A backbone that is there.
 
     Args:
         folder: of the backbone.
-        mirror: folder that holds `tokenizers/t5/spiece.model`; by default that of `HYPERLOADER_MIRROR`, if any.
 
     Raises:
-        BackboneError: it cannot be had; says what is missing and what to do.
+        BackboneError: it is missing, or its manifest is damaged.
+
+    Attributes:
+        kind: of all backbones of a class.
+        VOCABULARY: usual name of the file of its vocabulary.
+        EXAMPLE: a model on the hub that has one.
     """
-    folder = Path(folder)
-    settings = read_settings(BackboneSettings, folder / SETTINGS)
-    wanted = settings.backbone
-    if isinstance(wanted, DirectoryBackbone):
-        model = near(expanded(wanted.path), folder).resolve()
-        if not (model / "config.json").is_file():
-            raise BackboneError("is not a folder in save_pretrained layout (no config.json)", file=model)
-        path = str(model)
-    else:
-        model, path = folder / MODEL, MODEL
-        if isinstance(wanted, HubBackbone):
-            _download(wanted, model)
-        else:
-            lease_gpu()
-            from hyperloader.training.backbones import pretrain_backbone
 
-            pretrain_backbone(settings, folder, model, mirror)
-    needed = ["config.json", "model.safetensors", PIECES if settings.kind == "t5" else WORD_PIECES]
-    remedy = "it takes the files of save_pretrained(..., safe_serialization=True) and the vocabulary"
-    for name in needed:
-        if not (model / name).is_file():
-            raise BackboneError(f"has no {name}", file=model, remedy=remedy)
-    checksums = {name: sha256(model / name) for name in needed}
-    BackboneManifest(kind=settings.kind, source=wanted.source, path=path, sha256=checksums).write(folder / MANIFEST)
+    kind: ClassVar[Kind]
+    VOCABULARY: ClassVar[str]
+    EXAMPLE: ClassVar[str]
 
+    def __init__(self, folder: str | Path):
+        self.folder = Path(folder)
+        self._manifest = BackboneManifest.read(self.folder / MANIFEST)
 
-def backbone_checksum(folder: str | Path) -> str:
-    """One checksum over the backbone's files, as its manifest has them."""
-    return hashlib.sha256(repr(sorted(_manifest(folder).sha256.items())).encode()).hexdigest()
+    @cached_property
+    def checksum(self) -> str:
+        """One checksum over all files, as the manifest has them."""
+        return hashlib.sha256(repr(sorted(self._manifest.sha256.items())).encode()).hexdigest()
 
+    @cached_property
+    def vocabulary(self) -> Vocabulary | WordPieces:
+        """Words, and for a T5 labels, as ids and back.
 
-def load_backbone(folder: str | Path) -> PreTrainedModel:
-    """The model of a backbone folder, in float32: a `T5ForConditionalGeneration` or a `BertModel`.
+        Raises:
+            BackboneError: it is missing or damaged, or has more pieces than the model.
+        """
+        path = self._checked(self.VOCABULARY, TOKENIZER)
+        vocabulary = self.read_vocabulary(path)
+        # a control needs no more of a backbone than its vocabulary
+        config = read_json(self._checked(CONFIG), error=BackboneError) if CONFIG in self._manifest.sha256 else None
+        known = config.get("vocab_size", vocabulary.size) if isinstance(config, dict) else vocabulary.size
+        if vocabulary.size > known:
+            message = f"has {vocabulary.size} pieces, and the model knows {known}"
+            raise BackboneError(message, file=path, remedy=f"take the {path.name} that belongs to the weights")
+        return vocabulary
 
-    Raises:
-        BackboneError: it cannot be loaded, or its files are not those of its manifest.
-    """
-    import torch
-    import transformers
-    from safetensors import SafetensorError
+    @cached_property
+    def config(self) -> PretrainedConfig:
+        """The configuration of the model."""
+        return self.config_class().from_pretrained(self._checked(CONFIG).parent, local_files_only=True)
 
-    path, kind = _model_path(folder), _manifest(folder).kind
-    _check_files(folder)
-    options = {"local_files_only": True, "use_safetensors": True, "dtype": torch.float32, "output_loading_info": True}
-    try:
-        if kind == "t5":
-            model, info = transformers.T5ForConditionalGeneration.from_pretrained(path, **options)
-        else:
-            # without the pooler, a summary of the sentence that tagging has no use for; the totals of parameters are without it as well
-            with _without_warnings():
-                model, info = transformers.BertModel.from_pretrained(path, add_pooling_layer=False, **options)
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        raise BackboneError(f"cannot be loaded ({str(error).splitlines()[0]})", file=path) from None
-    if info["missing_keys"]:
-        raise BackboneError(f"has no weights for {min(info['missing_keys'])}", file=path, remedy="get the model of its config.json")
-    return model
+    def model(self) -> PreTrainedModel:
+        """The model, loaded anew in float32: a `T5ForConditionalGeneration` or a `BertModel`.
 
+        Raises:
+            BackboneError: it cannot be loaded, its weights are no numbers, or its files are not those of its manifest.
+        """
+        import torch
+        from safetensors import SafetensorError
 
-def load_config(folder: str | Path) -> PretrainedConfig:
-    """The configuration of a backbone folder's model."""
-    import transformers
+        from hyperloader.models.weights import unfit
 
-    config = transformers.T5Config if _manifest(folder).kind == "t5" else transformers.BertConfig
-    return config.from_pretrained(_model_path(folder), local_files_only=True)
-
-
-def load_vocabulary(folder: str | Path) -> Vocabulary:
-    """The vocabulary of a T5's backbone folder."""
-    from hyperloader.text.t5_vocabulary import Vocabulary
-
-    return Vocabulary(_model_path(folder) / PIECES)
-
-
-def load_word_pieces(folder: str | Path) -> WordPieces:
-    """The vocabulary of a BERT's backbone folder.
-
-    Raises:
-        BackboneError: it is missing or damaged, or has more pieces than the model.
-    """
-    from hyperloader.text.bert_vocabulary import WordPieces
-
-    path = _model_path(folder)
-    word_pieces, known = WordPieces(path / WORD_PIECES), load_config(folder).vocab_size
-    if word_pieces.size > known:
-        message = f"has {word_pieces.size} pieces, and the model knows {known}"
-        raise BackboneError(message, file=path / WORD_PIECES, remedy="take the vocab.txt that belongs to the weights")
-    return word_pieces
-
-
-def t5_pieces(mirror: str | None = None) -> Path:
-    """T5's `spiece.model`: from the mirror, or from the hub; checked against its checksum."""
-    folder = mirror_folder(mirror)
-    if folder and not folder.is_dir():
-        raise BackboneError("the mirror is no folder", file=folder, remedy=f"let {MIRROR_VARIABLE} or --mirror name one, or leave it out")
-    path = folder / "tokenizers" / "t5" / PIECES if folder else None
-    if path is None or not path.is_file():
-        from huggingface_hub import hf_hub_download
-
+        for name in self._manifest.sha256:
+            self._checked(name)
+        path = self._path
+        options = {"local_files_only": True, "use_safetensors": True, "dtype": torch.float32, "output_loading_info": True}
         try:
-            path = Path(hf_hub_download(T5_PIECES_REPOSITORY, PIECES))
-        except Exception as error:
-            raise BackboneError(
-                f"{PIECES} of {T5_PIECES_REPOSITORY} can be had neither from a mirror nor from the hub ({type(error).__name__})",
-                remedy="let HYPERLOADER_MIRROR name a folder with tokenizers/t5/spiece.model, or use the scale demo",
-            ) from None
-    if sha256(path) != T5_PIECES_SHA256:
-        raise BackboneError(f"is not T5's vocabulary (its checksum differs: {described(path.read_bytes())})", file=path)
-    return path
+            model, info = self._load(path, options)
+        except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+            raise BackboneError(f"cannot be loaded ({textwrap.shorten(str(error), 300)})", file=path) from None
+        if info["missing_keys"]:
+            raise BackboneError(f"has no weights for {min(info['missing_keys'])}", file=path, remedy="get the model of its config.json")
+        if problems := unfit(dict(model.named_parameters())):
+            raise BackboneError(f"its weight {problems[0]}", file=path, remedy="get the model again from where it is whole")
+        return model
+
+    @staticmethod
+    @abstractmethod
+    def read_vocabulary(path: Path) -> Vocabulary | WordPieces:
+        """The vocabulary in a file of this kind."""
+
+    @staticmethod
+    @abstractmethod
+    def config_class() -> type[PretrainedConfig]:
+        """The class of the model's configuration."""
+
+    @staticmethod
+    @abstractmethod
+    def empty_model(config: PretrainedConfig) -> PreTrainedModel:
+        """A model of these sizes, with weights drawn at random."""
+
+    @abstractmethod
+    def _load(self, path: Path, options: dict[str, Any]) -> tuple[PreTrainedModel, dict[str, Any]]:
+        """The model and what Transformers says of its loading."""
+
+    @property
+    def _path(self) -> Path:
+        return self.folder / self._manifest.path
+
+    def _checked(self, *names: str) -> Path:
+        """The path of a file, the first of those that the manifest has.
+
+        Raises:
+            BackboneError: it is damaged, or was replaced after runs were trained on the former one.
+        """
+        checksums = self._manifest.sha256
+        name = next((name for name in names if name in checksums), names[0])
+        path = self._path / Path(name).name
+        if name not in checksums or not there(path) or sha256(path) != checksums[name]:
+            raise BackboneError("missing, or not the file of the manifest", file=path, remedy=BackboneManifest.remedy(self.folder))
+        return path
 
 
-def _manifest(folder: str | Path) -> BackboneManifest:
-    return BackboneManifest.read(Path(folder) / MANIFEST)
+class T5Backbone(Backbone):
+    """A T5 with its sentencepiece vocabulary."""
+
+    kind = "t5"
+    VOCABULARY, EXAMPLE = "spiece.model", "google-t5/t5-base"
+
+    @staticmethod
+    def read_vocabulary(path: Path) -> Vocabulary:
+        from hyperloader.text.t5_vocabulary import Vocabulary
+
+        return Vocabulary(path)
+
+    @staticmethod
+    def config_class() -> type[PretrainedConfig]:
+        from transformers import T5Config
+
+        return T5Config
+
+    @staticmethod
+    def empty_model(config: PretrainedConfig) -> PreTrainedModel:
+        from transformers import T5ForConditionalGeneration
+
+        return T5ForConditionalGeneration(config)
+
+    def _load(self, path: Path, options: dict[str, Any]) -> tuple[PreTrainedModel, dict[str, Any]]:
+        from transformers import T5ForConditionalGeneration
+
+        return T5ForConditionalGeneration.from_pretrained(path, **options)
 
 
-def _model_path(folder: str | Path) -> Path:
-    return Path(folder) / _manifest(folder).path
+class BertBackbone(Backbone):
+    """A BERT with its WordPiece vocabulary, without the pooler: a summary of the sentence that tagging has no use for."""
+
+    kind = "bert"
+    VOCABULARY, EXAMPLE = "vocab.txt", "google-bert/bert-base-uncased"
+
+    @staticmethod
+    def read_vocabulary(path: Path) -> WordPieces:
+        from hyperloader.text.bert_vocabulary import WordPieces
+
+        return WordPieces(path)
+
+    @staticmethod
+    def config_class() -> type[PretrainedConfig]:
+        from transformers import BertConfig
+
+        return BertConfig
+
+    @staticmethod
+    def empty_model(config: PretrainedConfig) -> PreTrainedModel:
+        from transformers import BertModel
+
+        return BertModel(config, add_pooling_layer=False)
+
+    def _load(self, path: Path, options: dict[str, Any]) -> tuple[PreTrainedModel, dict[str, Any]]:
+        from transformers import BertModel
+
+        with _without_warnings():
+            return BertModel.from_pretrained(path, add_pooling_layer=False, **options)
 
 
-def _check_files(folder: str | Path) -> None:
-    """Refuse files that are damaged, or were replaced after runs were trained on the former ones."""
-    manifest = _manifest(folder)
-    for name, checksum in manifest.sha256.items():
-        path = Path(folder) / manifest.path / Path(name).name
-        if not there(path) or sha256(path) != checksum:
-            raise BackboneError("missing, or not the file of the manifest", file=path, remedy=BackboneManifest.remedy(Path(folder)))
+BACKBONES: dict[str, type[Backbone]] = {backbone.kind: backbone for backbone in (T5Backbone, BertBackbone)}
+
+
+def open_backbone(folder: str | Path) -> Backbone:
+    """The backbone in a folder.
+
+    Raises:
+        BackboneError: it is missing, or its manifest is damaged.
+    """
+    return BACKBONES[BackboneManifest.read(Path(folder) / MANIFEST).kind](folder)
+
+
+def find_backbone(name: str | Path, file: Path, checksum: str | None) -> Backbone:
+    """The backbone that something trained names, which must be the one that it was trained on.
+
+    Args:
+        name: a path; a relative one, as in a run of the workflow, is looked for in the folders around `file`, then in the working
+            directory.
+        file: which names it.
+        checksum: of the one that it was trained on; None if it is not known, and there is nothing to compare.
+
+    Raises:
+        BackboneError: it is missing, damaged or another one.
+    """
+    backbone = open_backbone(near(name, file.parent, holds=MANIFEST))
+    if checksum is None:
+        log.warning("%s does not say what its backbone was: %s is taken for it", file, backbone.folder)
+    elif backbone.checksum != checksum:
+        own, other = checksum[:12], backbone.checksum[:12]
+        message = f"not the backbone that {file.parent} was trained on: its checksum is {other}, and that one's {own}"
+        remedy = f"name that one's folder under 'backbone' in {file}, or train again on this one"
+        raise BackboneError(message, file=backbone.folder, remedy=remedy)
+    return backbone
 
 
 @contextmanager
@@ -199,18 +274,3 @@ def _without_warnings() -> Iterator[None]:
         yield
     finally:
         logging.set_verbosity(verbosity)
-
-
-def _download(wanted: HubBackbone, model: Path) -> None:
-    from huggingface_hub import snapshot_download
-
-    try:
-        source = snapshot_download(wanted.name, revision=wanted.revision, allow_patterns=HUB_FILES)
-    except Exception as error:
-        raise BackboneError(
-            f"the weights of {wanted.name} can be had neither from the hub nor from its cache ({type(error).__name__})",
-            remedy="download them where there is internet and name their folder in config/scales/ "
-            "(source: directory, path: ...), or run a scale that needs none: snakemake results/demo/table4.csv",
-        ) from None
-    with replacing_folder(model) as temporary:
-        shutil.copytree(source, temporary, dirs_exist_ok=True)

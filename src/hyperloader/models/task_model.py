@@ -17,6 +17,7 @@ from transformers.models.t5.modeling_t5 import T5LayerNorm
 from hyperloader.errors import RunError
 from hyperloader.models.generated_layers import GeneratedStack
 from hyperloader.models.hypernetwork import Hypernetwork, Sizes
+from hyperloader.models.weights import unfit
 from hyperloader.text.sentt import bio_tags
 
 
@@ -110,7 +111,7 @@ class TaskModel(nn.Module):
         """Load trainable parameters.
 
         Raises:
-            RunError: a tensor is missing, unknown or of another shape; names it.
+            RunError: a tensor is missing, unknown or of another shape, or holds what is no number; names it.
         """
         own = self.trainable_state()
         wrong = [f"'{name}' is missing" for name in own.keys() - state.keys()]
@@ -120,8 +121,9 @@ class TaskModel(nn.Module):
             for name in own.keys() & state.keys()
             if state[name].shape != own[name].shape
         ]
+        wrong += unfit(state)
         if wrong:
-            raise RunError(f"the weights do not fit the model: {'; '.join(sorted(wrong)[:5])}", file=file)
+            raise RunError(f"the weights do not fit the model: {'; '.join(sorted(wrong)[:5])}", file=file, remedy="train the run again")
         with torch.no_grad():
             for name, parameter in own.items():
                 parameter.copy_(state[name])

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from hyperloader.config.settings import HubBackbone
 from hyperloader.errors import SettingsError
-from hyperloader.files import read_rows
+from hyperloader.files import read_rows, there
 from hyperloader.methods.registry import methods
-from hyperloader.models.backbones import MANIFEST, load_config
+from hyperloader.models.backbones import BACKBONES, MANIFEST, open_backbone
 from hyperloader.planning.plan import Plan
 
 
@@ -83,16 +83,12 @@ def count(plan: Plan, scale: str, published: str | Path, results: str = "results
 
 def _empty(plan: Plan, scale: str, kind: str, results: str):
     """A backbone with the shapes of the real one."""
-    import transformers
-
-    folder, backbone = Path(results) / scale / "backbones" / kind, plan.scale(scale).backbones[kind]
-    if (folder / MANIFEST).is_file():
-        config = load_config(folder)
-    elif isinstance(backbone, HubBackbone) and backbone.config:
-        config = (transformers.T5Config if kind == "t5" else transformers.BertConfig)(**backbone.config)
+    folder, wanted = Path(results) / scale / "backbones" / kind, plan.scale(scale).backbones[kind]
+    if there(folder / MANIFEST):
+        config = open_backbone(folder).config
+    elif isinstance(wanted, HubBackbone) and wanted.config:
+        config = BACKBONES[kind].config_class()(**wanted.config)
     else:
         message = f"the sizes of the backbone '{kind}' of scale '{scale}' are not known yet"
         raise SettingsError(message, remedy=f"make it first: snakemake --cores 2 {folder / MANIFEST}")
-    if kind == "t5":
-        return transformers.T5ForConditionalGeneration(config)
-    return transformers.BertModel(config, add_pooling_layer=False)
+    return BACKBONES[kind].empty_model(config)

@@ -18,7 +18,7 @@ from hyperloader.corpora.prepared import read_prepared_manifest
 from hyperloader.files import reading, there
 from hyperloader.methods.registry import get_method
 from hyperloader.models.backbones import MANIFEST as BACKBONE_MANIFEST
-from hyperloader.models.backbones import backbone_checksum
+from hyperloader.models.backbones import open_backbone
 from hyperloader.planning.estimates import measured_speed
 from hyperloader.planning.plan import Plan, PlannedRun
 from hyperloader.runs.records import TrainingRecord
@@ -119,7 +119,7 @@ def _change(record: TrainingRecord, settings: RunSettings) -> str:
         if there(Path(folder) / DATA_MANIFEST) and checksums.data.get(corpus) != read_prepared_manifest(folder).checksum:
             return f"other data of {corpus}"
     folder = settings.backbone
-    if folder and there(Path(folder) / BACKBONE_MANIFEST) and checksums.backbone != backbone_checksum(folder):
+    if folder and there(Path(folder) / BACKBONE_MANIFEST) and checksums.backbone != open_backbone(folder).checksum:
         return "other backbone"
     return ""
 

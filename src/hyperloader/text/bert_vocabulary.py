@@ -13,6 +13,7 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 
 from hyperloader.errors import BackboneError
 from hyperloader.files import reading
+from hyperloader.text.tokenizer_files import read_word_pieces
 
 PAD, UNKNOWN, START, END, MASK = SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 CONTINUATION = "##"
@@ -23,7 +24,7 @@ class WordPieces:
     """A WordPiece vocabulary.
 
     Args:
-        path: of `vocab.txt`, one piece a line, among them BERT's five special ones.
+        path: of `vocab.txt`, one piece a line, among them BERT's five special ones, or of `tokenizer.json`.
 
     Attributes:
         size: number of pieces.
@@ -79,8 +80,11 @@ def _read(path: Path) -> dict[str, int]:
     remedy = "take the vocab.txt that belongs to the weights, one piece a line"
     try:
         # not splitlines(): pieces may be separators of Unicode
-        with reading(path, remedy=remedy, error=BackboneError):
-            pieces = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
+        if path.suffix == ".json":
+            pieces = read_word_pieces(path)
+        else:
+            with reading(path, remedy=remedy, error=BackboneError):
+                pieces = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
     except UnicodeDecodeError:
         raise BackboneError("is not a text in UTF-8", file=path, remedy=remedy) from None
     ids: dict[str, int] = {}

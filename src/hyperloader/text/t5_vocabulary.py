@@ -3,6 +3,9 @@
 Ids are put together from the pieces of each single word and the sentinels' own ids. Tokenising the interleaved text
 would depend on the tokenizer's treatment of blanks beside sentinels, and newer ones let a sentinel eat the next blank;
 the ids here are those of `T5Tokenizer(legacy=True)` on that text.
+
+A label that the vocabulary does not read back as itself, such as `{person}` in T5's, stands there with what cannot be written
+in hexadecimal, as in a URL: `%7Bperson%7D`.
 """
 
 from __future__ import annotations
@@ -11,14 +14,16 @@ from collections.abc import Collection, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import unquote
 
 import sentencepiece
 
 from hyperloader.errors import BackboneError
 from hyperloader.files import readable
 from hyperloader.text.sentt import INSIDE, OUTSIDE, SENTINELS, check_length
+from hyperloader.text.tokenizer_files import read_unigram
 
-PAD, EOS = 0, 1
+PAD, EOS, UNKNOWN = 0, 1, 2
 
 
 class Segments(NamedTuple):
@@ -42,16 +47,22 @@ class Vocabulary:
     """A T5 vocabulary: the pieces of a sentencepiece model, then 100 sentinels in descending order.
 
     Args:
-        model: path of `spiece.model`, whose first pieces are `<pad>`, `</s>`, `<unk>`.
+        model: path of `spiece.model`, whose first pieces are `<pad>`, `</s>`, `<unk>`, or of `tokenizer.json`.
+
+    Attributes:
+        file: that path.
+        size: number of ids.
 
     Raises:
         BackboneError: the file is missing or is not such a model.
     """
 
     def __init__(self, model: str | Path):
-        readable(model, error=BackboneError)
+        self.file = Path(model)
+        readable(self.file, error=BackboneError)
+        source = {"model_proto": read_unigram(Path(model))} if Path(model).suffix == ".json" else {"model_file": str(model)}
         try:
-            self._pieces = sentencepiece.SentencePieceProcessor(model_file=str(model))
+            self._pieces = sentencepiece.SentencePieceProcessor(**source)
         except (OSError, RuntimeError) as error:
             raise BackboneError(f"not a sentencepiece model ({str(error).splitlines()[0]})", file=model) from None
         if (self._pieces.pad_id(), self._pieces.eos_id()) != (PAD, EOS):
@@ -59,29 +70,64 @@ class Vocabulary:
         self._piece_count = self._pieces.get_piece_size()
         self.size = self._piece_count + SENTINELS
         self.pieces = lru_cache(maxsize=200_000)(self._encode)
+        self.label_pieces = lru_cache(maxsize=200_000)(self._encode_label)
         self._labels = lru_cache(maxsize=200_000)(self._decode)
 
     def _encode(self, word: str) -> tuple[int, ...]:
         return tuple(self._pieces.encode(word))
 
+    def _encode_label(self, label: str) -> tuple[int, ...]:
+        return self.pieces(self.written(label))
+
+    def written(self, label: str) -> str:
+        """The text that stands for a label: the label itself, if it is read back from that.
+
+        Otherwise `%` and each character that cannot be written are replaced by their bytes in UTF-8, as in a URL; where that is not
+        enough, since characters change their neighbours, all but ASCII letters and digits.
+        """
+        escaped = (
+            "".join(character if kept(character) else _hexadecimal(character) for character in label)
+            for kept in (lambda own: own != "%" and self._reads_back(own, own), lambda own: own.isascii() and own.isalnum())
+        )
+        return next((text for text in (label, *escaped) if self._reads_back(text, label)), label)
+
+    def writes(self, label: str) -> bool:
+        """Whether a label is read back from its pieces; if not, nothing that a model writes can be this label."""
+        return self._reads_back(self.written(label), label)
+
+    def _reads_back(self, text: str, label: str) -> bool:
+        return self.label(self.pieces(text)) == label
+
     def sentinel(self, index: int) -> int:
         """Id of sentinel `index`, 0 to 99."""
         return self.size - 1 - index
 
-    def encode(self, items: Sequence[str], max_length: int | None = None) -> list[int]:
-        """Ids of `s0 item1 s1 ... itemL sL </s>`; an empty item leaves its two sentinels side by side.
+    def encode(self, words: Sequence[str], max_length: int | None = None) -> list[int]:
+        """Ids of `s0 x1 s1 ... xL sL </s>`; an empty word leaves its two sentinels side by side.
 
         Args:
-            items: the words of a sentence, or its sBIO labels.
+            words: of a sentence.
             max_length: longer results are cut to this many ids, the last of them `</s>`.
 
         Raises:
-            FormatError: more than 99 items.
+            FormatError: more than 99 words.
         """
+        return self._interleave([self.pieces(word) for word in words], max_length)
+
+    def encode_labels(self, labels: Sequence[str], max_length: int | None = None) -> list[int]:
+        """Ids of `s0 t1 s1 ... tL sL </s>`, the target of a sentence.
+
+        Args:
+            labels: in sBIO.
+            max_length, and errors: see `encode`.
+        """
+        return self._interleave([self.label_pieces(label) for label in labels], max_length)
+
+    def _interleave(self, items: Sequence[Sequence[int]], max_length: int | None) -> list[int]:
         check_length(items)
         ids = [self.sentinel(0)]
-        for index, item in enumerate(items, 1):
-            ids.extend(self.pieces(item))
+        for index, pieces in enumerate(items, 1):
+            ids.extend(pieces)
             ids.append(self.sentinel(index))
         if max_length is not None:
             del ids[max_length - 1 :]
@@ -89,11 +135,12 @@ class Vocabulary:
         return ids
 
     def label(self, pieces: Sequence[int]) -> str:
-        """The text of pieces without blanks around it; empty for ids that are no pieces."""
+        """The label that stands in pieces; empty for ids that are no pieces, or not known ones."""
         return self._labels(tuple(pieces))
 
     def _decode(self, pieces: tuple[int, ...]) -> str:
-        return self._pieces.decode(list(pieces)).strip() if all(0 <= piece < self._piece_count for piece in pieces) else ""
+        known = all(0 <= piece < self._piece_count and piece != UNKNOWN for piece in pieces)
+        return unquote(self._pieces.decode(list(pieces)).strip()) if known else ""
 
     def segments(self, ids: Sequence[int]) -> Segments:
         """Part the ids that a model wrote at their sentinels; everything is read up to `</s>`.
@@ -142,7 +189,7 @@ class Vocabulary:
         """
         segments = self.segments(ids)
         kept = [int(token) for token in ids[segments.start : segments.end] if PAD < token < self._piece_count]
-        labels = [_known(label, known) for label in self._pieces.decode(kept).split()[:length]]
+        labels = [_known(unquote(label), known) for label in self._pieces.decode(kept).split()[:length]]
         return labels + [OUTSIDE] * (length - len(labels))
 
     def text(self, ids: Sequence[int]) -> str:
@@ -162,6 +209,10 @@ class Vocabulary:
             elif token != PAD and token < self._piece_count:
                 run.append(int(token))
         return " ".join(parts)
+
+
+def _hexadecimal(character: str) -> str:
+    return "".join(f"%{byte:02X}" for byte in character.encode())
 
 
 def _known(label: str, known: Collection[str]) -> str:

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from hyperloader.errors import RunError
 from hyperloader.files import readable, replacing
+from hyperloader.models.weights import unfit
 from hyperloader.training.progress import BEST_CHECKPOINT, LAST_CHECKPOINT, CheckpointRecord, Progress
 
 log = logging.getLogger(__name__)
@@ -104,6 +105,8 @@ class Checkpoints:
             shape = torch.Size() if kind == "step" else weights[name].shape if name in weights else None
             if key not in tensors or tensors[key].shape != shape:
                 raise RunError(f"does not fit the model in '{key}'", file=path, remedy=remedy)
+        if problems := unfit(tensors):
+            raise RunError(f"its tensor {problems[0]}", file=path, remedy=remedy)
         return tensors
 
 

@@ -12,11 +12,12 @@ import torch
 from accelerate import PartialState
 from transformers import PreTrainedModel
 
-from hyperloader.config.settings import Kind, RunSettings, Training
-from hyperloader.corpora.prepared import PreparedCorpus
+from hyperloader.config.settings import RunSettings, Training
+from hyperloader.corpora.prepared import PreparedCorpus, slot_type
 from hyperloader.formulations import formulation_of
-from hyperloader.models.backbones import backbone_checksum, load_backbone
+from hyperloader.models.backbones import Backbone
 from hyperloader.models.task_model import TaskModel
+from hyperloader.text.sentt import OUTSIDE
 from hyperloader.training.checkpoints import Checkpoints
 from hyperloader.training.data import training_batches, validation_batches
 from hyperloader.training.loop import fit
@@ -36,8 +37,7 @@ def within_epochs(training: Training, sentences: int) -> Training:
 
 def train_network(
     build: Callable[[PreTrainedModel, Mapping[str, Sequence[str]]], TaskModel],
-    kind: Kind,
-    place: Path,
+    backbone: Backbone,
     settings: RunSettings,
     corpora: Sequence[PreparedCorpus],
     checkpoints: Path,
@@ -48,8 +48,7 @@ def train_network(
 
     Args:
         build: makes the model of the loaded backbone and the tasks with their slot types.
-        kind: of the backbone.
-        place: its folder.
+        backbone: that it sits on.
         settings: all that decides the run.
         corpora: at the run's fraction.
         checkpoints: where to go on from, and where to leave checkpoints.
@@ -61,12 +60,15 @@ def train_network(
     """
     training = within_epochs(settings.training, sum(len(corpus.train) for corpus in corpora))
     tasks = {corpus.name: corpus.train_label_types for corpus in corpora}
-    formulation = formulation_of(kind, place, tasks)
-    tokenise = Tokeniser(formulation, training, backbone_checksum(place))
-    backbone = load_backbone(place)
+    formulation = formulation_of(backbone, tasks)
+    for corpus in corpora:
+        # those of the other splits too: what cannot be written there would count as missed
+        formulation.check(corpus.name, [slot_type(tag) for tag in corpus.labels if tag != OUTSIDE], training)
+    tokenise = Tokeniser(formulation, training, backbone.checksum)
+    loaded = backbone.model()
     # before anything is drawn: the initial weights are part of the seed's result
     torch.manual_seed(settings.seed)
-    model = build(backbone, tasks)
+    model = build(loaded, tasks)
     counts = model.parameter_counts()
     log.info("%s on %s: %s trainable of %s parameters", settings.method, ", ".join(tasks), f"{counts.trainable:,}", f"{counts.total:,}")
     progress = fit(

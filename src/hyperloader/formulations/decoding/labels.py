@@ -28,7 +28,7 @@ class LabelTables:
 
     Args:
         vocabulary: of the backbone.
-        types: the slot types; one whose pieces the vocabulary does not read back as itself cannot be written and is left out.
+        types: the slot types, which the vocabulary can write.
 
     Attributes:
         numbers: of the labels.
@@ -44,9 +44,8 @@ class LabelTables:
 
     def __init__(self, vocabulary: Vocabulary, types: Iterable[str]):
         self.vocabulary = vocabulary
-        writable = [name for name in types if vocabulary.label(vocabulary.pieces(name)) == name]
-        self.numbers = {OUTSIDE: OUT, INSIDE: IN} | {name: number for number, name in enumerate(writable, IN + 1)}
-        labels = [(), *map(vocabulary.pieces, (OUTSIDE, INSIDE, *writable))]
+        self.numbers = {name: number for number, name in enumerate((OUTSIDE, INSIDE, *types), OUT)}
+        labels = [(), *map(vocabulary.label_pieces, self.numbers)]
         K, M = len(labels), max(map(len, labels))
         self.columns = np.unique(np.concatenate([np.array(label, int) for label in labels]))
         self.end, self.other = len(self.columns), len(self.columns) + 1

@@ -20,11 +20,12 @@ from transformers import BertConfig, BertModel
 from transformers.modeling_outputs import TokenClassifierOutput
 
 from hyperloader.config.settings import PretrainedBackbone, Training
-from hyperloader.corpora.prepared import slot_types
+from hyperloader.corpora.generated.generate import DemoLanguage
+from hyperloader.corpora.prepared import PreparedCorpus, slot_types
 from hyperloader.formulations.token_classification import TokenClassification
 from hyperloader.models.task_model import TaskModel
 from hyperloader.text.batches import IGNORED, Batch, Example
-from hyperloader.text.bert_vocabulary import WordPieces
+from hyperloader.text.bert_vocabulary import WordPieces, write_trained_vocabulary, write_word_vocabulary
 from hyperloader.text.sentences import Sentence
 from hyperloader.text.sentt import bio_tags
 from hyperloader.training.backbones.t5 import keep_unseen_embeddings, training_of
@@ -59,6 +60,21 @@ class TwoHeadedBert(TaskModel):
             return TokenClassifierOutput(logits=self.classifier(hidden))
         embeddings = self.backbone.embeddings.word_embeddings.weight
         return TokenClassifierOutput(logits=F.linear(self.transform(hidden), embeddings, self.bias))
+
+
+def write_vocabulary(corpora: Sequence[PreparedCorpus], sentences: Sequence[Sentence], path: Path, mirror: str | None) -> None:
+    """Whole words of the generated language, or WordPiece trained on the corpora's text; BERT writes no labels.
+
+    Args:
+        corpora: whose text it is for; none for the generated language.
+        sentences: that text.
+        path: where to write.
+        mirror: not needed.
+    """
+    if corpora:
+        write_trained_vocabulary([word for sentence in sentences for word in sentence.tokens], path)
+    else:
+        write_word_vocabulary(DemoLanguage().words(), path)
 
 
 def batches(

@@ -17,12 +17,16 @@ import torch
 from transformers import T5Config, T5ForConditionalGeneration
 
 from hyperloader.config.settings import PretrainedBackbone, Pretraining, Training
+from hyperloader.corpora.generated.generate import DemoLanguage, demo_label_names
+from hyperloader.corpora.prepared import PreparedCorpus, slot_types
 from hyperloader.formulations.text_to_text import collate
 from hyperloader.models.task_model import PlainT5
 from hyperloader.text.batches import Batch, Example
 from hyperloader.text.sentences import Sentence
 from hyperloader.text.sentt import to_sbio
 from hyperloader.text.t5_vocabulary import EOS, PAD, Vocabulary
+from hyperloader.training.backbones.making import t5_pieces
+from hyperloader.training.backbones.vocabularies import ASCII, write_cut_vocabulary, write_word_vocabulary
 from hyperloader.training.checkpoints import Checkpoints
 from hyperloader.training.loop import fit
 from hyperloader.training.sampler import TaskSampler
@@ -30,6 +34,25 @@ from hyperloader.training.sampler import TaskSampler
 TASK = "pre-training"
 # attention logits at the start: of a token for the same token, and for a neighbour
 MATCH, NEIGHBOUR = 4.0, 5.0
+
+
+def write_vocabulary(corpora: Sequence[PreparedCorpus], sentences: Sequence[Sentence], path: Path, mirror: str | None) -> None:
+    """Whole words of the generated language, or the part of T5's sub-words that the corpora use; with all labels to come.
+
+    Args:
+        corpora: whose text it is for; none for the generated language.
+        sentences: that text.
+        path: where to write.
+        mirror: see `making.t5_pieces`.
+    """
+    if not corpora:
+        write_word_vocabulary(["O", "I", *DemoLanguage().words(), *demo_label_names()], path, ASCII)
+        return
+    full = t5_pieces(mirror)
+    labels = {"O", "I"} | {label for sentence in sentences for label in to_sbio(sentence.tags)}
+    labels |= {label for corpus in corpora for label in slot_types([*corpus.train, *corpus.validation])}
+    words = {word for sentence in sentences for word in sentence.tokens} | set(map(Vocabulary(full).written, labels))
+    write_cut_vocabulary(full, sorted(words), path)
 
 
 def batches(sentences: Sequence[Sentence], vocabulary: Vocabulary, settings: Pretraining, seed: int) -> Callable[[int], Batch]:
@@ -45,7 +68,7 @@ def batches(sentences: Sequence[Sentence], vocabulary: Vocabulary, settings: Pre
         for index in sampler(step)[1]:
             words = sentences[index].tokens
             if tagging:
-                examples.append(Example(vocabulary.encode(words), vocabulary.encode(labels[index])))
+                examples.append(Example(vocabulary.encode(words), vocabulary.encode_labels(labels[index])))
                 continue
             hidden = generator.random(len(words)) < settings.hidden_words
             hidden[generator.integers(len(words))] = True
@@ -131,7 +154,8 @@ def pretrain(
     )
     model = PlainT5(T5ForConditionalGeneration(config), {TASK: ()})
     start_aligned(model.backbone)
-    seen = {id for sentence in sentences for items in (sentence.tokens, to_sbio(sentence.tags)) for id in vocabulary.encode(items)}
+    seen = {id for sentence in sentences for id in vocabulary.encode(sentence.tokens)}
+    seen |= {id for sentence in sentences for id in vocabulary.encode_labels(to_sbio(sentence.tags))}
     keep_unseen_embeddings(model.backbone.shared.weight, seen)
     batch_of = batches(sentences, vocabulary, settings.pretraining, settings.seed)
     fit(model, training_of(settings.pretraining), batch_of, checkpoints=Checkpoints(checkpoints, fingerprint), seed=settings.seed)

@@ -1,34 +1,35 @@
 """Vocabularies for backbones that are pre-trained here: whole words, or T5's own sub-words cut to those in use.
 
-Both are sentencepiece models with T5's first three pieces, so everything that reads T5's `spiece.model` reads them.
+Both are sentencepiece models with T5's first three pieces, so everything that reads T5's `spiece.model` reads them. Both can write
+any label: the first in ASCII's characters, the second in T5's.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from string import ascii_letters, digits, punctuation
 
 import sentencepiece
 from sentencepiece import sentencepiece_model_pb2 as protobuf
 
-CONTROL_PIECES = ("<pad>", "</s>", "<unk>")
+from hyperloader.text.tokenizer_files import BLANK, unigram
+
+ASCII = ascii_letters + digits + punctuation
 
 
-def write_word_vocabulary(words: Iterable[str], path: Path) -> None:
-    """Write a vocabulary in which every given word is one piece."""
-    model = protobuf.ModelProto()
-    model.trainer_spec.model_type = protobuf.TrainerSpec.WORD
-    model.trainer_spec.pad_id, model.trainer_spec.eos_id = 0, 1
-    model.trainer_spec.unk_id, model.trainer_spec.bos_id = 2, -1
-    model.trainer_spec.pad_piece = CONTROL_PIECES[0]
-    model.normalizer_spec.name = "identity"
-    model.normalizer_spec.add_dummy_prefix = True
-    kind = protobuf.ModelProto.SentencePiece
-    for piece, role in zip(CONTROL_PIECES, (kind.CONTROL, kind.CONTROL, kind.UNKNOWN), strict=True):
-        model.pieces.add(piece=piece, score=0.0, type=role)
-    for word in dict.fromkeys(words):
-        model.pieces.add(piece=f"\u2581{word}", score=0.0, type=kind.NORMAL)
-    path.write_bytes(model.SerializeToString(deterministic=True))
+def write_word_vocabulary(words: Iterable[str], path: Path, characters: str = "") -> None:
+    """Write a vocabulary in which every given word is one piece, and other words are put together from characters.
+
+    Args:
+        words: in the order of their ids.
+        path: where to write.
+        characters: what other words can hold, and labels; a character that is none of them is unknown.
+    """
+    # the likeliest pieces are taken: a word as a whole costs nothing, each character does
+    pieces = [(BLANK + word, 0.0) for word in dict.fromkeys(words)]
+    spelt = [(character, -1.0) for character in (BLANK, *characters)] if characters else []
+    path.write_bytes(unigram([*pieces, *spelt]))
 
 
 def write_cut_vocabulary(full: Path, words: Iterable[str], path: Path) -> None:
