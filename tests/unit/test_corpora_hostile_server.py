@@ -1,6 +1,9 @@
 """Downloads from servers that misbehave on purpose: whatever they do, one line says so and nothing is left on the disk."""
 
+import asyncio
 import io
+import os
+import signal
 import socket
 import stat
 import struct
@@ -43,6 +46,15 @@ def sends(*parts, status="200 OK", headers="", every=0.0):
     return answer
 
 
+def at_once(*parts):
+    """Answer in one packet, headers and all."""
+
+    def answer(handler):
+        handler.wfile.write(b"HTTP/1.1 200 OK\r\n" + b"".join(parts))
+
+    return answer
+
+
 def forever(part, headers="", every=0.0):
     def answer(handler):
         handler.wfile.write(f"HTTP/1.1 200 OK\r\n{headers}\r\n".encode())
@@ -76,7 +88,8 @@ FAULTS = {
     "cut": (sends(TEXT[:5], headers=length(len(TEXT))), 3, "broken off"),
     "cut and no length told": (sends(TEXT[:5]), 1, "wrong checksum: 5 bytes"),
     "corrupted": (TEXT.replace(b"a", b"b"), 1, "wrong checksum"),
-    "longer than told": (sends(TEXT * 2, headers=length(len(TEXT) + 1)), 1, "wrong checksum"),
+    "longer than told": (sends(b"", TEXT * 2, headers=length(len(TEXT) + 1), every=0.2), 1, "wrong checksum"),
+    "longer than told, at once": (at_once(length(len(TEXT) + 1).encode(), b"\r\n", TEXT * 2), 3, "no connection"),
     "empty": (b"", 1, "wrong checksum: 0 bytes"),
     "a page instead of the file": (HTML, 1, "wrong checksum: an HTML page of 55 bytes"),
     "missing": (404, 1, "HTTP status 404"),
@@ -93,12 +106,14 @@ FAULTS = {
     "slow": (forever(b"x", every=0.1), 3, "not done after 0.5 seconds"),
     "endless": (forever(b"x" * 100), 1, "more than 1000 bytes"),
     "endless in chunks": (forever(b"64\r\n" + b"x" * 100 + b"\r\n", "Transfer-Encoding: chunked\r\n"), 1, "more than 1000 bytes"),
-    "bad chunks": (sends(b"zz\r\n", headers="Transfer-Encoding: chunked\r\n"), 3, "broken off"),
+    "bad chunks": (sends(b"", b"zz\r\n", headers="Transfer-Encoding: chunked\r\n", every=0.2), 3, "broken off"),
+    "bad chunks, at once": (at_once(b"Transfer-Encoding: chunked\r\n\r\nzz\r\n"), 3, "no connection"),
+    "bad chunks after a good one": (sends(b"1\r\nx\r\n", b"zz\r\n", headers="Transfer-Encoding: chunked\r\n"), 3, "broken off"),
     "reset": (reset, 3, "no connection"),
     "no HTTP": (lambda handler: handler.wfile.write(b"\0" * 100), 3, "no connection"),
     "endless headers": (sends(headers="X: y\r\n" * 1000), 3, "no connection"),
     "packed unasked": (sends(zlib.compress(TEXT), headers="Content-Encoding: deflate\r\n"), 1, "wrong checksum"),
-    "length that is none": (sends(TEXT[:5], headers="Content-Length: many\r\n"), 1, "wrong checksum"),
+    "length that is none": (sends(TEXT[:5], headers="Content-Length: many\r\n"), 3, "no connection"),
 }
 
 
@@ -271,6 +286,32 @@ def test_the_time_of_an_attempt_begins_with_it(server):
             assert web.read(at(server.url("right"))) == TEXT
             time.sleep(0.3)
     assert len(clients) == 3 and len(set(clients)) == 1
+
+
+def test_in_a_thread_where_a_loop_is_running(server):
+    async def notebook():
+        with Web(QUICK) as web:
+            return web.read(at(server.url("right")))
+
+    server.answers = {"right": sends(TEXT)}
+    assert asyncio.run(notebook()) == TEXT
+
+
+def test_ctrl_c_ends_a_download(server, capfd):
+    def interrupts(handler):
+        os.kill(os.getpid(), signal.SIGINT)
+        sends(TEXT[:5])(handler)
+        handler.rfile.read()  # until the client hangs up
+
+    server.answers = {"fault": interrupts}
+    threads, began = set(threading.enumerate()), time.monotonic()
+    former = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt), Web(QUICK) as web:
+            web.read(at(server.url("fault")))
+    finally:
+        signal.signal(signal.SIGINT, former)
+    assert time.monotonic() - began < QUICK.silence_seconds and only(threads) and capfd.readouterr().err == ""
 
 
 # --- archives --------------------------------------------------------------------------------------------------------

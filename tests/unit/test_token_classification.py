@@ -162,7 +162,7 @@ def test_words_of_oddities(word_pieces):
 @pytest.mark.parametrize(
     "content, message",
     [
-        (None, "vocab.txt: no such vocabulary; take the vocab.txt that belongs to the weights"),
+        (None, "vocab.txt: no such file; take the vocab.txt that belongs to the weights"),
         (b"[PAD]\n\xff\n", "is not a text in UTF-8"),
         ("\n".join(SPECIAL[:3]).encode(), r"it has no \[SEP\], \[MASK\]"),
         ("\n".join([*SPECIAL, "a", "b", "a"]).encode(), "vocab.txt:8: the piece 'a' comes twice"),

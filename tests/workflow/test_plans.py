@@ -130,7 +130,7 @@ def test_every_module_is_an_input_of_a_stage_or_decides_no_result():
         *(f"jobs/{name}" for name in ("__init__", "estimates", "gpus", "locks", "status")),
         *("tables/commands", "figures/commands"),
         *(f"interop/{name}" for name in ("__init__", "commands", "layouts", "names", "state_dicts")),
-        *(f"corpora/{name}" for name in ("__init__", "checksum", "commands", "deadline", "download", "manifests", "verify", "web")),
+        *(f"corpora/{name}" for name in ("__init__", "checksum", "commands", "download", "manifests", "verify", "web")),
         "corpora/readers/conll",
     }
     assert listed <= there

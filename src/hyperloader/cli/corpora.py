@@ -12,7 +12,7 @@ from hyperloader.corpora.registry import Corpus, get_corpus, known_corpora, pape
 from hyperloader.errors import CorpusError, UserError
 from hyperloader.files import listed, there
 
-# Modules that import numpy, requests or datasets are imported in the commands: `--help` answers at once.
+# Modules that import numpy, aiohttp or datasets are imported in the commands: `--help` answers at once.
 
 app = typer.Typer(no_args_is_help=True, help="The corpora: list, add, fetch, prepare, verify, generate, stats.")
 

@@ -6,24 +6,26 @@ in an archive becomes a path.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import io
 import stat
 import time
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from hyperloader.corpora.registry import Address
 from hyperloader.files import described
 
 if TYPE_CHECKING:
-    import requests
+    from aiohttp import ClientResponse, ClientSession
 
-_PACKET_BYTES = 65536
+_GLANCE_SECONDS = 0.1
 
 
 @dataclass(frozen=True)
@@ -68,22 +70,36 @@ class Web:
         self._archives: dict[str, bytes | Unavailable] = {}
 
     def __enter__(self) -> Self:
-        import requests
-
-        from hyperloader.corpora.fetching.deadline import Deadline, DeadlineAdapter
-
-        self._deadline = Deadline()
-        self._session = requests.Session()
-        for scheme in ("http://", "https://"):
-            self._session.mount(scheme, DeadlineAdapter(self._deadline))
-        self._session.max_redirects = self._limits.redirects
-        # which would be read whole, without a limit
-        self._session.hooks["response"].append(_without_body_of_redirect)
-        self._session.headers["Accept-Encoding"] = "identity"  # nothing is unpacked that has not been checked
+        self._loop = asyncio.new_event_loop()
+        self._session = self._run(self._opened())
         return self
 
     def __exit__(self, *_) -> None:
-        self._session.close()
+        self._run(self._session.close())
+        self._loop.close()
+
+    async def _opened(self) -> ClientSession:
+        from aiohttp import ClientSession, ClientTimeout
+
+        limits = self._limits
+        return ClientSession(
+            timeout=ClientTimeout(limits.total_seconds, sock_connect=limits.connect_seconds, sock_read=limits.silence_seconds),
+            headers={"Accept-Encoding": "identity"},  # nothing is unpacked that has not been checked
+            auto_decompress=False,
+            trust_env=True,
+            middlewares=[self._ask],
+        )
+
+    def _run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+        """Its result. It runs in a thread of its own, as in this one a loop may be running, for instance a notebook's."""
+        task = self._loop.create_task(coroutine)
+        with ThreadPoolExecutor() as threads:
+            self._loop.set_default_executor(threads)  # those that the HTTP library starts end here as well
+            try:
+                return threads.submit(self._loop.run_until_complete, task).result()
+            except KeyboardInterrupt:
+                self._loop.call_soon_threadsafe(task.cancel)
+                raise
 
     def read(self, address: Address) -> bytes:
         """The bytes at an address.
@@ -111,68 +127,69 @@ class Web:
     def _download(self, url: str) -> bytes:
         for attempt in range(self._limits.attempts - 1):
             try:
-                return self._attempt(url)
+                return self._run(self._attempt(url))
             except _Interrupted:
                 time.sleep(self._limits.pause_seconds * 2**attempt)
-        return self._attempt(url)
+        return self._run(self._attempt(url))
 
-    def _attempt(self, url: str) -> bytes:
+    async def _attempt(self, url: str) -> bytes:
         """One attempt, always from the first byte: the files are small, and half of one cannot be checked."""
         limits, data = self._limits, bytearray()
-        timeout = (limits.connect_seconds, limits.silence_seconds)
-        with self._in_time(), _causes(), self._session.get(url, stream=True, timeout=timeout) as response:
-            if response.status_code != 200:
-                # a missing or forbidden file will be so a moment later as well; an overloaded server may not be
-                again = response.status_code >= 500 or response.status_code == 429
-                raise (_Interrupted if again else Unavailable)(f"HTTP status {response.status_code}")
-            with _progress(url, response.headers.get("Content-Length", "")) as advance:
-                # what has arrived, not what is asked for: a server that sends a byte a minute is to be noticed
-                while packet := response.raw.read1(_PACKET_BYTES, decode_content=False):
-                    data += packet
-                    advance(len(packet))
-                    if len(data) > limits.size:
-                        raise Unavailable(f"more than {limits.size} bytes")
+        with self._causes():
+            async with self._session.get(url, max_redirects=limits.redirects + 1) as response:  # the first refused
+                if response.status != 200:
+                    # a missing or forbidden file will be so a moment later as well; an overloaded server may not be
+                    again = response.status >= 500 or response.status == 429
+                    raise (_Interrupted if again else Unavailable)(f"HTTP status {response.status}")
+                with _progress(url, response.headers.get("Content-Length", "")) as advance:
+                    while packet := await self._packet(response):
+                        data += packet
+                        advance(len(packet))
+                        if len(data) > limits.size:
+                            raise Unavailable(f"more than {limits.size} bytes")
         return bytes(data)
 
+    async def _packet(self, response: ClientResponse) -> bytes:
+        """What has arrived, or nothing at the end."""
+        while True:
+            try:
+                async with asyncio.timeout(_GLANCE_SECONDS) as glance:
+                    return await response.content.readany()
+            except TimeoutError:
+                if not glance.expired():
+                    raise
+                # after a chunk that is none, the library closes the connection but lets its reader wait
+                if response.connection and response.connection.closed:
+                    raise _Interrupted("broken off") from None
+
+    async def _ask(self, request, handler) -> ClientResponse:
+        """Ask once: what has its cause already, the HTTP library does not try again."""
+        with self._causes():
+            return await handler(request)
+
     @contextmanager
-    def _in_time(self) -> Iterator[None]:
-        """Give an attempt its time; whatever it fails of once that is over, that is the cause."""
-        self._deadline.set(self._limits.total_seconds)
+    def _causes(self) -> Iterator[None]:
+        """Turn the exceptions of the HTTP library into causes in a few words."""
+        import aiohttp
+
         try:
             yield
-        except Unavailable:
-            if not self._deadline.passed:
-                raise
+        except aiohttp.ClientSSLError:
+            raise Unavailable("certificate not accepted") from None
+        except aiohttp.TooManyRedirects:
+            raise Unavailable("redirects without end") from None
+        except (aiohttp.ClientProxyConnectionError, aiohttp.ClientHttpProxyError):
+            raise _Interrupted("proxy refused") from None
+        except aiohttp.ServerTimeoutError:
+            raise _Interrupted("timed out") from None
+        except TimeoutError:
             raise _Interrupted(f"not done after {self._limits.total_seconds:g} seconds") from None
-
-
-def _without_body_of_redirect(response: requests.Response, **_) -> None:
-    if response.is_redirect:
-        response.close()
-
-
-@contextmanager
-def _causes() -> Iterator[None]:
-    """Turn the exceptions of the HTTP library into causes in a few words."""
-    from requests import exceptions
-    from urllib3.exceptions import HTTPError, ProtocolError, ReadTimeoutError
-
-    try:
-        yield
-    except exceptions.SSLError:
-        raise Unavailable("certificate not accepted") from None
-    except exceptions.TooManyRedirects:
-        raise Unavailable("redirects without end") from None
-    except exceptions.ProxyError:
-        raise _Interrupted("proxy refused") from None
-    except (exceptions.Timeout, ReadTimeoutError):
-        raise _Interrupted("timed out") from None
-    except exceptions.ConnectionError:
-        raise _Interrupted("no connection") from None
-    except ProtocolError:
-        raise _Interrupted("broken off") from None
-    except (OSError, ValueError, HTTPError) as error:  # an answer that is no HTTP, a redirect to something that is no address
-        raise Unavailable(f"unreadable answer ({type(error).__name__})") from None
+        except (aiohttp.ClientConnectionError, aiohttp.ClientResponseError):
+            raise _Interrupted("no connection") from None
+        except aiohttp.ClientPayloadError:
+            raise _Interrupted("broken off") from None
+        except (aiohttp.ClientError, OSError, ValueError) as error:  # a redirect to something that is no web address
+            raise Unavailable(f"unreadable answer ({type(error).__name__})") from None
 
 
 @contextmanager
