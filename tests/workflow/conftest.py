@@ -14,7 +14,7 @@ import pytest
 from hyperloader.planning.plan import Plan
 
 ROOT = Path(__file__).parents[2]
-PARTS = ("Snakefile", "environment.yml", "workflow", "profiles", "config", "src", "baselines")
+PARTS = ("Snakefile", "environment.yml", "workflow", "profiles", "config", "src", "baselines", "corpora")
 
 
 NAMES = [f"table{number}.csv" for number in (2, 3, 4)]

@@ -1,5 +1,6 @@
 """Which jobs a target needs, what a mistake says, and that the workflow is clean."""
 
+import ast
 import os
 import shutil
 import subprocess
@@ -8,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from hyperloader.config.sources import NEUTRAL, sources
+from hyperloader.config.sources import ROOT as SOURCES
 from hyperloader.methods.registry import get_method
 from hyperloader.planning.plan import Plan
 
@@ -115,23 +118,39 @@ def test_lint_and_format_are_clean(workflow):
     subprocess.run([formatter, "--check", "Snakefile", "workflow"], cwd=ROOT, check=True, capture_output=True)
 
 
-def test_every_module_is_an_input_of_a_stage_or_decides_no_result():
+def stages():
+    """Of each stage, the modules that it starts from, and those that it leaves out, as the rules have them."""
     text = (ROOT / "workflow/rules/common.smk").read_text(encoding="utf-8")
     names = {}
-    exec(text[text.index("READERS = ") : text.index("\n}\n") + 3], names)
-    listed = {module for modules in names["CODE"].values() for module in modules}
-    source = ROOT / "src/hyperloader"
-    there = {path.relative_to(source).with_suffix("").as_posix() for path in source.rglob("*.py")}
-    # reading, checking, showing: a mistake there is an error and not another number
-    decide_nothing = {
-        *("__init__", "__main__", "cli", "errors", "files", "places", "plan", "records", "settings", "streams", "tagger"),
-        *("training/__init__", "training/display"),
-        *("scoring/evaluation", "schemas"),
-        *(f"jobs/{name}" for name in ("__init__", "estimates", "gpus", "locks", "status")),
-        *("tables/commands", "figures/commands"),
-        *(f"interop/{name}" for name in ("__init__", "commands", "layouts", "names", "state_dicts")),
-        *(f"corpora/{name}" for name in ("__init__", "checksum", "commands", "download", "manifests", "verify", "web")),
-        "corpora/readers/conll",
-    }
-    assert listed <= there
-    assert there == listed | decide_nothing
+    exec(text[text.index("STAGES = {") : text.index("def one_line")], names)
+    return {stage: (entries, names["WITHOUT"].get(stage, ())) for stage, entries in names["STAGES"].items()}
+
+
+def imported(path):
+    """The files that a module's import statements name, wherever they stand, those for type checkers apart."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    guards = [node for node in ast.walk(tree) if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)]
+    for_checkers = {inner for guard in guards for inner in ast.walk(guard)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("hyperloader") and node not in for_checkers:
+            place = ROOT.joinpath("src", *node.module.split("."))
+            for file in (place.with_suffix(".py"), place / "__init__.py", *(place / f"{alias.name}.py" for alias in node.names)):
+                if file.is_file():
+                    yield file.relative_to(SOURCES)
+
+
+@pytest.mark.parametrize("stage", stages())
+def test_no_module_that_a_stage_imports_is_missing_from_its_inputs(stage):
+    entries, without = stages()[stage]
+    listed = {path.relative_to(SOURCES) for path in sources(*entries, without=without)}
+    left_out = {Path("__init__.py"), *(Path(name.replace(".", "/")) for name in (*NEUTRAL, *without))}
+    assert listed
+    for path in listed:
+        for file in imported(SOURCES / path):
+            assert file in listed or {file, file.with_suffix(""), *file.parents} & left_out, f"{path} imports {file}"
+
+
+def test_what_is_left_out_is_there():
+    for name in {*NEUTRAL, *(name for _, without in stages().values() for name in without)}:
+        place = SOURCES / name.replace(".", "/")
+        assert place.is_dir() or place.with_suffix(".py").is_file(), name

@@ -63,13 +63,16 @@ def test_only_what_depends_on_an_edit_is_made_again(done):
     assert done.plan("results/demo/table3.csv") == dict.fromkeys(("run_settings", "train", "predict", "score"), 2) | {"table": 1}
 
     for path, old, new, jobs in [
-        (source / "tables/results.py", "", "\n# edited\n", {"table": 1}),
+        (source / "reports/tables/results.py", "", "\n# edited\n", {"table": 1}),
         (source / "scoring/__init__.py", "", "\n# edited\n", {"score": runs, "table": 1}),
-        (source / "prediction.py", "", "\n# edited\n", after_training),
+        (source / "predicting/prediction.py", "", "\n# edited\n", after_training),
         (source / "training/loop.py", "", "\n# edited\n", {"backbone": 1, "train": runs} | after_training),
         (source / "training/optimisation.py", "", "\n# another loss\n", {"backbone": 1, "train": runs} | after_training),
-        (source / "corpora/download.py", "", "\n# edited\n", {}),
-        (source / "figures/figure2.py", "", "\n# another title\n", {}),
+        (source / "formulations/decoding/drafts.py", "", "\n# edited\n", after_training),
+        (source / "models/hypernetwork.py", "", "\n# edited\n", {"train": runs} | after_training),
+        *((source / f"{name}.py", "", "\n# edited\n", {}) for name in ("corpora/fetching/download", "runs/locks", "cli/main", "errors")),
+        (done.folder / "corpora/atis/corpus.yaml", "LDC user agreement", "LDC", {}),
+        (source / "reports/figures/figure2.py", "", "\n# another title\n", {}),
         (done.folder / "baselines/hyperformer_pp/method.py", "", "\n# edited\n", {"train": 2, "predict": 2, "score": 2, "table": 1}),
         (done.folder / "workflow/published/table4.csv", "0.5152", "0.5153", {"table": 1}),
         (config, "mirror: null", "mirror: elsewhere", {}),

@@ -37,7 +37,7 @@ STAGES = {
 # what they import for other ends: how a trained model predicts, how one is trained, and, for tables, the names of methods and corpora
 NAMES = ["methods", "corpora", "planning.plan"]
 WITHOUT = {
-    "pretrained": ["formulations.decoding"],
+    "pretrained": ["formulations.decoding", "models.generated_layers", "models.hypernetwork"],
     "train": ["formulations.decoding"],
     "predict": ["training"],
     "parameters": ["corpora", "training", "formulations"],
@@ -102,9 +102,14 @@ def code(stage):
     return [near(file) for file in sources(*STAGES[stage], without=WITHOUT.get(stage, ()))]
 
 
-def corpus_code(name):
-    """The files in a corpus' own folder that say how it is read."""
-    return [near(file) for file in sorted(get_corpus(name).folder.glob("*.*")) if file.suffix in (".yaml", ".py")]
+def reader_code(corpus):
+    """The source files of a corpus' own reader, if it has one."""
+    return [near(file) for file in sorted(get_corpus(corpus).folder.glob("*.py"))]
+
+
+def descriptions(corpora):
+    """The descriptions of corpora, with the counts of the paper's table 2."""
+    return [near(get_corpus(name).description) for name in corpora]
 
 
 def method_code(method):

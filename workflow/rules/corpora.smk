@@ -39,7 +39,7 @@ rule generate:
 rule prepare:
     input:
         raw=raw_manifest,
-        code=lambda wildcards: code("prepare") + corpus_code(wildcards.corpus),
+        code=lambda wildcards: code("prepare") + reader_code(wildcards.corpus),
     output:
         "results/{scale}/data/{corpus}/manifest.json",
     log:
@@ -52,6 +52,10 @@ rule prepare:
         raw=subpath(input.raw, parent=True),
         folder=subpath(output[0], parent=True),
         seed=PLAN.config.data_seed,
+        # of the corpus' description, what decides the sentences; its terms and addresses do not
+        read=lambda wildcards: get_corpus(wildcards.corpus).model_dump_json(
+            include={"title", "raw_format", "splits", "held_out_validation"}
+        ),
     shell:
         'bash "$HYPERLOADER_LOGGED" {log:q} hyperloader corpora prepare {wildcards.corpus:q}'
         # what is there lost its manifest to Snakemake, which removes outputs before their job
@@ -61,7 +65,7 @@ rule prepare:
 rule table2:
     input:
         manifests=lambda wildcards: data_manifests(wildcards.scale, PLAN.corpora),
-        published=[file for name in PLAN.corpora for file in corpus_code(name)],
+        published=descriptions(PLAN.corpora),
         code=code("table2"),
     output:
         csv="results/{scale}/table2.csv",
@@ -75,5 +79,4 @@ rule table2:
     conda:
         "../../environment.yml"
     shell:
-        'bash "$HYPERLOADER_LOGGED" {log:q} hyperloader corpora stats'
-        " --output {output.csv:q} {input.manifests:q}"
+        'bash "$HYPERLOADER_LOGGED" {log:q} hyperloader corpora stats' " --output {output.csv:q} {input.manifests:q}"

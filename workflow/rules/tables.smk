@@ -90,7 +90,7 @@ rule claims:
 rule audit:
     input:
         published=published("table3", "table4", "methods", "text", "claims"),
-        corpora=[file for name in known_corpora() for file in corpus_code(name)],
+        corpora=descriptions(known_corpora()),
         code=code("audit"),
     output:
         csv="results/audit.csv",
