@@ -76,7 +76,7 @@ def test_a_file_of_it_that_changed_is_refused(place):
         (("", *FILES), "cannot name a corpus"),
         (("atis", *FILES), "there is a corpus 'atis' already"),
         (("mTOP", *FILES), "there is a corpus 'mtop' already"),
-        (("mine", "--train", "gone.conll", "--test", "test.conll"), "gone.conll: cannot be read"),
+        (("mine", "--train", "gone.conll", "--test", "test.conll"), "gone.conll: no such file"),
         (("mine", "--train", "bad.conll", "--test", "test.conll"), "bad.conll:2: tag 'x'"),
         (("mine", *FILES, "--folder", "train.conll"), "cannot be written"),
     ],

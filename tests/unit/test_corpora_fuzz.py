@@ -9,12 +9,13 @@ from hypothesis import strategies as st
 
 from hyperloader.corpora.generated.generate import generate
 from hyperloader.corpora.generated.writers import WRITERS
-from hyperloader.corpora.readers import READERS, conll
+from hyperloader.corpora.readers import READERS
+from hyperloader.corpora.readers.columns import read_conll
 from hyperloader.corpora.registry import known_corpora
 from hyperloader.errors import CorpusError
 
 CORPUS = {"bio": "movie", "slot-gated": "atis", "mtop": "mtop", "mtod": "mtod"}  # one for each raw format
-ALL = READERS | {"conll": conll.read}
+ALL = READERS | {"conll": read_conll}
 PARTS = ("seq.in", "seq.out", "label")
 LINES = 24
 MANY = [200, pytest.param(10_000, marks=pytest.mark.slow)]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hyperloader.cli.main import main
 from hyperloader.config.settings import Recipe, read_yaml
 from hyperloader.corpora.prepared import load_corpus
-from hyperloader.corpora.readers import conll
+from hyperloader.corpora.readers.columns import read_conll
 from hyperloader.errors import CorpusError, FormatError, RunError
 from hyperloader.files import write_json
 from hyperloader.methods.training_run import train_run
@@ -146,7 +146,7 @@ def test_damage_in_a_file_is_named_by_line(tmp_path, text, place):
     file = tmp_path / "a.conll"
     file.write_text(text, encoding="utf-8")
     with pytest.raises(CorpusError, match=f"a.conll:{place}"):
-        conll.read(file)
+        read_conll(file)
 
 
 MARKS = ["-DOCSTART-", "-DOCSTART- O", "-DOCSTART-\tO", "-DOCSTART- -X- O O", " -DOCSTART- -X- -X- O ", "-DOCSTART- _ _ O"]
@@ -156,12 +156,12 @@ MARKS = ["-DOCSTART-", "-DOCSTART- O", "-DOCSTART-\tO", "-DOCSTART- -X- O O", " 
 def test_marks_of_documents_are_no_sentences(tmp_path, mark):
     file = tmp_path / "a.conll"
     file.write_text(f"{mark}\n\na O\n\n{mark}\n\n{mark}\nb\tB-x\nc\tO\n\n{mark}\n", encoding="utf-8")
-    assert conll.read(file) == [(("a",), ("O",)), (("b", "c"), ("B-x", "O"))]
+    assert read_conll(file) == [(("a",), ("O",)), (("b", "c"), ("B-x", "O"))]
 
 
 def test_a_word_that_looks_like_such_a_mark(tmp_path):
     sentences = [(("a", "-DOCSTART-"), ("O", "O")), (("-DOCSTART-", "a"), ("B-x", "I-x"))]
-    assert conll.read(write_conll(tmp_path / "a.conll", sentences)) == sentences
+    assert read_conll(write_conll(tmp_path / "a.conll", sentences)) == sentences
 
 
 WORDS = st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1, max_size=5)
@@ -173,7 +173,7 @@ SENTENCES = st.lists(st.lists(st.tuples(WORDS, st.sampled_from(["O", "B-x", "I-x
 def test_what_is_written_in_columns_is_read(tmp_path_factory, sentences, gap, blank):
     file = tmp_path_factory.getbasetemp() / "columns.conll"
     file.write_text(blank.join("".join(f"{word}{gap}{tag}\n" for word, tag in one) for one in sentences), "utf-8", newline="")
-    assert [list(zip(*one, strict=True)) for one in conll.read(file)] == sentences
+    assert [list(zip(*one, strict=True)) for one in read_conll(file)] == sentences
 
 
 def test_the_command_prints_a_table_with_a_signature_or_json(gazetteer, monkeypatch, capsys):

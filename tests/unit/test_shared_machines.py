@@ -19,7 +19,7 @@ from hyperloader.cli.main import main
 from hyperloader.config.settings import Config, read_yaml
 from hyperloader.corpora.fetching.manifests import read_manifest
 from hyperloader.corpora.prepared import load_corpus
-from hyperloader.corpora.readers import conll
+from hyperloader.corpora.readers.columns import read_conll
 from hyperloader.corpora.registry import get_corpus
 from hyperloader.errors import SettingsError, UserError
 from hyperloader.files import read_json, read_rows, replacing, replacing_folder, sha256, there, write_text
@@ -135,7 +135,7 @@ READERS = {
     "published numbers": lambda path: read_rows(path, ()),
     "T5's vocabulary": Vocabulary,
     "BERT's vocabulary": WordPieces,
-    "CoNLL": conll.read,
+    "CoNLL": read_conll,
 }
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import yaml
 
-from hyperloader.corpora.readers import conll
+from hyperloader.corpora.readers.columns import read_conll
 from hyperloader.corpora.registry import DESCRIPTION, VARIABLE, Corpus, corpus_folders, known_corpora
 from hyperloader.errors import CorpusError
 from hyperloader.files import replacing_folder, write_text
@@ -48,7 +48,7 @@ def add_corpus(name: str, train: Path, test: Path, validation: Path | None = Non
         raise CorpusError("is there already", file=place, remedy="choose another name, or delete it")
     given = {"train": train, "validation": validation, "test": test}
     split_files = {split: path for split, path in given.items() if path is not None}
-    sentences = {split: conll.read(path) for split, path in split_files.items()}
+    sentences = {split: read_conll(path) for split, path in split_files.items()}
     with replacing_folder(place) as temporary:
         described: dict = {"title": name, "raw_format": "conll", "splits": {split: f"{name}/{split}.conll" for split in split_files}}
         if validation is None:

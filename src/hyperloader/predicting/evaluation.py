@@ -10,7 +10,7 @@ from pathlib import Path
 
 from hyperloader.config.settings import Decoding
 from hyperloader.corpora.prepared import MANIFEST, SPLITS, load_corpus
-from hyperloader.corpora.readers import conll
+from hyperloader.corpora.readers.columns import read_conll
 from hyperloader.errors import CorpusError, FormatError
 from hyperloader.files import there
 from hyperloader.predicting.prediction import load_predictor, predicted_sentences
@@ -84,7 +84,7 @@ def read_corpus(run: str | Path, corpus: str, split: str | None) -> tuple[str | 
     if there(path) and not path.is_dir():
         if split is not None:
             raise CorpusError("a CoNLL file has no splits", file=path, remedy="leave --split out")
-        return None, conll.read(path)
+        return None, read_conll(path)
     data = Run(run).data
     if corpus not in data:
         close = get_close_matches(corpus, data, n=1)

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from hyperloader.config.plugins import load_plugin
-from hyperloader.corpora.readers import bio, conll, conllu, mtop, parallel_lines
+from hyperloader.corpora.readers import mtod, mtop, slot_gated
+from hyperloader.corpora.readers.columns import read_bio, read_conll
 from hyperloader.corpora.registry import READER, Corpus
 from hyperloader.errors import CorpusError
 from hyperloader.text.sentences import Sentence
@@ -17,11 +18,11 @@ from hyperloader.text.sentences import Sentence
 Reader = Callable[[Path], list[Sentence]]
 
 READERS: dict[str, Reader] = {
-    "slot-gated": parallel_lines.read,
-    "bio": bio.read,
-    "conll": conll.read,
+    "slot-gated": slot_gated.read,
+    "bio": read_bio,
+    "conll": read_conll,
     "mtop": mtop.read,
-    "mtod": conllu.read,
+    "mtod": mtod.read,
 }
 
 
