@@ -41,7 +41,7 @@ rulegraph: $(VENV)/installed
 
 clean:
 	rm -rf $(VENV) .snakemake .pytest_cache .ruff_cache .hypothesis
-	find results -mindepth 1 -not -name README.md -delete
+	find results/ -mindepth 1 -not -name README.md -delete
 
 $(VENV)/installed: pyproject.toml
 	@test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)

@@ -66,7 +66,7 @@ def test_no_source_runs_what_it_reads():
 
 def shell_commands(text):
     """The string literals after each `shell:`."""
-    for match in re.finditer(r'^\s+shell:\s*\n((?:\s*".*"\s*\n)+)', text, re.MULTILINE):
+    for match in re.finditer(r'^\s+shell:\s*\n((?:\s*(?:".*"|\'.*\')\s*\n)+)', text, re.MULTILINE):
         yield match[1]
 
 

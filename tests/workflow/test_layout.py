@@ -1,5 +1,6 @@
 """What surrounds the rules: schemas, diagram, profiles, the catalogue's entry; and what a second call says."""
 
+import os
 import re
 import subprocess
 import sys
@@ -64,9 +65,9 @@ def test_a_limit_on_gpus_names_those_that_jobs_lease(fresh_workflow, given, devi
 
 
 def test_the_diagram_shows_the_rules_of_a_bare_call(workflow):
-    dot = subprocess.run(
-        [sys.executable, "-m", "snakemake", "--rulegraph"], cwd=workflow.folder, capture_output=True, text=True, check=True
-    ).stdout
+    own = os.environ | {"PYTHONPATH": str(workflow.folder / "src")}
+    command = [sys.executable, "-m", "snakemake", "--rulegraph"]
+    dot = subprocess.run(command, cwd=workflow.folder, env=own, capture_output=True, text=True, check=True).stdout
     shown = re.findall(r">(\w+)</text>", (ROOT / "docs/rulegraph.svg").read_text(encoding="utf-8"))
     assert sorted(shown) == sorted(re.findall(r'label = "(\w+)"', dot)), "run: make rulegraph"
 

@@ -40,4 +40,5 @@ rule backbone:
     params:
         folder=subpath(output[0], parent=True),
     shell:
-        'export OMP_NUM_THREADS={threads} MKL_NUM_THREADS={threads}; bash "$HYPERLOADER_LOGGED" {log:q} hyperloader backbone {params.folder:q}'
+        "export OMP_NUM_THREADS={threads} MKL_NUM_THREADS={threads};"
+        ' bash "$HYPERLOADER_LOGGED" {log:q} hyperloader backbone {params.folder:q}'

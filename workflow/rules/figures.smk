@@ -22,10 +22,11 @@ rule figures:
         "../../environment.yml"
     params:
         runs=lambda wildcards: list(runs(wildcards.scale)),
+        published=lambda wildcards, input: os.path.dirname(input.published[0]),
         folder=subpath(output[0], parent=True),
     shell:
         'bash "$HYPERLOADER_LOGGED" {log:q} hyperloader figures {params.runs:q} --scores {input.scores:q}'
-        ' --parameters {input.parameters:q} --published "$(dirname {input.published[0]:q})" --output {params.folder:q}'
+        " --parameters {input.parameters:q} --published {params.published:q} --output {params.folder:q}"
 
 
 rule score_page:

@@ -55,5 +55,4 @@ os.environ.update(
     HYPERLOADER_PYTHON=sys.executable,
     HYPERLOADER_SOURCE=str(PACKAGE.parent),
     HYPERLOADER_LOGGED=os.path.abspath(own("workflow/scripts/logged.sh")),
-    HYPERLOADER_CONFIG=f"{config_folder()}/config.yaml",
 )

@@ -40,11 +40,12 @@ rule parameters:
     conda:
         "../../environment.yml"
     params:
+        config=f"{config_folder()}/config.yaml",
         changes=[f"--set={key}={json.dumps(getattr(PLAN.config, key))}" for key in ("corpora", "recipe", "settings")],
         scale=lambda wildcards: PLAN.scale(wildcards.scale).model_dump_json(include={"backbones", "methods"}),
     shell:
-        'bash "$HYPERLOADER_LOGGED" {log:q} hyperloader params --config "$HYPERLOADER_CONFIG" --scale {wildcards.scale:q} {params.changes:q}'
-        " --published {input.published:q} --output {output.csv:q}"
+        'bash "$HYPERLOADER_LOGGED" {log:q} hyperloader params'
+        " --config {params.config:q} --scale {wildcards.scale:q} {params.changes:q} --published {input.published:q} --output {output.csv:q}"
 
 
 rule gather:
@@ -80,11 +81,12 @@ rule claims:
     conda:
         "../../environment.yml"
     params:
+        published=lambda wildcards, input: os.path.dirname(input.published[0]),
         folder=subpath(output[0], parent=True),
         bearing=lambda wildcards: PLAN.scale(wildcards.scale).bearing,
     shell:
         'bash "$HYPERLOADER_LOGGED" {log:q} hyperloader claims {input.scores:q} --parameters {input.parameters:q}'
-        ' --published "$(dirname {input.published[0]:q})" --bearing {params.bearing:q} --output {params.folder:q}'
+        " --published {params.published:q} --bearing {params.bearing:q} --output {params.folder:q}"
 
 
 rule audit:
@@ -103,8 +105,10 @@ rule audit:
     localrule: True
     conda:
         "../../environment.yml"
+    params:
+        published=lambda wildcards, input: os.path.dirname(input.published[0]),
     shell:
-        'bash "$HYPERLOADER_LOGGED" {log:q} hyperloader audit --published "$(dirname {input.published[0]:q})" --output {output.csv:q}'
+        'bash "$HYPERLOADER_LOGGED" {log:q} hyperloader audit --published {params.published:q} --output {output.csv:q}'
 
 
 rule paper_table:

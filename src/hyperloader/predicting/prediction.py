@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
+from hyperloader import __version__
 from hyperloader.config.settings import Decoding
 from hyperloader.corpora.prepared import PreparedCorpus, load_corpus
 from hyperloader.errors import RunError
@@ -21,7 +22,7 @@ from hyperloader.text.sentences import Sentence
 
 log = logging.getLogger(__name__)
 
-RECORDED_PACKAGES = ("hyperloader", "torch", "transformers")
+RECORDED_PACKAGES = ("torch", "transformers")
 
 
 def predicted_sentences(predictor: Predictor, task: str, sentences: Sequence[Sentence]) -> list[PredictedSentence]:
@@ -56,7 +57,7 @@ def predict_run(folder: str | Path, decoding: Decoding = "free") -> None:
             remedy = f"train it: hyperloader train {run}"
             raise RunError(f"the model was not trained on {', '.join(unknown)}", file=run.folder / Run.SETTINGS, remedy=remedy)
         corpora = {name: _predict(predictor, run, name, load_corpus(path, settings.percent)) for name, path in run.data.items()}
-        versions = {name: version(name) for name in RECORDED_PACKAGES}
+        versions = {"hyperloader": __version__} | {name: version(name) for name in RECORDED_PACKAGES}
         PredictionsManifest(decoding=decoding, corpora=corpora, versions=versions).write(run.folder / Run.PREDICTIONS)
 
 
