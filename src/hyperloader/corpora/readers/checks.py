@@ -12,7 +12,7 @@ from hyperloader.files import reading
 # a bare `O` or `I` as a slot type could not be told from the tag in sBIO
 _TAG = re.compile(r"O|[BI]-(?![OI]$)\S+")
 # what other tools write: nested or alternative spans as several tags of one word, and schemes with tags of their own
-_SEVERAL_TAGS = re.compile(r"(O|[BI]-\S+?)([,;|+#&]+O|[,;|+#&/]+[BI]-\S+)")
+_SEVERAL_TAGS = re.compile(r"(O|[BI]-\S+?)([,;|+#&]O|[,;|+#&/][BI]-\S+)")
 _OTHER_SCHEME = re.compile(r"([ESLUM])-\S+")
 _SCHEMES = {"E": "BIOES", "S": "BIOES", "L": "BILOU", "U": "BILOU", "M": "BMES"}
 _STRAY_CR = re.compile(rb"\r(?!\n)")
