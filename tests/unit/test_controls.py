@@ -59,7 +59,7 @@ def data(tmp_path_factory):
 
 def vocabulary_of(folder, pieces):
     """A backbone folder that holds nothing but a vocabulary."""
-    checksums = {PIECES: sha256(pieces / PIECES)}
+    checksums = {T5Backbone.VOCABULARY: sha256(pieces / PIECES)}
     BackboneManifest(kind="t5", source="directory", path=str(pieces), sha256=checksums).write(folder / "manifest.json")
     return folder
 
