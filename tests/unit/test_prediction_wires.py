@@ -229,7 +229,8 @@ def test_predict_tests_and_evaluate_hand_on_their_options(runs, data, types, pri
         asked = [part for key in ("corpus", "split", "task") for part in (f"--{key}", wanted[key])]
         report = evaluate(folder, **wanted)
         assert report.sentences == len(load_corpus(data["atis"]).validation) != len(lines)
-        assert json.loads(printed("evaluate", "--run", folder, *asked, *options, "--output", tmp_path / decoding, "--json")) == report.model_dump()
+        said = printed("evaluate", "--run", folder, *asked, *options, "--output", tmp_path / decoding, "--json")
+        assert json.loads(said) == report.model_dump()
         written = [json.loads(line) for line in (tmp_path / decoding).read_text().splitlines()]
         assert [tuple(line["tokens"]) for line in written] == [sentence.tokens for sentence in load_corpus(data["atis"]).validation]
         # the labels of the task, not of the corpus

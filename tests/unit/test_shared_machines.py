@@ -98,7 +98,7 @@ def test_a_colleague_can_go_on_in_a_run(place, tmp_path):
     of_a_group(tmp_path)
     with umask(0o002):
         for name in ("data", "t5"):
-            shutil.copytree(place / name, tmp_path / name)
+            shutil.copytree(place / name, tmp_path / name, ignore=shutil.ignore_patterns("tokenised"))
         for folder in (tmp_path / "data").iterdir():
             of_a_group(folder)
         run = run_in(tmp_path, "run")
