@@ -5,12 +5,16 @@ import json
 import numpy as np
 import pytest
 import torch
-from transformers import T5Config, T5ForConditionalGeneration
+from safetensors.torch import load_file, save_file
+from transformers import BertConfig, BertModel, BertTokenizerFast, T5Config, T5ForConditionalGeneration, T5TokenizerFast
 
 from hyperloader.config.settings import Pretraining
 from hyperloader.corpora.generated.generate import DemoLanguage, auxiliary_sentences, demo_label_names
 from hyperloader.errors import BackboneError, UserError
 from hyperloader.models.backbones import open_backbone
+from hyperloader.text.bert_vocabulary import SPECIAL, WordPieces
+from hyperloader.text.sentences import Sentence
+from hyperloader.text.t5_vocabulary import Vocabulary
 from hyperloader.training.backbones.making import make_backbone, t5_pieces
 from hyperloader.training.backbones.t5 import batches
 from hyperloader.training.backbones.text import with_word_classes
@@ -44,6 +48,8 @@ def test_pretraining_twice_gives_the_same_bytes(tmp_path):
     language = DemoLanguage(42)
     for word in (*language.words(), *demo_label_names(), "O", "I"):
         assert len(vocabulary.pieces(word)) == 1, word
+    # and it can write the slot types of any corpus
+    assert all(vocabulary.writes(label) for label in ("fromloc.city_name", "{person}", "naïve", "中文", "%7B", "<extra_id_3>"))
 
 
 def test_embeddings_of_labels_to_come_stay_apart(tmp_path):
@@ -120,11 +126,156 @@ def test_a_directory_whose_weights_are_damaged(tmp_path):
         open_backbone(folder).model()
 
 
+SIZES = {"d_model": 16, "d_kv": 4, "d_ff": 32, "num_layers": 1, "num_heads": 2}
+
+
+@pytest.fixture
+def mine(tmp_path):
+    """A T5 as another library saved it."""
+    torch.manual_seed(0)
+    T5ForConditionalGeneration(T5Config(**SIZES, vocab_size=110)).save_pretrained(tmp_path / "mine")
+    write_word_vocabulary(["a", "b"], tmp_path / "mine" / "spiece.model")
+    return tmp_path / "mine"
+
+
+def backbone_of(folder, kind="t5"):
+    return settings(folder.parent / "backbone", {"source": "directory", "path": str(folder)}, kind)
+
+
+@pytest.mark.parametrize(
+    ("value", "problem"),
+    [
+        (torch.full((16, 8), torch.nan), "'decoder.block.0.layer.0.SelfAttention.o.weight' holds NaN or infinity; get the model again"),
+        (torch.full((16, 8), -torch.inf), "'decoder.block.0.layer.0.SelfAttention.o.weight' holds NaN or infinity"),
+        (torch.ones(16, 8).to(torch.float8_e4m3fn), "is of type float8_e4m3fn, no floating-point numbers of 16 bits or more"),
+        (torch.ones(16, 8, dtype=torch.int64), "cannot be loaded .*floating point"),
+    ],
+)
+def test_weights_that_are_no_numbers(mine, value, problem):
+    path = mine / "model.safetensors"
+    save_file(load_file(path) | {"decoder.block.0.layer.0.SelfAttention.o.weight": value}, path, {"format": "pt"})
+    folder = backbone_of(mine)
+    make_backbone(folder)
+    with pytest.raises(BackboneError, match=problem) as caught:
+        open_backbone(folder).model()
+    assert "\n" not in str(caught.value)
+
+
+def test_weights_in_several_files(mine):
+    whole = backbone_of(mine)
+    make_backbone(whole)
+    expected, checksum = open_backbone(whole).model().state_dict(), open_backbone(whole).checksum
+    (mine / "model.safetensors").unlink()
+    T5ForConditionalGeneration(T5Config(**SIZES, vocab_size=110)).save_pretrained(mine, max_shard_size="8KB")
+    shards = sorted(path.name for path in mine.glob("model-*.safetensors"))
+    assert len(shards) > 1 and not (mine / "model.safetensors").exists()
+    for path in mine.glob("model-*.safetensors"):
+        save_file({name: expected[name] for name in load_file(path)}, path, {"format": "pt"})
+    make_backbone(whole)
+    assert all(torch.equal(tensor, expected[name]) for name, tensor in open_backbone(whole).model().state_dict().items())
+    assert open_backbone(whole).checksum != checksum
+    manifest = json.loads((whole / "manifest.json").read_text())
+    assert sorted(manifest["sha256"]) == sorted(["config.json", "model.safetensors.index.json", "spiece.model", *shards])
+    (mine / shards[-1]).write_bytes((mine / shards[-1]).read_bytes()[:-8])
+    with pytest.raises(BackboneError, match=f"{shards[-1]}: missing, or not the file of the manifest"):
+        open_backbone(whole).model()
+    (mine / shards[-1]).unlink()
+    with pytest.raises(BackboneError, match=f"mine: has no {shards[-1]}; write it with save_pretrained"):
+        make_backbone(whole)
+    (mine / "model.safetensors.index.json").write_text('{"weight_map": 3}')
+    with pytest.raises(BackboneError, match="index.json: does not say which tensor is in which file"):
+        make_backbone(whole)
+
+
+def test_a_vocabulary_of_another_t5_is_refused(mine):
+    write_word_vocabulary("abcdefghijk", mine / "spiece.model")
+    folder = backbone_of(mine)
+    make_backbone(folder)
+    with pytest.raises(BackboneError, match="spiece.model: has 114 pieces, and the model knows 110"):
+        _ = open_backbone(folder).vocabulary
+
+
+# as Transformers 5 saves a T5's; Transformers 4 normalises in three steps and has a mark before other words only
+CURRENT = {
+    "normalizer": lambda own: own["normalizers"][0],
+    "pre_tokenizer": lambda own: {
+        "type": "Sequence",
+        "pretokenizers": [
+            {"type": "WhitespaceSplit"},
+            {"type": "Metaspace", "replacement": "\u2581", "prepend_scheme": "always", "split": True},
+        ],
+    },
+}
+
+
+@pytest.mark.parametrize("version", [4, 5])
+def test_a_t5_with_tokenizer_json_only(tmp_path, mirror, version):
+    pieces, mine = t5_pieces(str(mirror)), tmp_path / "mine"
+    T5ForConditionalGeneration(T5Config(**SIZES)).save_pretrained(mine)
+    T5TokenizerFast(str(pieces)).save_pretrained(mine)
+    (mine / "spiece.model").unlink()
+    tokenizer = mine / "tokenizer.json"
+    content = json.loads(tokenizer.read_text())
+    if version == 5:
+        content |= {key: change(content[key]) for key, change in CURRENT.items()}
+        tokenizer.write_text(json.dumps(content))
+    folder = backbone_of(mine)
+    make_backbone(folder)
+    assert "tokenizer.json" in json.loads((folder / "manifest.json").read_text())["sha256"]
+    own, expected = open_backbone(folder).vocabulary, Vocabulary(pieces)
+    words = {word for file in ("snips/valid/seq.in", "atis/valid/seq.out") for word in (mirror / "corpora" / file).read_text().split()}
+    assert own.size == expected.size
+    for word in (*words, "Café", "\ufb01ne", "\uff21\uff22", "½", "中文", "{person}", "<extra_id_3>"):
+        assert own.pieces(word) == expected.pieces(word)
+        assert own.label_pieces(word) == expected.label_pieces(word)
+    # of another normaliser, or with other sentinels
+    vocabulary = content["model"]["vocab"]
+    for change in ({"normalizer": {"type": "Lowercase"}}, {"model": content["model"] | {"vocab": [*vocabulary, ["no such piece", -1.0]]}}):
+        tokenizer.write_text(json.dumps(content | change))
+        with pytest.raises(BackboneError, match="tokenizer.json: is no tokenizer of a T5 .*put the spiece.model"):
+            make_backbone(folder)
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"model": {"type": "BPE"}}', '{"model": {"type": "Unigram", "vocab": [["a", "b"]]}}'])
+@pytest.mark.parametrize("kind", ["t5", "bert"])
+def test_a_tokenizer_json_of_something_else(mine, content, kind):
+    (mine / "spiece.model").unlink()
+    (mine / "tokenizer.json").write_text(content)
+    with pytest.raises(BackboneError, match=r"tokenizer\.json:.*; (put|save)") as caught:
+        make_backbone(backbone_of(mine, kind))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_bert_with_tokenizer_json_only(tmp_path):
+    mine = tmp_path / "mine"
+    pieces = [*SPECIAL, "play", "noma", "cafe", "a", "##s", "don", "'", "t"]
+    (tmp_path / "vocab.txt").write_text("".join(f"{piece}\n" for piece in pieces))
+    BertModel(BertConfig(vocab_size=13, hidden_size=8, num_hidden_layers=1, num_attention_heads=2)).save_pretrained(mine)
+    BertTokenizerFast(str(tmp_path / "vocab.txt")).save_pretrained(mine)
+    (mine / "vocab.txt").unlink()
+    folder = backbone_of(mine, "bert")
+    make_backbone(folder)
+    own, expected = open_backbone(folder).vocabulary, WordPieces(tmp_path / "vocab.txt")
+    assert (own.size, own.pad, own.unknown, own.start, own.end, own.mask) == (13, 0, 1, 2, 3, 4)
+    for word in ("Play", "cafés", "noma's", "don't", "[MASK]", "中文", "", "\x00"):
+        assert own.pieces(word) == expected.pieces(word)
+    BertTokenizerFast(str(tmp_path / "vocab.txt"), do_lower_case=False).save_pretrained(mine)
+    (mine / "vocab.txt").unlink()
+    with pytest.raises(BackboneError, match="is no tokenizer of a T5 or an uncased BERT .it cuts the word 'Café' otherwise"):
+        make_backbone(folder)
+
+
+@pytest.mark.parametrize(("kind", "name"), [("t5", "spiece.model"), ("bert", "vocab.txt")])
+def test_without_any_vocabulary_the_error_says_how_to_get_one(mine, kind, name):
+    (mine / "spiece.model").unlink()
+    with pytest.raises(BackboneError, match=rf"mine: has no {name} and no tokenizer.json; .*AutoTokenizer.from_pretrained\("):
+        make_backbone(backbone_of(mine, kind))
+
+
 def test_pretraining_batches_hide_words_or_tag(tmp_path):
     language = DemoLanguage(1)
     sentences = list(auxiliary_sentences(language, 50, 1))
     write_word_vocabulary(["O", "I", *language.words()], tmp_path / "spiece.model")
-    from hyperloader.text.sentences import Sentence
     from hyperloader.text.t5_vocabulary import Vocabulary
 
     vocabulary = Vocabulary(tmp_path / "spiece.model")

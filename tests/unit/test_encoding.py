@@ -6,10 +6,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hyperloader.errors import BackboneError, FormatError
+from hyperloader.errors import BackboneError, CorpusError, FormatError
+from hyperloader.formulations.text_to_text import TextToText
+from hyperloader.methods.network import Lengths
 from hyperloader.text.sentt import OUTSIDE, from_sbio, interleave, to_sbio
-from hyperloader.text.t5_vocabulary import EOS, PAD, Vocabulary
-from hyperloader.training.backbones.vocabularies import write_cut_vocabulary, write_word_vocabulary
+from hyperloader.text.t5_vocabulary import EOS, PAD, UNKNOWN, Vocabulary
+from hyperloader.training.backbones.vocabularies import ASCII, write_cut_vocabulary, write_word_vocabulary
 
 LABELS = ["O", "I", "artist", "fromloc.city_name"]
 
@@ -58,6 +60,9 @@ def test_ids_of_real_sentences_are_those_of_the_legacy_t5_tokenizer(t5, mirror):
     for file in ("snips/valid/seq.in", "atis/valid/seq.out"):
         for line in (mirror / "corpora" / file).read_text().splitlines():
             assert vocabulary.encode(line.split()) == tokenizer(interleave(line.split())).input_ids
+            # labels that the vocabulary can write have no other ids
+            if file.endswith("out"):
+                assert vocabulary.encode_labels(line.split()) == vocabulary.encode(line.split())
 
 
 def test_a_word_that_looks_like_a_sentinel_is_not_one(t5):
@@ -212,7 +217,8 @@ def test_the_gold_of_all_real_sentences_comes_back(t5, mirror, tmp_path):
             for sentence in getattr(corpus, split):
                 sentences += 1
                 labels = to_sbio(sentence.tags)
-                ids = vocabulary.encode(labels)
+                ids = vocabulary.encode_labels(labels)
+                assert ids == vocabulary.encode(labels)
                 assert vocabulary.read(ids, len(labels), known) == (labels, False)
                 assert vocabulary.read_in_order(ids, len(labels), known) == labels
                 if from_sbio(labels) != list(sentence.tags):
@@ -230,8 +236,95 @@ def test_a_cut_vocabulary_segments_its_words_as_before(t5, tmp_path):
     for word in known:
         assert len(cut.pieces(word)) == len(full.pieces(word))
         assert cut.text(cut.pieces(word)) == full.text(full.pieces(word)) == word
-    # every word can still be written, from smaller pieces
+    # every word can still be written, from smaller pieces, and so can every label
     assert cut.text(cut.pieces("hippopotamus")) == "hippopotamus"
+    assert all(cut.writes(label) for label in AWKWARD)
+
+
+# what T5's normaliser changes, what its vocabulary lacks, what looks like something else, and what is another one's escape
+AWKWARD = [
+    *(
+        "{person}",
+        "<x>",
+        "a~b",
+        "naïve",
+        "\ufb01rst",
+        "\uff21\uff22",
+        "e\u0301",
+        "\u2581x",
+        "x\u2581",
+        "\u2047",
+        "a\u200bb",
+        "½",
+        "中文",
+        "\ufffd",
+    ),
+    *("<extra_id_3>", "</s>", "<pad>", "<unk>", "O", "I", "o", "%", "%%", "100%", "%7", "%7B", "%7b", "%7Bperson%7D", "%257Bperson%257D"),
+    *("%4F", "%FF", "%E9", "fromloc.city_name", "n" * 500, "{" * 200),
+]
+# any text without blanks, often of the characters that matter
+NAMES = st.one_of(st.sampled_from(AWKWARD), st.text(st.characters(exclude_categories=["Cs"])), st.text("%7BDbdO{}~aé\u2581\u0301")).filter(
+    lambda name: name.split() == [name]
+)
+
+
+@pytest.fixture(scope="module", params=["T5's", "whole words and ASCII"])
+def vocabulary(request, tmp_path_factory):
+    if request.param == "T5's":
+        return Vocabulary(request.getfixturevalue("t5"))
+    path = tmp_path_factory.mktemp("vocabulary") / "spiece.model"
+    write_word_vocabulary([*LABELS, "play", "the", "song", "%7Bperson%7D"], path, ASCII)
+    return Vocabulary(path)
+
+
+@settings(max_examples=300)
+@given(names=st.lists(NAMES, min_size=1, max_size=20, unique=True))
+def test_every_label_is_read_back_and_no_two_are_the_same(vocabulary, names):
+    labels = [name for name in names if name not in ("O", "I")]
+    assert all(map(vocabulary.writes, labels))
+    TextToText(vocabulary, {"any": labels}).check("any", [name for name in labels if len(name) < 10], Lengths())
+    ids = vocabulary.encode_labels(names)
+    assert UNKNOWN not in ids
+    assert vocabulary.read(ids, len(names), set(names)) == (names, False)
+    assert vocabulary.read_in_order(ids, len(names), set(names)) == names
+    assert len({vocabulary.label_pieces(name) for name in names}) == len(names)
+
+
+@given(name=NAMES)
+def test_a_label_that_is_read_back_keeps_its_ids(vocabulary, name):
+    if vocabulary.label(vocabulary.pieces(name)) == name:
+        assert vocabulary.label_pieces(name) == vocabulary.pieces(name)
+    else:
+        assert vocabulary.written(name) != name
+
+
+def test_how_labels_are_written(vocabulary):
+    written = {"{person}": "%7Bperson%7D", "%7Bperson%7D": "%257Bperson%257D", "100%": "100%", "artist": "artist", "na{ï": "na%7B%C3%AF"}
+    if vocabulary.sentinel(0) != 32099:  # identity: nothing but what the vocabulary lacks
+        written.pop("{person}"), written.pop("na{ï")
+    assert {name: vocabulary.written(name) for name in written} == written
+
+
+def test_slot_types_that_cannot_be_written_are_refused_by_name(words):
+    formulation = TextToText(words, {"atis": ("artist",)})
+    formulation.check("atis", ["artist", "fromloc.city_name"], Lengths())
+    with pytest.raises(CorpusError, match=r"spiece.model: atis has slot types that this vocabulary cannot write: 'tune', '\{x\}'; rename"):
+        formulation.check("atis", ["artist", "tune", "{x}"], Lengths())
+    with pytest.raises(CorpusError, match="cannot write: .* and 15 more; rename"):
+        formulation.check("atis", [f"type{number}" for number in range(20)], Lengths())
+
+
+def test_slot_types_that_no_target_holds_are_refused(vocabulary):
+    longest = "x" * 2000
+    with pytest.raises(CorpusError, match=r"atis has slot types too long for a target of 128 tokens: 'xxx.*\.\.\.'; .* target_length"):
+        TextToText(vocabulary, {}).check("atis", ["artist", longest], Lengths())
+
+
+def test_words_beside_those_of_a_word_vocabulary_are_spelt(tmp_path):
+    write_word_vocabulary(["play", "a", "?"], tmp_path / "spiece.model", ASCII)
+    vocabulary = Vocabulary(tmp_path / "spiece.model")
+    assert [len(vocabulary.pieces(word)) for word in ("play", "a", "?", "player", "xyz")] == [1, 1, 1, 3, 4]
+    assert UNKNOWN not in vocabulary.pieces("".join(sorted(ASCII)))
 
 
 def test_a_file_that_is_no_vocabulary(tmp_path):

@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from transformers import BertConfig, BertModel, T5Config, T5ForConditionalGeneration
 
 from hyperloader.cli.main import main
-from hyperloader.errors import BackboneError, RunError, SettingsError, UserError
+from hyperloader.errors import BackboneError, CorpusError, RunError, SettingsError, UserError
 from hyperloader.formulations.text_to_text import TextToText
 from hyperloader.interop import original_state_dict
 from hyperloader.interop.importing import import_checkpoint
@@ -23,14 +23,14 @@ from hyperloader.models.task_model import HypernetworkT5
 from hyperloader.training.backbones.making import make_backbone
 from hyperloader.training.backbones.vocabularies import write_word_vocabulary
 
-TINY = {"d_model": 24, "d_kv": 5, "d_ff": 40, "num_layers": 3, "num_decoder_layers": 2, "num_heads": 4, "vocab_size": 107}
+TINY = {"d_model": 24, "d_kv": 5, "d_ff": 40, "num_layers": 3, "num_decoder_layers": 2, "num_heads": 4, "vocab_size": 109}
 HYPERNETWORK = {"task_dim": 7, "layer_dim": 6, "position_dim": 5, "hidden_dim": 11, "embedding_dim": 9, "reduction_factor": 8}
 SETTINGS = {
     "hyperformer_pp": HYPERNETWORK,
     "hyperloader": HYPERNETWORK | {"lora_rank": 2},
     "hyperdecoder": {"encoder_bottleneck": 9, "decoder_bottleneck": 7, "hidden_dim": 11, "layer_dim": 13},
 }
-WORDS = ("play", "some", "music", "O")
+WORDS = ("play", "some", "music", "O", "I", "service")
 
 
 @pytest.fixture(scope="module")
@@ -157,6 +157,104 @@ def test_frozen_weights_of_another_t5(place, tmp_path, name):
     torch.save(state, tmp_path / "other.bin")
     problem = "other.bin: 'encoder.block.1.layer.0.SelfAttention.k.weight' is frozen, but differs"
     refused(RunError, problem, tmp_path / "other.bin", place, tmp_path)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("name", SETTINGS)
+def test_checkpoints_in_half_precision(place, tmp_path, name, dtype):
+    state = torch.load(place / f"{name}.bin", weights_only=True)
+    labels = [f"{task}={place / 'types.txt'}" for task in ("atis", "snips")]
+    trained = from_pretrained_state(model(place, name), dtype)
+    # as it was saved, back in float32, and with the trained weights alone in less
+    whole = {key: tensor.to(dtype) for key, tensor in state.items()}
+    frozen = {key for key, _ in open_backbone(place / "t5").model().named_parameters() if "layer_norm" not in key}
+    mixed = {key: tensor if key in frozen else whole[key] for key, tensor in state.items()}
+    for number, stored in enumerate((whole, {key: tensor.float() for key, tensor in whole.items()}, mixed)):
+        torch.save(stored, tmp_path / "half.bin")
+        import_checkpoint(tmp_path / "half.bin", place / "t5", tmp_path / f"out{number}", labels)
+        own = load_file(tmp_path / f"out{number}" / "model.safetensors")
+        assert own.keys() == trained.keys()
+        assert all(tensor.dtype == torch.float32 and torch.equal(tensor, trained[key]) for key, tensor in own.items())
+    key = "encoder.block.1.layer.0.SelfAttention.k.weight"
+    torch.save(whole | {key: whole[key] * 1.1}, tmp_path / "half.bin")
+    refused(RunError, f"half.bin: '{key}' is frozen, but differs", tmp_path / "half.bin", place, tmp_path)
+
+
+def from_pretrained_state(built, dtype):
+    return {key: tensor.detach().to(dtype).float() for key, tensor in built.trainable_state().items()}
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+@pytest.mark.parametrize(
+    "part", ["shared.weight", "decoder.block.0.layer.0.layer_norm.weight", "task_embedding_controller.task_to_embeddings.snips"]
+)
+def test_weights_that_are_no_numbers(place, tmp_path, part, value):
+    state = torch.load(place / "hyperloader.bin", weights_only=True)
+    state[part].view(-1)[3] = value
+    torch.save(state, tmp_path / "wrong.bin")
+    problem = f"wrong.bin: the checkpoint's '{part}' holds NaN or infinity; take one"
+    refused(RunError, problem, tmp_path / "wrong.bin", place, tmp_path)
+
+
+@pytest.mark.parametrize("value", [torch.nan, -torch.inf, torch.int32])
+def test_a_saved_model_whose_weights_are_no_numbers(place, tmp_path, value):
+    import_checkpoint(place / "hyperloader.bin", place / "t5", tmp_path / "out")
+    file = tmp_path / "out" / "model.safetensors"
+    state = load_file(file)
+    name = "hypernetwork.task_embeddings.weight"
+    state[name] = state[name].to(value) if isinstance(value, torch.dtype) else torch.full_like(state[name], value)
+    save_file(state, file)
+    problem = "is of type int32" if isinstance(value, torch.dtype) else "holds NaN or infinity"
+    with pytest.raises(RunError, match=f"model.safetensors: the weights do not fit the model: '{name}' {problem}"):
+        from_pretrained(tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (b"music\nB-service\n", ":2: 'B-service' is a tag and no slot type; write one slot type a line, without B- and I-"),
+        (b"O\nmusic\n", ":1: 'O' is a tag"),
+        (b"music\n\nI\n", ":3: 'I' is a tag"),
+        (b"I-music\n", ":1: 'I-music' is a tag"),
+        (b'["music", "service"]', ": is JSON; write one slot type a line"),
+        (b'{\n  "music": 1\n}\n', ": is JSON"),
+        (b"music service\n", ":1: 'music service' is not one slot type"),
+        (b"", ": holds no slot type"),
+        (b"\xef\xbb\xbf\n \n", ": holds no slot type"),
+        (b"caf\xe9\n", r": cannot be read \(not UTF-8\)"),
+        ("music\n".encode("utf-16"), r": cannot be read \(not UTF-8\)"),
+    ],
+)
+def test_files_that_hold_no_slot_types(place, tmp_path, content, problem):
+    (tmp_path / "types.txt").write_bytes(content)
+    labels = [f"snips={tmp_path / 'types.txt'}"]
+    refused(SettingsError, f"types.txt{problem}", place / "hyperloader.bin", place, tmp_path, labels=labels)
+
+
+def test_slot_types_with_a_byte_order_mark_and_given_twice(place, tmp_path):
+    (tmp_path / "types.txt").write_bytes(b"\xef\xbb\xbfmusic\r\nservice\r\n")
+    labels = [f"snips={tmp_path / 'types.txt'}"]
+    refused(SettingsError, "slot types of 'snips' are given twice", place / "hyperloader.bin", place, tmp_path, labels=labels * 2)
+    import_checkpoint(place / "hyperloader.bin", place / "t5", tmp_path / "out", labels)
+    assert from_pretrained(tmp_path / "out").tasks["snips"] == ("music", "service")
+
+
+def test_slot_types_that_the_backbone_cannot_write(place, tmp_path):
+    (tmp_path / "types.txt").write_text("music\n{person}\n")
+    labels = [f"snips={tmp_path / 'types.txt'}"]
+    problem = r"spiece.model: snips has slot types that this vocabulary cannot write: '\{person\}'; rename"
+    refused(CorpusError, problem, place / "hyperloader.bin", place, tmp_path, labels=labels)
+
+
+def test_an_imported_model_knows_its_backbone(place, tmp_path):
+    import_checkpoint(place / "hyperloader.bin", place / "t5", tmp_path / "out")
+    config = json.loads((tmp_path / "out" / "config.json").read_text())
+    assert config["backbone_checksum"] == open_backbone(place / "t5").checksum
+    (tmp_path / "out" / "config.json").write_text(json.dumps(config | {"backbone_checksum": "0" * 64}))
+    with pytest.raises(
+        BackboneError, match="t5: not the backbone that .*out was trained on: its checksum is .*, and that one's 000000000000"
+    ):
+        from_pretrained(tmp_path / "out")
 
 
 def test_sizes_that_no_settings_give(place, tmp_path):

@@ -19,8 +19,8 @@ RUN = f"results/{Run.PATTERN}"
 STAGES = {
     "generate": ["corpora.generated.generate"],
     "prepare": ["corpora.prepare"],
-    "hub": ["models.backbones"],
-    "directory": ["models.backbones"],
+    "hub": ["training.backbones.making"],
+    "directory": ["training.backbones.making"],
     "pretrained": ["training.backbones"],
     "train": ["methods.training_run"],
     "predict": ["predicting.prediction"],
@@ -37,6 +37,7 @@ STAGES = {
 # what they import for other ends: how a trained model predicts, how one is trained, and, for tables, the names of methods and corpora
 NAMES = ["methods", "corpora", "planning.plan"]
 WITHOUT = {
+    **dict.fromkeys(("hub", "directory"), ["training.backbones.pretraining"]),
     "pretrained": ["formulations.decoding", "models.generated_layers", "models.hypernetwork"],
     "train": ["formulations.decoding"],
     "predict": ["training"],

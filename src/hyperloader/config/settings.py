@@ -74,7 +74,7 @@ class HubBackbone(Settings):
 
 
 class DirectoryBackbone(Settings):
-    """Pre-trained weights from a local directory in `save_pretrained` layout, with `spiece.model` (T5) or `vocab.txt` (BERT)."""
+    """Pre-trained weights from a local directory in `save_pretrained` layout, with their tokenizer."""
 
     source: Literal["directory"]
     path: str

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -160,9 +159,8 @@ def _read_types(file: Path) -> tuple[str, ...]:
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
         raise SettingsError(f"cannot be read ({reason})", file=file, remedy=form) from None
-    with suppress(ValueError, RecursionError):
-        if isinstance(json.loads(text), list | dict):
-            raise SettingsError("is JSON", file=file, remedy=form)
+    if _is_json(text):
+        raise SettingsError("is JSON", file=file, remedy=form)
     types = {}
     for number, line in enumerate(text.split("\n"), 1):
         name = line.strip()
@@ -174,6 +172,13 @@ def _read_types(file: Path) -> tuple[str, ...]:
     if not types:
         raise SettingsError("holds no slot type", file=file, remedy=form)
     return tuple(types)
+
+
+def _is_json(text: str) -> bool:
+    try:
+        return isinstance(json.loads(text), list | dict)
+    except (ValueError, RecursionError):
+        return False
 
 
 def _tasks(layout: Layout, slot_types: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
