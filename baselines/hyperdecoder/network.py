@@ -160,31 +160,25 @@ class HyperdecoderT5(TaskModel):
 
     @contextmanager
     def decoding(self, task: str) -> Iterator[None]:
-        with super().decoding(task), self._keeping():
-            yield
+        with super().decoding(task):
+            try:
+                self._generating = True
+                yield
+            finally:
+                self._generating, self._source = False, None
 
     def select(self, rows: Tensor, states: Tensor) -> None:
         for place in self._places:
             place.adapter = GeneratedAdapters(*(weights[rows] for weights in place.adapter))
         self._source = states
 
-    @torch.no_grad()
     def generate(self, task: str, **inputs) -> Tensor:
         """Transformers' `generate`; the adapters are generated once and kept for all steps."""
-        with self._keeping():
-            return super().generate(task, **inputs)
+        with self.decoding(task):
+            return self.backbone.generate(**inputs)
 
     def unused_parameters(self) -> int:
         return sum(parameter.numel() for parameter in self.decoder_adapters.parameters())
-
-    @contextmanager
-    def _keeping(self) -> Iterator[None]:
-        """Keep the adapters from pass to pass, as long as the encoder's output is the same tensor."""
-        self._generating = True
-        try:
-            yield
-        finally:
-            self._generating, self._source = False, None
 
     def _install_adapters(self, decoder: nn.Module, args: tuple, kwargs: dict) -> None:
         """Generate the decoder's adapters for the sentences that it is about to attend to."""

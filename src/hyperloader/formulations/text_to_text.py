@@ -86,10 +86,11 @@ class TextToText(Formulation):
     def predict(self, model: TaskModel, task: str, sentences: Sequence[Sequence[str]], training: Training) -> list[Prediction]:
         sources = [self.vocabulary.encode(words, training.source_length) for words in sentences]
         predictions: dict[int, Prediction] = {}
+        decoder = self._decoders[task].apart()
         with model.decoding(task):
             for chosen in batches_by_length([len(source) for source in sources]):
                 batch = [sentences[index] for index in chosen]
-                written = self._decoders[task].decode(model, [sources[index] for index in chosen], batch, training.target_length)
+                written = decoder.decode(model, [sources[index] for index in chosen], batch, training.target_length)
                 for index, words, own in zip(chosen, batch, written, strict=True):
                     predictions[index] = self.read(task, len(words), *own)
         return [predictions[index] for index in range(len(sentences))]

@@ -10,6 +10,7 @@ from hyperloader.errors import RunError
 from hyperloader.files import there
 from hyperloader.methods.method import Precision, Predictor
 from hyperloader.methods.registry import get_method
+from hyperloader.models.turns import loading
 from hyperloader.runs.run import Run
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from hyperloader.models.task_model import TaskModel
 
 
+@loading
 def load_predictor(folder: str | Path, decoding: Decoding = "free", precision: Precision = "fp32") -> Predictor:
     """Load a trained run, or a saved model.
 

@@ -15,6 +15,7 @@ from hyperloader.errors import RunError
 from hyperloader.files import readable, replacing_folder
 from hyperloader.models.backbones import Backbone, find_backbone
 from hyperloader.models.task_model import TaskModel
+from hyperloader.models.turns import loading
 from hyperloader.runs.run import Run
 
 if TYPE_CHECKING:
@@ -90,6 +91,7 @@ def backbone_of(folder: str | Path) -> Backbone:
     return find_backbone(config.backbone, folder / CONFIG_NAME, checksum)
 
 
+@loading
 def load_saved(method: NetworkMethod, folder: str | Path, backbone: PreTrainedModel) -> TaskModel:
     """Build a saved model again.
 

@@ -21,6 +21,7 @@ from hyperloader.config.records import Record
 from hyperloader.config.settings import Kind
 from hyperloader.errors import BackboneError
 from hyperloader.files import read_json, sha256, there
+from hyperloader.models.turns import loading
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel
@@ -105,6 +106,7 @@ class Backbone(ABC):
         """The configuration of the model."""
         return self.config_class().from_pretrained(self._checked(CONFIG).parent, local_files_only=True)
 
+    @loading
     def model(self) -> PreTrainedModel:
         """The model, loaded anew in float32: a `T5ForConditionalGeneration` or a `BertModel`.
 

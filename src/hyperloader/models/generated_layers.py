@@ -26,13 +26,17 @@ def adapter(x: Tensor, weights: AdapterWeights) -> Tensor:
 
 
 class _AroundLinear(nn.Linear):
-    """A linear layer that takes over the parameters of another one; `generated` is set anew for every task."""
+    """A linear layer that takes over the parameters of another one; `generated` is set anew for every task, by `install`."""
 
     def __init__(self, linear: nn.Linear):
         nn.Module.__init__(self)
         self.in_features, self.out_features = linear.in_features, linear.out_features
         self.weight, self.bias = linear.weight, linear.bias
         self.generated = None
+
+    def install(self, weights: AdapterWeights | LoRAWeights) -> None:
+        """Use these generated weights from now on."""
+        self.generated = weights
 
 
 class AdaptedLinear(_AroundLinear):
@@ -54,8 +58,13 @@ class LoRALinear(_AroundLinear):
         super().__init__(linear)
         self._merged: Tensor | None = None
 
+    def install(self, weights: LoRAWeights) -> None:
+        # what was merged before is not of these, even if an exception has kept it from being unmerged
+        self._merged = None
+        super().install(weights)
+
     def merge(self) -> None:
-        """Use W + B A, one matrix product instead of three, until `unmerge`; as many passes as wanted, but no new weights."""
+        """Use W + B A, one matrix product instead of three, until `unmerge` or other weights; as many passes as wanted."""
         self._merged = self.weight + self.generated.b @ self.generated.a
 
     def unmerge(self) -> None:
@@ -106,7 +115,7 @@ def _install(places: list[tuple[_AroundLinear, ...]], weights: AdapterWeights | 
     unbound = [[position.unbind(0) for position in tensor.unbind(1)] for tensor in weights]
     for layer, row in enumerate(places):
         for position, place in enumerate(row):
-            place.generated = kind(*(tensor[position][layer] for tensor in unbound))
+            place.install(kind(*(tensor[position][layer] for tensor in unbound)))
 
 
 assert ADAPTER_POSITIONS == ("feed_forward", "self_attention"), "GeneratedStack lists its places in this order"

@@ -17,6 +17,7 @@ from transformers.models.t5.modeling_t5 import T5LayerNorm
 from hyperloader.errors import RunError
 from hyperloader.models.generated_layers import GeneratedStack
 from hyperloader.models.hypernetwork import Hypernetwork, Sizes
+from hyperloader.models.turns import Turns
 from hyperloader.models.weights import unfit
 from hyperloader.text.sentt import bio_tags
 
@@ -38,6 +39,8 @@ class ParameterCounts(NamedTuple):
 class TaskModel(nn.Module):
     """A backbone with whatever a method adds to it.
 
+    What is generated for a task or a sentence stands in its modules, so threads take turns with `forward`, `decoding` and `generate`.
+
     Attributes:
         backbone: the pre-trained model; frozen but for what the method unfreezes.
         tasks: the known tasks in order, with the slot types of each; empty where the model takes any task.
@@ -47,6 +50,7 @@ class TaskModel(nn.Module):
         super().__init__()
         self.backbone = backbone
         self.tasks = {name: tuple(types) for name, types in tasks.items()}
+        self._turns = Turns()
 
     @abstractmethod
     def adapt(self, task: str) -> None:
@@ -63,9 +67,8 @@ class TaskModel(nn.Module):
         Returns:
             What the backbone returns; `.logits` is (batch, length, classes), for T5 (batch, target length, vocabulary).
         """
-        self._check(task)
-        self.adapt(task)
-        return self.backbone(**inputs)
+        with self._adapted(task):
+            return self.backbone(**inputs)
 
     @contextmanager
     def decoding(self, task: str) -> Iterator[None]:
@@ -73,9 +76,7 @@ class TaskModel(nn.Module):
 
         What is generated per sentence stays as long as passes are given the same tensor as the encoder's output.
         """
-        self._check(task)
-        with torch.no_grad():
-            self.adapt(task)
+        with torch.no_grad(), self._adapted(task):
             yield
 
     def select(self, rows: Tensor, states: Tensor) -> None:
@@ -89,9 +90,8 @@ class TaskModel(nn.Module):
     @torch.no_grad()
     def generate(self, task: str, **inputs) -> Tensor:
         """Transformers' `generate` for one task, whose weights are generated once."""
-        self._check(task)
-        self.adapt(task)
-        return self.backbone.generate(**inputs)
+        with self._adapted(task):
+            return self.backbone.generate(**inputs)
 
     def trainable_state(self) -> dict[str, Tensor]:
         """The trainable parameters by name."""
@@ -128,9 +128,14 @@ class TaskModel(nn.Module):
             for name, parameter in own.items():
                 parameter.copy_(state[name])
 
-    def _check(self, task: str) -> None:
+    @contextmanager
+    def _adapted(self, task: str) -> Iterator[None]:
+        """The backbone of one task, for one user at a time."""
         if self.tasks and task not in self.tasks:
             raise RunError(f"this model knows no task '{task}'", remedy=f"its tasks are {', '.join(self.tasks)}")
+        with self._turns():
+            self.adapt(task)
+            yield
 
 
 class PlainT5(TaskModel):
@@ -192,9 +197,9 @@ class HypernetworkT5(TaskModel):
     def decoding(self, task: str) -> Iterator[None]:
         places = [place for stack in self._stacks for layer in stack.loras for place in layer]
         with super().decoding(task):
-            for place in places:
-                place.merge()
             try:
+                for place in places:
+                    place.merge()
                 yield
             finally:
                 for place in places:

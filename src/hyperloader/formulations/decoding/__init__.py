@@ -11,8 +11,8 @@ it they are the guesses of the next draft (docs/decoding.md).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
+from copy import copy
 from typing import NamedTuple
 
 import numpy as np
@@ -68,6 +68,12 @@ class GreedyDecoder:
         numbers = self._tables.numbers
         self._guesses.learn(words, [numbers.get(label, OUT) for label in labels])
 
+    def apart(self) -> GreedyDecoder:
+        """One that drafts what this one would, and learns apart from it: so that a call's last bits depend on no other call."""
+        other = copy(self)
+        other._guesses, other.passes = self._guesses.copy(), 0
+        return other
+
     @torch.no_grad()
     def decode(
         self, model: TaskModel, sources: Sequence[Sequence[int]], sentences: Sequence[Sequence[str]], max_new_tokens: int
@@ -90,24 +96,24 @@ class GreedyDecoder:
         mask = (input_ids != PAD).long()
         encoded = {"input_ids": input_ids}
         cache = EncoderDecoderCache(DynamicCache(), DynamicCache())
-        with _headless(backbone):
-            while len(drafts.active):
-                # a token's keys and values are known once it is written and was read; the last one written was not
-                known = int(drafts.written[drafts.active].min())
-                cache.crop(known)
-                draft = drafts.draft()
-                fed = torch.from_numpy(drafts.tokens[drafts.active, known : draft.position.max()]).to(device)
-                output = backbone(**encoded, attention_mask=mask, decoder_input_ids=fed, past_key_values=cache, use_cache=True)
-                self.passes += 1
-                places = torch.from_numpy(np.stack([draft.row, draft.position - 1 - known])).to(device)
-                going = drafts.advance(draft, *choose(output.logits[*places], draft))
-                states = output.encoder_last_hidden_state
-                if not going.all():
-                    rows = torch.from_numpy(np.flatnonzero(going)).to(device)
-                    states, mask = states[rows], mask[rows]
-                    cache.batch_select_indices(rows)
-                    model.select(rows, states)
-                encoded = {"encoder_outputs": BaseModelOutput(states)}
+        headless = _headless(backbone)
+        while len(drafts.active):
+            # a token's keys and values are known once it is written and was read; the last one written was not
+            known = int(drafts.written[drafts.active].min())
+            cache.crop(known)
+            draft = drafts.draft()
+            fed = torch.from_numpy(drafts.tokens[drafts.active, known : draft.position.max()]).to(device)
+            output = headless(**encoded, attention_mask=mask, decoder_input_ids=fed, past_key_values=cache, use_cache=True)
+            self.passes += 1
+            places = torch.from_numpy(np.stack([draft.row, draft.position - 1 - known])).to(device)
+            going = drafts.advance(draft, *choose(output.logits[*places], draft))
+            states = output.encoder_last_hidden_state
+            if not going.all():
+                rows = torch.from_numpy(np.flatnonzero(going)).to(device)
+                states, mask = states[rows], mask[rows]
+                cache.batch_select_indices(rows)
+                model.select(rows, states)
+            encoded = {"encoder_outputs": BaseModelOutput(states)}
         for words, labels in zip(sentences, drafts.labels(), strict=True):
             self._guesses.learn(words, labels)
         return [
@@ -162,11 +168,9 @@ class _Constrained:
         return *tokens, probabilities.cpu().numpy()
 
 
-@contextmanager
-def _headless(backbone: nn.Module) -> Iterator[None]:
-    """Let a T5 return what its head would be given: only the drafted places and, constrained, few tokens are worth a logit."""
-    head, backbone.lm_head = backbone.lm_head, nn.Identity()
-    try:
-        yield
-    finally:
-        backbone.lm_head = head
+def _headless(backbone: nn.Module) -> nn.Module:
+    """A T5 of the same modules that returns what its head would be given: only the drafted places and, constrained, few tokens are worth
+    a logit."""
+    headless = copy(backbone)
+    headless._modules = backbone._modules | {"lm_head": nn.Identity()}
+    return headless

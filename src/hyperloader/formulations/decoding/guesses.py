@@ -6,9 +6,6 @@ from collections.abc import Sequence
 
 from hyperloader.formulations.decoding.labels import OUT
 
-# entries; a tagger may read for ever
-LARGEST = 500_000
-
 
 class Guesses:
     """A dictionary of words and their labels, by the word before and by themselves; a wrong guess costs time, never a token."""
@@ -19,10 +16,14 @@ class Guesses:
 
     def learn(self, words: Sequence[str], labels: Sequence[int]) -> None:
         """Remember the labels, by number, of a sentence's words."""
-        if len(self._behind) > LARGEST:
-            return
         self._behind.update(zip(zip((None, *words), words, strict=False), labels, strict=True))
         self._anywhere.update(zip(words, labels, strict=True))
+
+    def copy(self) -> Guesses:
+        """The same dictionary, to be learned into apart from this one."""
+        other = Guesses()
+        other._behind, other._anywhere = self._behind.copy(), self._anywhere.copy()
+        return other
 
     def guess(self, words: Sequence[str]) -> list[int]:
         """The number of a label for each word of a sentence; `O` for unknown words."""
