@@ -59,7 +59,7 @@ def data(tmp_path_factory):
 
 def vocabulary_of(folder, pieces):
     """A backbone folder that holds nothing but a vocabulary."""
-    checksums = {T5Backbone.VOCABULARY: sha256(pieces / T5Backbone.VOCABULARY)}
+    checksums = {T5Backbone.VOCABULARY: sha256(pieces / PIECES)}
     BackboneManifest(kind="t5", source="directory", path=str(pieces), sha256=checksums).write(folder / "manifest.json")
     return folder
 
@@ -68,7 +68,7 @@ def test_the_gold_comes_back_whole(data, tmp_path):
     tags = {name: json.loads((path / "manifest.json").read_text())["tags"] for name, path in data.items()}
     pieces = tmp_path / "pieces"
     pieces.mkdir()
-    write_word_vocabulary(["O", "I", *sorted({tag[2:] for own in tags.values() for tag in own if tag != "O"})], pieces / T5Backbone.VOCABULARY)
+    write_word_vocabulary(["O", "I", *sorted({tag[2:] for own in tags.values() for tag in own if tag != "O"})], pieces / PIECES)
     result = scores(tmp_path / "run", "gold_oracle", data, vocabulary_of(tmp_path / "t5", pieces))
     assert result == dict.fromkeys(known_corpora(), 1.0)
 
@@ -140,7 +140,7 @@ def test_a_control_tags_text_too(data, tmp_path):
 def test_the_oracle_knows_nothing_without_gold(data, tmp_path):
     pieces = tmp_path / "pieces"
     pieces.mkdir()
-    write_word_vocabulary(["O", "I"], pieces / T5Backbone.VOCABULARY)
+    write_word_vocabulary(["O", "I"], pieces / PIECES)
     run = tmp_path / "run"
     scores(run, "gold_oracle", {"atis": data["atis"]}, vocabulary_of(tmp_path / "t5", pieces))
     with pytest.raises(RunError, match="needs the gold labels"):

@@ -176,6 +176,8 @@ def test_several_problems_are_counted_and_another_t5_is_refused():
         with pytest.raises(RunError, match=r"in \d+ tensors: .*; and \d+ more") as caught:
             load_original_checkpoint(state, config(**changes))
         assert name in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("state", "problem"),
     [

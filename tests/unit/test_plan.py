@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from hyperloader.corpora.registry import known_corpora
+from hyperloader.corpora.adding import add_corpus
+from hyperloader.corpora.registry import VARIABLE, known_corpora, paper_corpora
 from hyperloader.errors import CorpusError, SettingsError
 from hyperloader.methods.hyperloader import HyperLoader
 from hyperloader.methods.registry import methods
@@ -112,3 +113,27 @@ def test_unknown_scales_settings_and_backbones_are_named(tmp_path):
     planned = plan(settings={"hyperloader": {"lora_rnak": 4}})
     with pytest.raises(SettingsError, match=r"settings of method hyperloader: unknown key 'lora_rnak' \(did you mean 'lora_rank'\?\)"):
         planned.run_settings(planned.runs("demo")[-1])
+
+
+@pytest.fixture
+def an_eighth(tmp_path, monkeypatch):
+    """A corpus of the user's own beside those of the paper."""
+    monkeypatch.setenv(VARIABLE, str(tmp_path))
+    (tmp_path / "test.conll").write_text("a\tO\n")
+    known_corpora.cache_clear()
+    add_corpus("mine", tmp_path / "test.conll", tmp_path / "test.conll")
+    known_corpora.cache_clear()
+    yield "mine"
+    monkeypatch.undo()
+    known_corpora.cache_clear()
+
+
+def test_an_eighth_corpus_renames_no_run_and_changes_no_backbone(an_eighth):
+    seven = plan(methods=["hyperloader"], fractions=[100], seeds=[1], corpora=list(paper_corpora()))
+    assert [run.tasks for run in seven.runs("mini")] == ["all"]
+    more = plan(methods=["hyperloader"], fractions=[100], seeds=[1], corpora=[an_eighth, *paper_corpora()])
+    assert [run.tasks for run in more.runs("mini")] == ["all+mine"]
+    assert [run.tasks for run in plan(methods=["hyperloader"], fractions=[100], seeds=[1], corpora=[an_eighth]).runs("mini")] == ["mine"]
+    for kind in ("t5", "bert"):
+        assert more.backbone_settings("mini", kind) == seven.backbone_settings("mini", kind)
+        assert an_eighth not in more.backbone_settings("mini", kind).data

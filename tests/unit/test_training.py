@@ -164,10 +164,28 @@ WEIGHT = f"weights/{next(iter(model().trainable_state()))}"
         (lambda path: rewrite(path, lambda tensors: tensors.popitem()), "does not fit the model in 'weights/"),
         (lambda path: rewrite(path, lambda tensors: tensors.update(more=torch.zeros(1))), "does not fit the model in 'more'"),
         (lambda path: rewrite(path, lambda tensors: tensors.update({WEIGHT: torch.zeros(1)})), f"does not fit the model in '{WEIGHT}'"),
-        (lambda path: rewrite(path, lambda tensors: tensors[WEIGHT].fill_(torch.nan)), f"its tensor '{WEIGHT}' holds NaN or infinity; delete"),
-        (lambda path: rewrite(path, lambda tensors: tensors.update({WEIGHT: tensors[WEIGHT].long()})), f"its tensor '{WEIGHT}' is of type int64"),
+        (
+            lambda path: rewrite(path, lambda tensors: tensors[WEIGHT].fill_(torch.nan)),
+            f"its tensor '{WEIGHT}' holds NaN or infinity; delete",
+        ),
+        (
+            lambda path: rewrite(path, lambda tensors: tensors.update({WEIGHT: tensors[WEIGHT].long()})),
+            f"its tensor '{WEIGHT}' is of type int64",
+        ),
     ],
-    ids=["cut", "empty", "a folder", "no record", "newer", "a key less", "a tensor less", "a tensor more", "another shape", "no numbers", "integers"],
+    ids=[
+        "cut",
+        "empty",
+        "a folder",
+        "no record",
+        "newer",
+        "a key less",
+        "a tensor less",
+        "a tensor more",
+        "another shape",
+        "no numbers",
+        "integers",
+    ],
 )
 def test_a_damaged_checkpoint_is_named_and_kept(tmp_path, damage, message):
     with pytest.raises(Killed):

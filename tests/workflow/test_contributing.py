@@ -1,8 +1,11 @@
-"""A method is added by doing what CONTRIBUTING.md says, word by word."""
+"""A method and a corpus are added by doing what CONTRIBUTING.md says, word by word."""
 
 import json
+import os
 import re
 import shlex
+import subprocess
+import sys
 import textwrap
 
 import pytest
@@ -47,3 +50,23 @@ def test_every_method_has_a_page_with_what_it_asks_for():
         text = page.read_text(encoding="utf-8")
         for heading in ("What it is.", "Source.", "Parameters", "Sizes", "Training", "Known deviations."):
             assert f"**{heading}" in text, f"{name}: {heading}"
+
+
+def test_the_corpus_it_adds_is_prepared_trained_on_and_scored(fresh_workflow, tmp_path_factory):
+    blocks = re.findall(r"^```\n(.*?)^```$", TEXT, re.DOTALL | re.MULTILINE)
+    (block,) = [block for block in blocks if block.startswith("hyperloader corpora add")]
+    add, run = (shlex.split(line) for line in block.splitlines())
+    files = tmp_path_factory.mktemp("files")
+    for name in ("train", "test"):
+        (files / f"{name}.conll").write_text("".join(f"to O\nnew B-{{city}}\nyork{n % 3} I-{{city}}\n\n" for n in range(20)))
+    environment = {"HYPERLOADER_CORPORA": str(tmp_path_factory.mktemp("corpora"))}
+    known = os.environ | environment | {"PYTHONPATH": str(fresh_workflow.folder / "src")}
+    said = subprocess.run([sys.executable, "-m", *add], cwd=files, env=known, capture_output=True, text=True, check=True).stdout
+    assert "20 train, 20 test sentences" in said and "1 slot types: {city}" in said
+    # of all methods the one that learns at once
+    assert run[:2] == ["snakemake", "--cores"]
+    answer = fresh_workflow(*run[1:-2], "methods=[gazetteer]", "fractions=[100]", *run[-2:], **environment)
+    assert answer.status == 0, answer.text
+    header, *rows = (fresh_workflow.folder / run[-1]).read_text(encoding="utf-8").splitlines()
+    cells = dict(zip(header.split(","), next(row for row in rows if row.startswith("100,mine")).split(","), strict=True))
+    assert cells["Gazetteer"] == "1.0000"

@@ -11,7 +11,7 @@ import pytest
 
 from .conftest import ROOT, Workflow, copy_to
 
-ODD = "it's a \"näme\" #1 $HOME & (more)"
+ODD = 'it\'s a "näme" #1 $HOME & (more)'
 PART = ("--config", "corpora=[atis]", "methods=[gazetteer]", "fractions=[100]")
 MODULE = """
 configfile: "mine.yaml"

@@ -202,7 +202,7 @@ def backbone_manifest(folder):
 def scores(scale, fractions=None):
     """The scores of all runs of a scale, or of those at these fractions."""
     PLAN.scale(scale)
-    return [f"results/{run.path}/scores.json" for run in PLAN.runs(scale, fractions)]
+    return [f"results/{run.path}/{Run.SCORES}" for run in PLAN.runs(scale, fractions)]
 
 
 def gpus_of(method):

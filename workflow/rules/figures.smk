@@ -7,7 +7,7 @@ rule figures:
         parameters="results/{scale}/parameters.csv",
         published=published("table3", "table4", "methods"),
         labels=lambda wildcards: scores(wildcards.scale),
-        losses=lambda wildcards: [f"{folder}/run.json" for folder in runs(wildcards.scale)],
+        losses=lambda wildcards: [f"{folder}/{Run.RECORD}" for folder in runs(wildcards.scale)],
         code=code("figures"),
     output:
         in_report("results/{scale}/figure2.svg", "Figures", "F1 against trainable parameters", "figure2"),

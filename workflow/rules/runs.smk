@@ -4,7 +4,7 @@
 
 rule run_settings:
     output:
-        f"{RUN}/settings.json",
+        f"{RUN}/{Run.SETTINGS}",
     log:
         f"{RUN}/logs/settings.log",
     benchmark:
@@ -20,12 +20,12 @@ rule run_settings:
 
 rule train:
     input:
-        settings=f"{RUN}/settings.json",
+        settings=f"{RUN}/{Run.SETTINGS}",
         data=lambda wildcards: data_manifests(wildcards.scale, run_settings(wildcards).data),
         backbone=lambda wildcards: backbone_manifest(run_settings(wildcards).backbone),
         code=lambda wildcards: code("train") + method_code(wildcards.method),
     output:
-        f"{RUN}/run.json",
+        f"{RUN}/{Run.RECORD}",
     log:
         f"{RUN}/logs/train.log",
     benchmark:
@@ -44,11 +44,11 @@ rule train:
 
 rule predict:
     input:
-        run=f"{RUN}/run.json",
+        run=f"{RUN}/{Run.RECORD}",
         data=lambda wildcards: data_manifests(wildcards.scale, run_settings(wildcards).data),
         code=lambda wildcards: code("predict") + method_code(wildcards.method),
     output:
-        f"{RUN}/predictions.json",
+        f"{RUN}/{Run.PREDICTIONS}",
     log:
         f"{RUN}/logs/predict.log",
     benchmark:
@@ -68,10 +68,10 @@ rule predict:
 
 rule score:
     input:
-        predictions=f"{RUN}/predictions.json",
+        predictions=f"{RUN}/{Run.PREDICTIONS}",
         code=code("score"),
     output:
-        f"{RUN}/scores.json",
+        f"{RUN}/{Run.SCORES}",
     log:
         f"{RUN}/logs/score.log",
     benchmark:
@@ -85,7 +85,7 @@ rule score:
 
 
 # The same for all corpora of a single-task method in one job, at scales where starting up takes longer than a training.
-EACH = RUN.replace("{tasks}", "each")
+EACH = RUN.replace("{tasks}", Run.EACH)
 
 
 ruleorder: train_each > train
@@ -95,12 +95,12 @@ ruleorder: score_each > score
 
 use rule train as train_each with:
     input:
-        settings=of_each_corpus("settings.json"),
+        settings=of_each_corpus(Run.SETTINGS),
         data=lambda wildcards: data_manifests(wildcards.scale, PLAN.corpora),
         backbone=lambda wildcards: backbone_manifest(settings_of_each(wildcards)[0].backbone),
         code=lambda wildcards: code("train") + method_code(wildcards.method),
     output:
-        of_each_corpus("run.json"),
+        of_each_corpus(Run.RECORD),
     log:
         f"{EACH}/logs/train.log",
     benchmark:
@@ -114,11 +114,11 @@ use rule train as train_each with:
 
 use rule predict as predict_each with:
     input:
-        run=of_each_corpus("run.json"),
+        run=of_each_corpus(Run.RECORD),
         data=lambda wildcards: data_manifests(wildcards.scale, PLAN.corpora),
         code=lambda wildcards: code("predict") + method_code(wildcards.method),
     output:
-        of_each_corpus("predictions.json"),
+        of_each_corpus(Run.PREDICTIONS),
     log:
         f"{EACH}/logs/predict.log",
     benchmark:
@@ -133,10 +133,10 @@ use rule predict as predict_each with:
 
 use rule score as score_each with:
     input:
-        predictions=of_each_corpus("predictions.json"),
+        predictions=of_each_corpus(Run.PREDICTIONS),
         code=code("score"),
     output:
-        of_each_corpus("scores.json"),
+        of_each_corpus(Run.SCORES),
     log:
         f"{EACH}/logs/score.log",
     benchmark:

@@ -176,7 +176,6 @@ class Training(Settings):
     source_length: PositiveInt = Field(description="longest input in sub-word tokens; longer ones are cut")
     target_length: PositiveInt = Field(description="longest target in sub-word tokens; longer ones are cut")
 
-
     _no_fp16 = field_validator("precision", mode="before")(_refuse_fp16)
 
 

@@ -196,9 +196,7 @@ class StackHypernetwork(nn.Module):
             return 0
         rows = 0 if self.position_embeddings is None else self.position_embeddings.weight[-self.lora_positions :].numel()
         unused = [
-            generator
-            for generator, group in zip(self.lora_generators, self._lora_groups, strict=True)
-            if min(group) >= self.lora_positions
+            generator for generator, group in zip(self.lora_generators, self._lora_groups, strict=True) if min(group) >= self.lora_positions
         ]
         return rows + sum(parameter.numel() for generator in unused for parameter in generator.parameters())
 

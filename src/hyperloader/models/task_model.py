@@ -185,8 +185,7 @@ class HypernetworkT5(TaskModel):
         # attached after the backbone was loaded: from_pretrained would leave added modules uninitialised
         self.hypernetwork = Hypernetwork(sizes, tasks, backbone.config)
         self._stacks = [
-            GeneratedStack(stack, adapters=sizes.bottleneck > 0, lora=sizes.lora_rank > 0)
-            for stack in (backbone.encoder, backbone.decoder)
+            GeneratedStack(stack, adapters=sizes.bottleneck > 0, lora=sizes.lora_rank > 0) for stack in (backbone.encoder, backbone.decoder)
         ]
 
     def adapt(self, task: str) -> None:
