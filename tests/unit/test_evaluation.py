@@ -13,7 +13,7 @@ from hyperloader.cli.main import main
 from hyperloader.config.settings import Recipe, read_yaml
 from hyperloader.corpora.prepared import load_corpus
 from hyperloader.corpora.readers.columns import read_conll
-from hyperloader.errors import CorpusError, FormatError, RunError
+from hyperloader.errors import CorpusError, RunError
 from hyperloader.files import write_json
 from hyperloader.methods.training_run import train_run
 from hyperloader.predicting.evaluation import as_text, evaluate
@@ -122,9 +122,6 @@ def test_wrong_calls_are_one_line(gazetteer, network, data, tmp_path):
     ):
         with pytest.raises(error, match=message):
             evaluate(*call)
-    long = write_conll(tmp_path / "long.conll", [(["a"] * 100, ["O"] * 100)])
-    with pytest.raises(FormatError, match="long.conll: a sentence of 100 words"):
-        evaluate(network, str(long))
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,8 @@ import sys
 import time
 from pathlib import Path
 
+import numpy
+import pandas
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -204,10 +206,56 @@ def test_wrong_calls(gazetteer, tmp_path):
             tagger.predict([["a", word]], task="snips")
     with pytest.raises(FormatError, match="not valid Unicode"):
         tagger.predict("a \ud800", task="snips")
+    for name in (3, None, ["snips"], float("nan")):
+        with pytest.raises(RunError, match="task.*known tasks: snips, atis"):
+            tagger.predict(["a"], task=name)
     with pytest.raises(UserError, match="nowhere: no such folder"):
         Tagger.from_pretrained(tmp_path / "nowhere")
     with pytest.raises(UserError, match="config.json: no such file; name a run"):
         Tagger.from_pretrained(tmp_path)
+
+
+@pytest.mark.parametrize("call", ["predict", "tag"])
+@pytest.mark.parametrize(
+    ("texts", "problem"),
+    [
+        (None, "expected a text or a list of texts, got NoneType"),
+        (3.5, "expected a text or a list of texts, got float"),
+        (b"little robin", "expected a text or a list of texts, got bytes"),
+        ({"text": "little robin"}, "expected a text or a list of texts, got dict"),
+        ({"little robin"}, "expected a text or a list of texts, got set"),
+        (["a", None], "expected a string or a list of words, got NoneType"),
+        (["a", float("nan")], "expected a string or a list of words, got float"),
+        (["a", b"b"], "expected a string or a list of words, got bytes"),
+        ([{"text": "a"}], "expected a string or a list of words, got dict"),
+        ([["little", None]], "word 2 of a text: expected a string, got NoneType"),
+        ([["little", float("nan")]], "word 2 of a text: expected a string, got float"),
+        ([["little", 7]], "word 2 of a text: expected a string, got int"),
+        ([[b"little"]], "word 1 of a text: expected a string, got bytes"),
+        ([[["little", "robin"]]], "word 1 of a text: expected a string, got list"),
+        (pandas.Series(["little robin", numpy.nan]), "expected a string or a list of words, got float"),
+        (numpy.array([1, 2]), "expected a string or a list of words, got int64"),
+        (numpy.array("little"), "expected a text or a list of texts, got ndarray"),
+    ],
+)
+def test_what_is_no_text_is_one_line(gazetteer, call, texts, problem):
+    with pytest.raises(FormatError) as caught:
+        getattr(Tagger.from_pretrained(gazetteer), call)(texts, task="snips")
+    assert problem in str(caught.value) and len(str(caught.value).splitlines()) == 1
+
+
+def test_whatever_is_like_a_list_is_one(gazetteer):
+    tagger = Tagger.from_pretrained(gazetteer)
+    texts, words = ["little robin", "a Ünïcode"], [["little", "robin"], ["a", "Ünïcode"]]
+    expected = tagger.predict(texts, task="snips")
+    assert [span["entity_group"] for spans in expected for span in spans] == ["track", "artist"]
+    for like in (tuple, iter, numpy.array, pandas.Series, lambda own: dict.fromkeys(own).keys()):
+        assert tagger.predict(like(texts), task="snips") == expected
+    for like in (tuple, iter, numpy.array, lambda own: pandas.Series(own, index=[5, 3])):
+        assert tagger.predict([like(own) for own in words], task="snips") == expected
+    assert tagger.predict(numpy.array(words), task="snips") == expected
+    (found,) = tagger.predict(numpy.str_("little robin"), task="snips")
+    assert json.dumps(found) == json.dumps(expected[0][0])
 
 
 def test_a_saved_model_without_its_run(network, network_tagger, tmp_path):

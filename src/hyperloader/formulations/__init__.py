@@ -65,6 +65,10 @@ class Formulation(ABC):
     def capacity(self, words: Sequence[str], training: Training) -> int:
         """How many of the words, from the first on, a model can read and answer as one sentence."""
 
+    @abstractmethod
+    def readable(self, words: Sequence[str], training: Training) -> int:
+        """How many of the words, from the first on, fit into the recipe's source length."""
+
     def gold_words(self, tags: Sequence[str]) -> int:
         """How many of a sentence's gold tags the authors' scorer saw: it read them from a target of limited length."""
         return len(tags)
@@ -107,4 +111,6 @@ def formulation_of(backbone: Backbone, tasks: Mapping[str, Sequence[str]], decod
     from hyperloader.formulations.text_to_text import TextToText
     from hyperloader.formulations.token_classification import TokenClassification
 
-    return {"t5": TextToText, "bert": TokenClassification}[backbone.kind](backbone.vocabulary, tasks, decoding)
+    if backbone.kind == "t5":
+        return TextToText(backbone.vocabulary, tasks, decoding)
+    return TokenClassification(backbone.vocabulary, tasks, backbone.config.max_position_embeddings)

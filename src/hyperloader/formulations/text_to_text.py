@@ -56,22 +56,23 @@ class TextToText(Formulation):
                 raise CorpusError(message, file=self.vocabulary.file, remedy=f"rename them, or {otherwise}")
 
     def encode(self, task: str, sentences: Sequence[Sentence], training: Training) -> list[Example]:
-        return [
-            Example(
-                self.vocabulary.encode(sentence.tokens, training.source_length),
-                self.vocabulary.encode_labels(to_sbio(sentence.tags), training.target_length),
-            )
-            for sentence in sentences
-        ]
+        examples = []
+        for sentence in sentences:
+            words, labels = sentence.tokens, to_sbio(sentence.tags)
+            source = self.vocabulary.encode(words, training.source_length)
+            target = self.vocabulary.encode_labels(labels, training.target_length)
+            whole = min(self.readable(words, training), fitting(map(self.vocabulary.label_pieces, labels), training.target_length))
+            examples.append(Example(source, target, cut=whole < len(words)))
+        return examples
 
     def collate(self, task: str, examples: Sequence[Example]) -> Batch:
         return collate(task, examples)
 
     def capacity(self, words: Sequence[str], training: Training) -> int:
-        # the ids of no words at all, with </s>, then each word and its sentinel
-        lengths = accumulate((len(self.vocabulary.pieces(word)) + 1 for word in words), initial=2)
-        readable = sum(length <= training.source_length for length in lengths) - 1
-        return min(readable, (training.target_length - 2) // LABEL_TOKENS, LONGEST)
+        return min(self.readable(words, training), (training.target_length - 2) // LABEL_TOKENS, LONGEST)
+
+    def readable(self, words: Sequence[str], training: Training) -> int:
+        return fitting(map(self.vocabulary.pieces, words), training.source_length)
 
     def gold_words(self, tags: Sequence[str]) -> int:
         ends = accumulate((len(self.vocabulary.label_pieces(label)) + 1 for label in to_sbio(tags)), initial=1)
@@ -121,6 +122,13 @@ class TextToText(Formulation):
                 for (start, end), label in zip(places, labels, strict=True)
             ],
         )
+
+
+def fitting(pieces: Iterable[Sequence[int]], length: int) -> int:
+    """How many words or labels, given as pieces, are encoded whole in so many ids, from the first on."""
+    # the ids of none of them, with </s>, then each one and its sentinel
+    ends = accumulate((len(own) + 1 for own in pieces), initial=2)
+    return max(0, sum(end <= length for end in ends) - 1)
 
 
 def collate(task: str, examples: Sequence[Example]) -> Batch:

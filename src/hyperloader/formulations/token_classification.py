@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 
 import torch
 
-from hyperloader.config.settings import Decoding, Training
+from hyperloader.config.settings import Training
 from hyperloader.formulations import Formulation, Prediction, batches_by_length
 from hyperloader.models.task_model import TaskModel
 from hyperloader.text.batches import IGNORED, Batch, Example, pad
@@ -24,11 +25,11 @@ class TokenClassification(Formulation):
     Args:
         word_pieces: of the backbone.
         tasks: the slot types of each task.
-        decoding: of no effect, since nothing is written.
+        positions: of the backbone: its longest input, whatever the recipe says.
     """
 
-    def __init__(self, word_pieces: WordPieces, tasks: Mapping[str, Sequence[str]], decoding: Decoding = "free"):
-        self.word_pieces = word_pieces
+    def __init__(self, word_pieces: WordPieces, tasks: Mapping[str, Sequence[str]], positions: int = sys.maxsize):
+        self.word_pieces, self._positions = word_pieces, positions
         self._tags = {name: bio_tags(types) for name, types in tasks.items()}
         self._classes = {name: {tag: number for number, tag in enumerate(tags)} for name, tags in self._tags.items()}
 
@@ -43,12 +44,12 @@ class TokenClassification(Formulation):
             target = [IGNORED] * len(source)
             for place, tag in zip(places, from_sbio(to_sbio(sentence.tags)), strict=False):
                 target[place] = classes.get(tag, IGNORED)
-            examples.append(Example(source, target))
+            examples.append(Example(source, target, len(places) < len(sentence.tokens)))
         return examples
 
     def align(self, words: Sequence[str], max_length: int) -> tuple[list[int], list[int]]:
         """Ids of `[CLS] pieces [SEP]`, and the place of the first piece of each word that fits into `max_length` of them."""
-        ids, places = [self.word_pieces.start], []
+        ids, places, max_length = [self.word_pieces.start], [], min(max_length, self._positions)
         for word in words:
             pieces = self.word_pieces.pieces(word)
             if len(ids) + len(pieces) >= max_length:
@@ -63,6 +64,9 @@ class TokenClassification(Formulation):
         return Batch(task, {"input_ids": input_ids, "attention_mask": (input_ids != self.word_pieces.pad).long()}, labels)
 
     def capacity(self, words: Sequence[str], training: Training) -> int:
+        return self.readable(words, training)
+
+    def readable(self, words: Sequence[str], training: Training) -> int:
         return len(self.align(words, training.source_length)[1])
 
     def predict(self, model: TaskModel, task: str, sentences: Sequence[Sequence[str]], training: Training) -> list[Prediction]:

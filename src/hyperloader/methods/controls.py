@@ -16,6 +16,7 @@ from hyperloader.config.records import Record
 from hyperloader.config.settings import Decoding, Name
 from hyperloader.errors import RunError
 from hyperloader.files import replacing_folder
+from hyperloader.formulations.parts import predict_in_parts
 from hyperloader.methods.method import Method, Precision
 from hyperloader.models.backbones import Backbone, find_backbone
 from hyperloader.runs.run import Run
@@ -107,13 +108,15 @@ class ControlPredictor:
         self.tasks = tuple(learned)
 
     def predict(self, task: str, sentences: Sequence[Sentence]) -> list[Prediction]:
-        return [self._tag[task](sentence) for sentence in sentences]
+        return predict_in_parts(sentences, self.capacity, lambda parts: list(map(self._tag[task], parts)))
 
     def learn(self, task: str, sentences: Sequence[Sentence]) -> None:
         pass
 
     def capacity(self, words: Sequence[str]) -> int:
         return len(words)
+
+    readable = capacity
 
     def gold_words(self, tags: Sequence[str]) -> int:
         return len(tags)

@@ -24,13 +24,16 @@ class Predictor(Protocol):
     tasks: tuple[str, ...]
 
     def predict(self, task: str, sentences: Sequence[Sentence]) -> list[Prediction]:
-        """Tag sentences of one of the tasks."""
+        """Tag sentences of one of the tasks; those that are too long in parts (docs/tagging.md)."""
 
     def learn(self, task: str, sentences: Sequence[Sentence]) -> None:
         """Take training sentences as hints, which make predicting faster and change no prediction."""
 
     def capacity(self, words: Sequence[str]) -> int:
         """How many of the words, from the first on, can be tagged as one sentence."""
+
+    def readable(self, words: Sequence[str]) -> int:
+        """How many of the words, from the first on, a model reads of them as one sentence; it is cut behind these."""
 
     def gold_words(self, tags: Sequence[str]) -> int:
         """How many of a sentence's gold tags the authors' scorer saw."""

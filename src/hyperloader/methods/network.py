@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hyperloader.config.settings import Decoding, Settings, Training
 from hyperloader.errors import SettingsError
+from hyperloader.formulations.parts import predict_in_parts
 from hyperloader.methods.method import Method, Precision
 from hyperloader.models.backbones import open_backbone
 from hyperloader.runs.gpus import lease_gpu
@@ -99,13 +100,19 @@ class NetworkPredictor:
         self.tasks = tuple(self._model.tasks)
 
     def predict(self, task: str, sentences: Sequence[Sentence]) -> list[Prediction]:
-        return self._formulation.predict(self._model, task, [sentence.tokens for sentence in sentences], self._lengths)
+        def predict(parts: list[Sentence]) -> list[Prediction]:
+            return self._formulation.predict(self._model, task, [part.tokens for part in parts], self._lengths)
+
+        return predict_in_parts(sentences, self.capacity, predict)
 
     def learn(self, task: str, sentences: Sequence[Sentence]) -> None:
         self._formulation.learn(task, sentences)
 
     def capacity(self, words: Sequence[str]) -> int:
         return self._formulation.capacity(words, self._lengths)
+
+    def readable(self, words: Sequence[str]) -> int:
+        return self._formulation.readable(words, self._lengths)
 
     def gold_words(self, tags: Sequence[str]) -> int:
         return self._formulation.gold_words(tags)

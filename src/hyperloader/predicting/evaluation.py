@@ -11,9 +11,9 @@ from pathlib import Path
 from hyperloader.config.settings import Decoding
 from hyperloader.corpora.prepared import MANIFEST, SPLITS, load_corpus
 from hyperloader.corpora.readers.columns import read_conll
-from hyperloader.errors import CorpusError, FormatError
+from hyperloader.errors import CorpusError
 from hyperloader.files import there
-from hyperloader.predicting.prediction import load_predictor, predicted_sentences
+from hyperloader.predicting.prediction import load_predictor, long_sentences, predicted_sentences
 from hyperloader.predicting.tagger import Tagger
 from hyperloader.runs.predictions import write_predictions
 from hyperloader.runs.records import ScoredCorpus
@@ -62,13 +62,11 @@ def evaluate(
     predictor = load_predictor(run, decoding)
     task = Tagger(predictor).task(task or name)
     _warn_of_unknown(sentences, predictor.slot_types(task))
-    try:
-        predicted = predicted_sentences(predictor, task, sentences)
-    except FormatError as error:
-        raise FormatError(error.message, file=corpus, remedy=error.remedy) from None
+    predicted = predicted_sentences(predictor, task, sentences)
     if output is not None:
         write_predictions(output, predicted)
     entry, _ = score_sentences(predicted, decoding)
+    long_sentences(predictor, str(corpus), sentences)
     split = split or ("test" if name else None)
     return Report(run=str(run), corpus=str(corpus), split=split, task=task, **dict(entry))
 
@@ -118,6 +116,7 @@ def as_text(report: Report) -> str:
         for score in report.scores
     ]
     text = [report.corpus, *([report.split] if report.split else []), f"labels of {report.task}"]
-    about = f"{', '.join(text)}: {report.sentences} sentences, {report.malformed:.1%} of the outputs malformed"
+    in_parts = f" {report.in_parts} of them tagged in parts," if report.in_parts else ""
+    about = f"{', '.join(text)}: {report.sentences} sentences,{in_parts} {report.malformed:.1%} of the outputs malformed"
     table = tabulate(rows, header, disable_numparse=True)
     return f"{about}\n\n{table}\n\nfirst row: {report.headline.signature}\n"

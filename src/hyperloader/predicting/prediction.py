@@ -13,10 +13,11 @@ from hyperloader.config.settings import Decoding
 from hyperloader.corpora.prepared import PreparedCorpus, load_corpus
 from hyperloader.errors import RunError
 from hyperloader.files import sha256
+from hyperloader.formulations.parts import too_long, whole_or_parts
 from hyperloader.methods.loading import load_predictor
 from hyperloader.methods.method import Predictor
 from hyperloader.runs.predictions import PredictedSentence, write_predictions
-from hyperloader.runs.records import PredictedCorpus, PredictionsManifest
+from hyperloader.runs.records import LongSentences, PredictedCorpus, PredictionsManifest
 from hyperloader.runs.run import Run
 from hyperloader.text.sentences import Sentence
 
@@ -40,6 +41,16 @@ def predicted_sentences(predictor: Predictor, task: str, sentences: Sequence[Sen
         )
         for sentence, prediction in zip(sentences, predictor.predict(task, sentences), strict=True)
     ]
+
+
+def long_sentences(predictor: Predictor, name: str, sentences: Sequence[Sentence]) -> LongSentences:
+    """How many sentences are tagged in parts or cut; logged if any are."""
+    read = [whole_or_parts(sentence, predictor.capacity) for sentence in sentences]
+    cut = sum(any(predictor.readable(part.tokens) < len(part.tokens) for part in own) for own in read)
+    counts = LongSentences(in_parts=sum(map(too_long, sentences)), cut=cut)
+    if counts:
+        log.info("%s: %d sentences are too long and tagged in parts, %d are cut", name, counts.in_parts, counts.cut)
+    return counts
 
 
 def predict_run(folder: str | Path, decoding: Decoding = "free") -> None:
@@ -69,4 +80,5 @@ def _predict(predictor: Predictor, run: Run, name: str, corpus: PreparedCorpus) 
     seconds = time.perf_counter() - started
     write_predictions(run.predictions_of(name), sentences)
     log.info("%s: %d sentences in %.1f s", name, len(sentences), seconds)
-    return PredictedCorpus(sentences=len(sentences), sha256=sha256(run.predictions_of(name)), seconds=round(seconds, 1))
+    checksum, long = sha256(run.predictions_of(name)), long_sentences(predictor, name, corpus.test)
+    return PredictedCorpus(sentences=len(sentences), sha256=checksum, seconds=round(seconds, 1), **dict(long))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from re import finditer
@@ -10,12 +10,10 @@ from typing import NamedTuple
 
 from hyperloader.config.settings import Decoding
 from hyperloader.errors import FormatError, RunError
+from hyperloader.formulations.parts import joined, parts
 from hyperloader.predicting.prediction import Predictor, load_predictor
 from hyperloader.text.sentences import Sentence
-from hyperloader.text.sentt import LONGEST, spans
-
-# of sentences in several scripts
-SENTENCE_ENDS = tuple(".!?…。！？؟।")
+from hyperloader.text.sentt import spans
 
 Text = str | Sequence[str]
 
@@ -74,7 +72,7 @@ class Tagger:
         if name is None and len(self.tasks) == 1:
             return self.tasks[0]
         if name not in self.tasks:
-            close = get_close_matches(name or "", self.tasks, n=1)
+            close = get_close_matches(str(name), self.tasks, n=1)
             hint = f"did you mean '{close[0]}'? " if close else ""
             problem = "which task?" if name is None else f"unknown task '{name}'"
             raise RunError(problem, remedy=f"{hint}known tasks: {', '.join(self.tasks)}")
@@ -111,49 +109,49 @@ class Tagger:
 
     def _each(self, answer: Callable, texts: str | Sequence[Text], task: str | None) -> list[dict] | list[list[dict]]:
         task = self.task(task)
-        located = [locate(text) for text in ([texts] if isinstance(texts, str) else texts)]
+        located = [locate(text) for text in ([texts] if isinstance(texts, str) else _items(texts, "a text or a list of texts"))]
         # all parts of all texts together, for full batches
-        parts = [part for words in located for part in self._parts(words.words)]
-        predictions = iter(self._predictor.predict(task, [Sentence(part, ()) for part in parts]))
+        parted = [list(parts(Sentence(words.words, ()), self._predictor.capacity)) for words in located]
+        predictions = iter(self._predictor.predict(task, [part for own in parted for part in own]))
         answers = []
-        for words in located:
-            tags, scores = [], []
-            while len(tags) < len(words.places):
-                prediction = next(predictions)
-                tags += prediction.tags
-                scores += [None] * len(prediction.tags) if prediction.confidences is None else prediction.confidences
-            answers.append(answer(words, tags, scores))
+        for words, own in zip(located, parted, strict=True):
+            prediction = joined([next(predictions) for _ in own])
+            answers.append(answer(words, prediction.tags, prediction.confidences or [None] * len(prediction.tags)))
         return answers[0] if isinstance(texts, str) else answers
-
-    def _parts(self, words: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
-        """As many words at a time as the model can take, up to the end of a sentence where there is one."""
-        start = 0
-        while start < len(words):
-            window = words[start : start + LONGEST]
-            # a single word is tagged however long it is
-            end = max(1, self._predictor.capacity(window))
-            if start + end < len(words):
-                end = next((cut for cut in range(end, 0, -1) if window[cut - 1].endswith(SENTENCE_ENDS)), end)
-            yield window[:end]
-            start += end
 
 
 def locate(text: Text) -> Words:
     """The words of a text and their places in it.
 
     Raises:
-        FormatError: the text holds surrogates, which are no characters, or a word of a list is empty or holds white space.
+        FormatError: the text holds surrogates, which are no characters, or is no list of words, each of them not empty and without white
+            space.
     """
     if not isinstance(text, str):
-        for word in text:
+        words = _items(text, "a string or a list of words")
+        for number, word in enumerate(words, 1):
+            if not isinstance(word, str):
+                raise FormatError(f"word {number} of a text: expected a string, got {type(word).__name__}")
             if word.split() != [word]:
                 raise FormatError(f"{word!r} is not one word", remedy="give a string to have it split at white space")
-        text = " ".join(text)
+        text = " ".join(words)
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:
         raise FormatError("a text is not valid Unicode (it holds surrogates)") from None
     return Words(text, [match.span() for match in finditer(r"\S+", text)])
+
+
+def _items(values: Iterable, expected: str) -> list:
+    """The items of a list or anything like one; of a generator too, which can be read once."""
+    try:
+        # these have no order, or none of what they are asked for, or numbers instead of characters
+        if isinstance(values, bytes | bytearray | Mapping | set | frozenset):
+            raise TypeError
+        items = iter(values)
+    except TypeError:
+        raise FormatError(f"expected {expected}, got {type(values).__name__}") from None
+    return list(items)
 
 
 def _spans(words: Words, tags: list[str], scores: list[float | None]) -> list[dict]:

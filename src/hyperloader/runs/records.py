@@ -48,12 +48,28 @@ class TrainedOn(RecordPart):
     data: dict[Name, str]
 
 
+class LongSentences(RecordPart):
+    """Of some sentences, how many are longer than a model can take (docs/tagging.md).
+
+    Attributes:
+        in_parts: those that are read in parts.
+        cut: those of which something is not read.
+    """
+
+    in_parts: NonNegativeInt = 0
+    cut: NonNegativeInt = 0
+
+    def __bool__(self) -> bool:
+        return self.in_parts + self.cut > 0
+
+
 class TrainingRecord(Record):
     """`run.json`: what came of a training; a control has no loss and takes no time.
 
     Attributes:
         settings: as in `settings.json`.
         parameters: numbers of them, `total`, `trainable` and `live`.
+        long_sentences: by corpus and split, where there are any.
         steps: finished optimiser steps.
         best_step: the step whose weights were kept.
         curve: one point per evaluation.
@@ -70,6 +86,7 @@ class TrainingRecord(Record):
 
     settings: TrainedSettings
     parameters: dict[str, NonNegativeInt] = {}
+    long_sentences: dict[Name, dict[str, LongSentences]] = {}
     steps: NonNegativeInt
     best_step: NonNegativeInt = 0
     curve: list[Evaluation]
@@ -83,7 +100,7 @@ class TrainingRecord(Record):
     commit: dict[str, str | bool | None] = {}
 
 
-class PredictedCorpus(RecordPart):
+class PredictedCorpus(LongSentences):
     """What the file of predictions of a test set holds."""
 
     sentences: NonNegativeInt
@@ -146,12 +163,14 @@ class ScoredCorpus(RecordPart):
 
     Attributes:
         sentences: of the test set.
+        in_parts: those that were tagged in parts.
         malformed: share of the outputs that were not one well-formed label per word.
         scores: by each scoring scheme, the headline first.
         labels: of each slot type, in the mode `conll`.
     """
 
     sentences: NonNegativeInt
+    in_parts: NonNegativeInt = 0
     malformed: Share
     scores: Annotated[list[Score], Field(min_length=1)]
     labels: dict[str, SpanScore]

@@ -20,7 +20,7 @@ from hyperloader.runs.records import Score, ScoredCorpus, ScoresRecord, SpanScor
 from hyperloader.runs.run import Run
 from hyperloader.scoring.signatures import data_checksum, signature
 from hyperloader.scoring.statistics import bootstrap_interval
-from hyperloader.text.sentt import spans
+from hyperloader.text.sentt import LONGEST, spans
 
 Span = tuple[str, int, int]
 Tags = Sequence[Sequence[str]]
@@ -124,8 +124,8 @@ def score_sentences(sentences: Sequence[PredictedSentence], decoding: str) -> tu
         reference = by_seqeval(gold, prediction)
         assert np.allclose((scores[0].precision, scores[0].recall, scores[0].f1), reference, atol=1e-9), reference
     malformed = sum(sentence.malformed for sentence in sentences) / max(len(sentences), 1)
-    entry = ScoredCorpus(sentences=len(sentences), malformed=malformed, scores=scores, labels=score_labels(gold, prediction))
-    return entry, counts[0]
+    in_parts, labels = sum(len(sentence.tokens) > LONGEST for sentence in sentences), score_labels(gold, prediction)
+    return ScoredCorpus(sentences=len(sentences), in_parts=in_parts, malformed=malformed, scores=scores, labels=labels), counts[0]
 
 
 def _tags(sentences: Iterable[PredictedSentence], scheme: ScoringScheme) -> tuple[list[list[str]], list[list[str]]]:

@@ -16,10 +16,11 @@ LENGTH_STEP = 8 if torch.cuda.is_available() else 1
 
 @dataclass(frozen=True)
 class Example:
-    """One sentence as ids: what the model reads, and what it is to answer."""
+    """One sentence as ids: what the model reads, what it is to answer, and whether the recipe's lengths cut something off."""
 
     source: Sequence[int]
     target: Sequence[int]
+    cut: bool = False
 
 
 @dataclass(frozen=True)

@@ -2,15 +2,32 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from hyperloader.config.settings import Training
 from hyperloader.corpora.prepared import PreparedCorpus
+from hyperloader.formulations.parts import too_long
+from hyperloader.runs.records import LongSentences
 from hyperloader.text.batches import Batch
 from hyperloader.training.sampler import TaskSampler
 from hyperloader.training.tokenised import Tokeniser
+
+log = logging.getLogger(__name__)
+
+
+def long_sentences(corpora: Sequence[PreparedCorpus], tokenise: Tokeniser) -> dict[str, dict[str, LongSentences]]:
+    """By corpus and split, where there are any: how many sentences are read in parts or cut; logged."""
+    found: dict[str, dict[str, LongSentences]] = {}
+    for corpus in corpora:
+        for split in ("train", "validation"):
+            in_parts, cut = sum(map(too_long, getattr(corpus, split))), int(tokenise(corpus, split).cut.sum())
+            if counts := LongSentences(in_parts=in_parts, cut=cut):
+                found.setdefault(corpus.name, {})[split] = counts
+                log.info("%s, %s: %d sentences are too long and read in parts, %d are cut", corpus.name, split, in_parts, cut)
+    return found
 
 
 def training_batches(corpora: Sequence[PreparedCorpus], tokenise: Tokeniser, training: Training, seed: int) -> Callable[[int], Batch]:

@@ -136,7 +136,8 @@ def validation_loss(model: TaskModel, batches: dict[str, list[Batch]], accelerat
             means.append(accelerator.reduce(sums, "sum"))
     model.train()
     total, tokens = torch.stack(means).T
-    return (total / tokens).mean().item()
+    # a task may have nothing to answer, if all is cut or unknown
+    return (total / tokens.clamp(min=1)).mean().item()
 
 
 def _accelerator(model: TaskModel, tracking: Path | None) -> Accelerator:
@@ -199,7 +200,7 @@ def _backward(accelerator: Accelerator, model: torch.nn.Module, batch: Batch, tr
     """Add one batch's gradients, part by part; returns this process' share of the loss."""
     accumulation, processes = training.gradient_accumulation_steps, accelerator.num_processes
     # of the whole batch, so that the parts' losses add up to it; gradients are averaged over the processes
-    scale = processes / (int((batch.labels != IGNORED).sum()) if training.loss_reduction == "mean" else 1)
+    scale = processes / (max(1, int((batch.labels != IGNORED).sum())) if training.loss_reduction == "mean" else 1)
     total = torch.zeros((), device=accelerator.device)
     for number in range(accumulation):
         part = batch.part(accelerator.process_index + processes * number, processes * accumulation).to(accelerator.device)

@@ -19,7 +19,7 @@ from hyperloader.models.backbones import Backbone
 from hyperloader.models.task_model import TaskModel
 from hyperloader.text.sentt import OUTSIDE
 from hyperloader.training.checkpoints import Checkpoints
-from hyperloader.training.data import training_batches, validation_batches
+from hyperloader.training.data import long_sentences, training_batches, validation_batches
 from hyperloader.training.loop import fit
 from hyperloader.training.tokenised import Tokeniser
 
@@ -58,13 +58,14 @@ def train_network(
     Returns:
         The model with the selected weights, and what came of it, for `run.json`.
     """
-    training = within_epochs(settings.training, sum(len(corpus.train) for corpus in corpora))
     tasks = {corpus.name: corpus.train_label_types for corpus in corpora}
     formulation = formulation_of(backbone, tasks)
     for corpus in corpora:
         # those of the other splits too: what cannot be written there would count as missed
-        formulation.check(corpus.name, [slot_type(tag) for tag in corpus.labels if tag != OUTSIDE], training)
-    tokenise = Tokeniser(formulation, training, backbone.checksum)
+        formulation.check(corpus.name, [slot_type(tag) for tag in corpus.labels if tag != OUTSIDE], settings.training)
+    tokenise = Tokeniser(formulation, settings.training, backbone.checksum)
+    training = within_epochs(settings.training, sum(len(tokenise(corpus, "train")) for corpus in corpora))
+    long = long_sentences(corpora, tokenise)
     loaded = backbone.model()
     # before anything is drawn: the initial weights are part of the seed's result
     torch.manual_seed(settings.seed)
@@ -82,6 +83,7 @@ def train_network(
     )
     return model, {
         "parameters": counts._asdict(),
+        "long_sentences": long,
         "steps": progress.step,
         "best_step": progress.best_step,
         "curve": progress.curve,

@@ -15,6 +15,7 @@ from hyperloader.corpora.prepared import MANIFEST, PreparedCorpus
 from hyperloader.errors import CorpusError
 from hyperloader.files import replacing_folder, sha256
 from hyperloader.formulations import Formulation
+from hyperloader.formulations.parts import whole_or_parts
 from hyperloader.text.batches import Example
 
 log = logging.getLogger(__name__)
@@ -24,31 +25,35 @@ SIDES = ("source", "target")
 
 
 class Tokenised(Sequence[Example]):
-    """Encoded sentences of one split.
+    """Encoded sentences of one split; one that is too long is several (docs/tagging.md).
 
     Args:
-        folder: with two arrays for each side: all ids one after the other, and where each sentence's ids end.
+        folder: with two arrays for each side: all ids one after the other, and where each sentence's ids end; and which are cut.
 
     Raises:
         OSError, ValueError, EOFError: the folder is damaged.
 
     Attributes:
         lengths: source and target length of each sentence, shape (sentences, 2).
+        cut: whether the recipe's lengths cut something off it, shape (sentences,).
     """
 
     def __init__(self, folder: Path):
         self._ids = [np.load(folder / f"{side}.npy", mmap_mode="r") for side in SIDES]
         self._ends = [np.load(folder / f"{side}_ends.npy") for side in SIDES]
         self.lengths = np.stack([np.diff(ends, prepend=0) for ends in self._ends], axis=1)
+        self.cut = np.load(folder / "cut.npy")
         if [len(ids) for ids in self._ids] != [int(self.lengths[:, side].sum()) for side in range(len(SIDES))]:
             raise ValueError("not as many ids as the sentences have")
+        if (self.cut.shape, self.cut.dtype) != (self.lengths[:, 0].shape, bool):
+            raise ValueError("it does not say of each sentence whether it is cut")
 
     def __len__(self) -> int:
         return len(self.lengths)
 
     def __getitem__(self, index: int) -> Example:
         sides = zip(self._ids, self._ends, self.lengths[index], strict=True)
-        return Example(*(ids[ends[index] - length : ends[index]] for ids, ends, length in sides))
+        return Example(*(ids[ends[index] - length : ends[index]] for ids, ends, length in sides), bool(self.cut[index]))
 
 
 class Tokeniser:
@@ -82,11 +87,16 @@ class Tokeniser:
             raise CorpusError(f"damaged ({error})", file=folder, remedy=remedy) from None
 
     def _write(self, corpus: PreparedCorpus, split: str, folder: Path) -> None:
-        examples = self.formulation.encode(corpus.name, getattr(corpus, split), self._training)
+        def capacity(words: Sequence[str]) -> int:
+            return self.formulation.capacity(words, self._training)
+
+        sentences = [part for sentence in getattr(corpus, split) for part in whole_or_parts(sentence, capacity)]
+        examples = self.formulation.encode(corpus.name, sentences, self._training)
         with replacing_folder(folder, first_wins=True) as temporary:
             for side in SIDES:
                 rows = [getattr(example, side) for example in examples]
                 flat = np.fromiter((id for row in rows for id in row), dtype=np.int32)
                 np.save(temporary / f"{side}.npy", flat, allow_pickle=False)
                 np.save(temporary / f"{side}_ends.npy", np.cumsum([len(row) for row in rows], dtype=np.int64), allow_pickle=False)
+            np.save(temporary / "cut.npy", np.array([example.cut for example in examples], dtype=bool), allow_pickle=False)
         log.info("%s: %d sentences of %s as ids", corpus.title, len(examples), split)

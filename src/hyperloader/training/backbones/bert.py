@@ -82,6 +82,8 @@ def batches(
 ) -> Callable[[int], Batch]:
     """The batch of a step: all guessing or all tagging."""
     word_pieces, budget = formulation.word_pieces, settings.pretraining
+    # there is nothing to guess in a sentence whose first word is too long
+    sentences = [sentence for sentence in sentences if formulation.readable(sentence.tokens, training)]
     tagged = formulation.encode(TAGGING, sentences, training)
     # of each sentence, the number of the word that each piece belongs to; -1 at the ends
     words = [_words(formulation, sentence.tokens, training.source_length) for sentence in sentences]

@@ -34,6 +34,8 @@ from hyperloader.training.sampler import TaskSampler
 TASK = "pre-training"
 # attention logits at the start: of a token for the same token, and for a neighbour
 MATCH, NEIGHBOUR = 4.0, 5.0
+# tokens on either side; longer sentences are cut
+LENGTH = 512
 
 
 def write_vocabulary(corpora: Sequence[PreparedCorpus], sentences: Sequence[Sentence], path: Path, mirror: str | None) -> None:
@@ -68,12 +70,12 @@ def batches(sentences: Sequence[Sentence], vocabulary: Vocabulary, settings: Pre
         for index in sampler(step)[1]:
             words = sentences[index].tokens
             if tagging:
-                examples.append(Example(vocabulary.encode(words), vocabulary.encode_labels(labels[index])))
+                examples.append(Example(vocabulary.encode(words, LENGTH), vocabulary.encode_labels(labels[index], LENGTH)))
                 continue
             hidden = generator.random(len(words)) < settings.hidden_words
             hidden[generator.integers(len(words))] = True
             shown = ["" if gone else word for word, gone in zip(words, hidden, strict=True)]
-            examples.append(Example(vocabulary.encode(shown), vocabulary.encode(words)))
+            examples.append(Example(vocabulary.encode(shown, LENGTH), vocabulary.encode(words, LENGTH)))
         return collate(TASK, examples)
 
     return batch_of
@@ -134,8 +136,8 @@ def training_of(budget: Pretraining) -> Training:
         evaluate_every=max(100, budget.steps // 10),
         evaluation_batches=None,
         selection="last",
-        source_length=512,
-        target_length=512,
+        source_length=LENGTH,
+        target_length=LENGTH,
     )
 
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from hyperloader.corpora.generated.generate import DemoLanguage, auxiliary_sentences
 from hyperloader.corpora.prepared import PreparedCorpus
+from hyperloader.formulations.parts import whole_or_parts
 from hyperloader.text.sentences import Sentence
 from hyperloader.training.backbones.word_classes import word_classes
 
@@ -22,7 +23,8 @@ def generated_text(seed: int) -> list[Sentence]:
 
 def corpora_text(corpora: Sequence[PreparedCorpus], seed: int) -> list[Sentence]:
     """The training text of the corpora, tagged with unsupervised word classes; their own tags are not used."""
-    return with_word_classes([sentence.tokens for corpus in corpora for sentence in corpus.train], seed)
+    sentences = (part for corpus in corpora for sentence in corpus.train for part in whole_or_parts(sentence, capacity=len))
+    return with_word_classes([sentence.tokens for sentence in sentences], seed)
 
 
 def with_word_classes(sentences: Sequence[Sequence[str]], seed: int) -> list[Sentence]:
