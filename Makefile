@@ -1,4 +1,4 @@
-# make demo | report | test | test-slow | lint | rulegraph | clean
+# make demo | report | test | test-slow | test-processors | lint | rulegraph | clean
 PYTHON ?= python3
 CORES ?= 2
 VENV := .venv
@@ -10,7 +10,10 @@ SCALE ?= demo
 TABLES := table2.csv table3.csv table4.csv parameters.csv scores.csv comparisons.csv claims.csv
 RESULTS = $(addprefix results/$(SCALE)/,$(TABLES) figure2.svg scores.html) results/audit.csv
 
-.PHONY: demo report test test-slow lint rulegraph clean
+# models are tiny: one thread in each of several processes
+PYTEST = $(RUN) pytest -q -n auto --maxprocesses 4 --dist loadfile -m "not slow"
+
+.PHONY: demo report test test-slow test-processors lint rulegraph clean
 
 demo: override SCALE := demo
 demo: $(VENV)/installed
@@ -24,10 +27,21 @@ report: $(VENV)/installed
 	@echo "report: results/$(SCALE)/report.html"
 
 test: $(VENV)/installed-test
-	@$(RUN) pytest -q -m "not slow"
+	@OMP_NUM_THREADS=1 $(PYTEST)
 
 test-slow: $(VENV)/installed-test
 	@$(RUN) pytest -q -m slow
+
+# other instructions and other numbers of threads round otherwise
+test-processors: export ONEDNN_MAX_CPU_ISA := AVX2
+test-processors: export OMP_WAIT_POLICY := passive
+test-processors: $(VENV)/installed-test
+	@failed=0; for capability in default avx2; do for threads in 1 2; do \
+		export ATEN_CPU_CAPABILITY=$$capability OMP_NUM_THREADS=$$threads MKL_NUM_THREADS=$$threads; \
+		$(RUN) python -c "import os, torch; print('processor:', torch.backends.cpu.get_cpu_capability(), '| oneDNN: at most', \
+			os.environ['ONEDNN_MAX_CPU_ISA'], '| threads:', torch.get_num_threads())"; \
+		$(PYTEST) tests/unit tests/parity || failed=1; \
+	done; done; exit $$failed
 
 lint: $(VENV)/installed-test
 	@$(RUN) ruff check

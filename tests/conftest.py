@@ -6,17 +6,17 @@ from pathlib import Path
 
 import pytest
 
-MEASURED = pytest.StashKey[list]()
-
 
 @pytest.fixture
-def measured(request) -> Callable[[str], None]:
+def measured(record_property) -> Callable[[str], None]:
     """Takes a line with figures, which is printed after all tests."""
-    return request.config.stash.setdefault(MEASURED, []).append
+    return lambda line: record_property("measured", line)
 
 
-def pytest_terminal_summary(terminalreporter, config):
-    if lines := config.stash.get(MEASURED, []):
+def pytest_terminal_summary(terminalreporter):
+    # they come with the reports, which other processes hand over
+    reports = [report for own in terminalreporter.stats.values() for report in own if getattr(report, "when", None) == "call"]
+    if lines := [line for report in reports for name, line in report.user_properties if name == "measured"]:
         terminalreporter.section("measured")
         terminalreporter.write("".join(f"{line}\n" for line in lines))
 

@@ -1,11 +1,13 @@
-"""What several tests train on."""
+"""What several tests train on or read."""
 
 import json
 
 import pytest
 
+from hyperloader.corpora.fetching.download import fetch
 from hyperloader.corpora.generated.generate import generate
 from hyperloader.corpora.prepare import prepare
+from hyperloader.corpora.registry import known_corpora
 from hyperloader.training.backbones.making import make_backbone
 
 
@@ -25,4 +27,14 @@ def place(tmp_path_factory):
     }
     (folder / "t5" / "settings.json").write_text(json.dumps({"kind": "t5", "backbone": backbone}))
     make_backbone(folder / "t5")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def real_corpora(mirror, tmp_path_factory):
+    """The published corpora: their files in `raw`, and each of them prepared in the folder of its name."""
+    folder = tmp_path_factory.mktemp("real")
+    for corpus in known_corpora().values():
+        fetch(corpus, folder / "raw", mirror)
+        prepare(corpus, folder / "raw", folder / corpus.name)
     return folder

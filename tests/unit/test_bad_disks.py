@@ -1,13 +1,13 @@
 """Trainings on disks that are full or read-only: the former checkpoint is there, one line says what is wrong, and nothing is lost."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from small_disk import run_on_small_disk
 from test_processes import run_in
+
+from hyperloader.methods.training_run import train_run
 
 LOGGED = Path(__file__).parents[2] / "workflow/scripts/logged.sh"
 
@@ -68,9 +68,9 @@ for command in ("train", "predict-tests", "score"):
 
 @pytest.fixture(scope="module")
 def undisturbed(place):
-    """A run that was left alone, in a process with as many threads as those of the tests."""
+    """A run that was left alone."""
     run = run_in(place, "undisturbed-by-disks")
-    subprocess.run([sys.executable, "-m", "hyperloader", "train", run], check=True, capture_output=True)
+    train_run(run)
     return run
 
 

@@ -73,15 +73,8 @@ def test_the_gold_comes_back_whole(data, tmp_path):
     assert result == dict.fromkeys(known_corpora(), 1.0)
 
 
-def test_the_gold_of_the_real_corpora_comes_back_whole(mirror, tmp_path):
-    from hyperloader.corpora.fetching.download import fetch
-    from hyperloader.corpora.registry import get_corpus
-
-    data = {}
-    for name in known_corpora():
-        fetch(get_corpus(name), tmp_path / "raw", mirror)
-        prepare(name, tmp_path / "raw", tmp_path / name)
-        data[name] = tmp_path / name
+def test_the_gold_of_the_real_corpora_comes_back_whole(mirror, real_corpora, tmp_path):
+    data = {name: real_corpora / name for name in known_corpora()}
     result = scores(tmp_path / "run", "gold_oracle", data, vocabulary_of(tmp_path / "t5", t5_pieces(str(mirror)).parent))
     assert result == dict.fromkeys(known_corpora(), 1.0)
     # what comes back of an `I-x` that continues nothing is the same span by another tag

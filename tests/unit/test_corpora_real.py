@@ -5,8 +5,7 @@ import os
 import pytest
 
 from hyperloader.corpora.fetching.checksum import normalised
-from hyperloader.corpora.fetching.download import fetch
-from hyperloader.corpora.prepare import load_corpus, prepare
+from hyperloader.corpora.prepare import load_corpus
 from hyperloader.corpora.readers import read_split
 from hyperloader.corpora.registry import known_corpora
 from hyperloader.reports.tables.table2 import table2
@@ -29,11 +28,8 @@ FACTS = {
 
 
 @pytest.fixture(scope="module")
-def raw(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("raw")
-    for corpus in known_corpora().values():
-        fetch(corpus, folder)
-    return folder
+def raw(real_corpora):
+    return real_corpora / "raw"
 
 
 def test_known_sizes(raw):
@@ -45,11 +41,8 @@ def test_known_sizes(raw):
 
 
 @pytest.fixture(scope="module")
-def prepared(raw, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("data")
-    for corpus in known_corpora().values():
-        prepare(corpus, raw, folder / corpus.name)
-    return folder
+def prepared(real_corpora):
+    return real_corpora
 
 
 @pytest.mark.parametrize("name", FACTS)

@@ -109,6 +109,12 @@ def workflow(tmp_path_factory) -> Workflow:
     return Workflow(copy_to(tmp_path_factory.mktemp("workflow")))
 
 
+@pytest.fixture(scope="session")
+def bare_jobs(workflow) -> dict[str, int]:
+    """What a call without a target plans."""
+    return workflow.plan()
+
+
 @pytest.fixture
 def fresh_workflow(tmp_path) -> Workflow:
     """For tests that run jobs or edit files."""

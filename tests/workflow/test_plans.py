@@ -34,8 +34,8 @@ def test_table_2_of_the_real_corpora_trains_nothing(workflow):
     assert workflow.plan("results/mini/table2.csv") == {"fetch": 7, "prepare": 7, "table2": 1}
 
 
-def test_a_bare_call_makes_the_tables_of_scale_paper(workflow):
-    jobs = workflow.plan()
+def test_a_bare_call_makes_the_tables_of_scale_paper(workflow, bare_jobs):
+    jobs = dict(bare_jobs)
     assert jobs["fetch"] == jobs["prepare"] == 7 and jobs["train"] == number_of_runs("paper", 10, 20, 100)
     assert (jobs["table2"], jobs["table"], jobs["paper_table"]) == (1, 2, 3)
     assert jobs["parameters"] == jobs["gather"] == jobs["claims"] == jobs["audit"] == 1

@@ -70,13 +70,8 @@ def test_only_what_depends_on_an_edit_is_made_again(done):
         (source / "training/optimisation.py", "", "\n# another loss\n", {"backbone": 1, "train": runs} | after_training),
         (source / "formulations/decoding/drafts.py", "", "\n# edited\n", after_training),
         (source / "models/hypernetwork.py", "", "\n# edited\n", {"train": runs} | after_training),
-        *((source / f"{name}.py", "", "\n# edited\n", {}) for name in ("corpora/fetching/download", "runs/locks", "cli/main", "errors")),
-        (done.folder / "corpora/atis/corpus.yaml", "LDC user agreement", "LDC", {}),
-        (source / "reports/figures/figure2.py", "", "\n# another title\n", {}),
         (done.folder / "baselines/hyperformer_pp/method.py", "", "\n# edited\n", {"train": 2, "predict": 2, "score": 2, "table": 1}),
         (done.folder / "workflow/published/table4.csv", "0.5152", "0.5153", {"table": 1}),
-        (config, "mirror: null", "mirror: elsewhere", {}),
-        (config, "[movietrivia, movie,", "[movie, movietrivia,", {}),
         (config, "methods: [", "methods: [gazetteer, ", dict.fromkeys(("run_settings", "train", "predict", "score"), 2) | {"table": 1}),
         (config, ", mtod]", "]", dict.fromkeys(("run_settings", "train", "predict", "score"), runs) | {"table": 1}),
         (config, "seeds: [42]", "seeds: [42, 43]", dict.fromkeys(("run_settings", "train", "predict", "score"), runs) | {"table": 1}),
@@ -90,7 +85,12 @@ def test_only_what_depends_on_an_edit_is_made_again(done):
         former = edit(path, old, new)
         assert done.plan(TARGET) == jobs, f"{path.name}: {new}"
         path.write_text(former, encoding="utf-8")
-    assert done.plan(TARGET) == {}
+    for name in ("corpora/fetching/download", "runs/locks", "cli/main", "errors", "reports/figures/figure2"):
+        edit(source / f"{name}.py")
+    edit(done.folder / "corpora/atis/corpus.yaml", "LDC user agreement", "LDC")
+    edit(config, "mirror: null", "mirror: elsewhere")
+    edit(config, "[movietrivia, movie,", "[movie, movietrivia,")
+    assert done.plan(TARGET) == {}, "edits that no result depends on"
 
 
 @pytest.mark.parametrize("date", ["older", "newer"])

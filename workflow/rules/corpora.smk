@@ -56,9 +56,9 @@ rule prepare:
         read=lambda wildcards: get_corpus(wildcards.corpus).model_dump_json(
             include={"title", "raw_format", "splits", "held_out_validation"}
         ),
+    # --replace: what is there lost its manifest to Snakemake, which removes outputs before their job
     shell:
         'bash "$HYPERLOADER_LOGGED" {log:q} hyperloader corpora prepare {wildcards.corpus:q}'
-        # what is there lost its manifest to Snakemake, which removes outputs before their job
         " --raw {params.raw:q} --folder {params.folder:q} --replace --seed {params.seed}"
 
 
@@ -79,4 +79,4 @@ rule table2:
     conda:
         "../../environment.yml"
     shell:
-        'bash "$HYPERLOADER_LOGGED" {log:q} hyperloader corpora stats' " --output {output.csv:q} {input.manifests:q}"
+        'bash "$HYPERLOADER_LOGGED" {log:q} hyperloader corpora stats --output {output.csv:q} {input.manifests:q}'

@@ -115,6 +115,8 @@ def fit(
                     break
             if stopped:
                 raise _stopped(stopped, progress, training)
+    # what still holds the processes' group when it ends would end it under Python's lock, for which its threads may be waiting
+    prepared, optimizer = accelerator.free_memory(prepared, optimizer)
     accelerator.end_training()
     if training.selection == "best":
         checkpoints.restore_best(weights)
