@@ -21,7 +21,7 @@ def first_words() -> Iterator[str]:
 
 
 def mark(
-    name: str, folder: Path, sizes: dict[str, int], types: dict[str, Sequence[str]], words: Iterator[str]
+    name: str, folder: Path, sizes: dict[str, int], types: dict[str, Sequence[str]], words: Iterator[str], seed: int = 42
 ) -> dict[str, list[Sentence]]:
     """Prepare such a corpus in `folder / name`; its sentences by split.
 
@@ -29,6 +29,7 @@ def mark(
         sizes: number of sentences of each split.
         types: slot types of each split; the sentences take turns.
         words: the next first words.
+        seed: of the preparation.
     """
     carrier, corpus = DemoLanguage().carriers[0], get_corpus(name)
     splits = {
@@ -50,5 +51,5 @@ def mark(
     write_manifest(
         corpus, folder / "raw", [RawEntry(path, hashlib.sha256(own).hexdigest(), len(own), "generated") for path, own in data.items()]
     )
-    prepare(corpus, folder / "raw", folder / name)
+    prepare(corpus, folder / "raw", folder / name, seed)
     return splits

@@ -72,7 +72,7 @@ def test_every_key_of_a_recipe_and_of_its_changes_arrives(tmp_path):
     }  # fmt: skip
     assert odd.keys() == Training.model_fields.keys(), "a new key needs a value here"
     layers = {"recipe": odd, "single": {"steps": 31, "warmup_steps": 32, "evaluate_every": 33, "batch_size": 34}}
-    layers |= {"method": {"steps": 41, "warmup_steps": 42, "evaluate_every": 43, "temperature": 44.0}}
+    layers |= {"method": {"steps": 41, "warmup_steps": 42, "evaluate_every": 43, "temperature": 44.0, "max_grad_norm": None}}
     layers |= {"scale": {"steps": 51, "warmup_steps": 52}, "scale single": {"steps": 61}}
     recipe = {
         "training": odd,

@@ -10,6 +10,7 @@ from tiny_runs import save_wild, write_settings
 from hyperloader.cli.main import main
 from hyperloader.corpora.prepared import load_corpus
 from hyperloader.formulations import Prediction
+from hyperloader.formulations.text_to_text import TextToText
 from hyperloader.methods.controls import LEARNED as LEARNED_FILE
 from hyperloader.methods.controls import LearnedRecord
 from hyperloader.methods.loading import from_pretrained, load_predictor
@@ -235,6 +236,26 @@ def test_predict_tests_and_evaluate_hand_on_their_options(runs, data, types, pri
         assert [tuple(line["tokens"]) for line in written] == [sentence.tokens for sentence in load_corpus(data["atis"]).validation]
         # the labels of the task, not of the corpus
         assert {tag[2:] for line in written for tag in line["prediction"]} - {""} <= set(types["snips"])
+
+
+def test_labels_are_read_by_sentinel_and_by_order(types, vocabulary):
+    """The second of three labels was left out."""
+    (first, second), kept = types["atis"][:2], vocabulary.sentinel
+    ids = [kept(0), *vocabulary.label_pieces(first), kept(1), kept(2), *vocabulary.label_pieces(second), kept(3), EOS]
+    prediction = TextToText(vocabulary, types).read("atis", 3, ids, [0.5] * len(ids))
+    assert (prediction.tags, prediction.malformed) == ([f"B-{first}", "O", f"B-{second}"], True)
+    assert prediction.by_order == [f"B-{first}", f"B-{second}", "O"]
+    # a label of one token and its sentinel
+    assert prediction.confidences == pytest.approx(
+        [0.5 ** (1 + len(vocabulary.label_pieces(first))), 0, 0.5 ** (1 + len(vocabulary.label_pieces(second)))]
+    )
+    # what another task may write is none of this one's
+    (other,) = [own for own in types["snips"] if own not in types["atis"]][:1]
+    ids = [kept(0), *vocabulary.label_pieces(other), kept(1), EOS]
+    assert [TextToText(vocabulary, types).read(task, 1, ids, [0.5] * len(ids)).tags for task in ("atis", "snips")] == [
+        ["O"],
+        [f"B-{other}"],
+    ]
 
 
 def test_each_field_of_a_prediction_has_its_own_place():

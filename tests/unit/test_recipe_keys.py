@@ -81,7 +81,8 @@ def outcome(tmp_path_factory, place):
                 train_run(made)
             record = json.loads((made / "run.json").read_text())
             weights = hashlib.sha256((made / "model/model.safetensors").read_bytes()).hexdigest()
-            known[key] = {"steps": record["steps"], "curve": record["curve"], "weights": weights, "passes": passes, "compiled": compiled}
+            known[key] = {name: record[name] for name in ("steps", "best_step", "curve")}
+            known[key] |= {"weights": weights, "passes": passes, "compiled": compiled}
         return known[key]
 
     return run
@@ -105,6 +106,8 @@ def test_a_key_changes_what_comes_of_a_run(outcome, key):
             assert (steps, weights, losses, validation) == (False, False, False, True)
         case "selection":
             assert (steps, weights, losses, validation) == (False, True, False, False)
+            best = min(after["curve"], key=lambda point: point["validation_loss"])["step"]
+            assert (before["best_step"], after["best_step"]) == (40, best) and best < 40
         case "steps" | "epochs" | "patience":
             assert steps
         case "compile":

@@ -4,6 +4,7 @@ import csv
 import math
 import re
 import statistics
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,7 @@ from hyperloader.reports.tables.scores import write_scores
 from hyperloader.runs.predictions import PredictedSentence
 from hyperloader.runs.records import ScoresRecord
 from hyperloader.scoring import score_sentences
+from hyperloader.scoring.statistics import resampled_f1s, swapped_differences
 
 ROOT = Path(__file__).parents[2]
 PUBLISHED = ROOT / "workflow/published"
@@ -165,6 +167,55 @@ def test_seeds_are_paired_seed_by_seed(judged):
     assert {row["sd_seeds"] for row in comparisons} == {f"{statistics.stdev([0.1, 0.3]):.4f}"}
 
 
+def test_intervals_and_tests_are_those_of_the_mean_over_seeds_and_corpora(judged):
+    counts = {
+        (method, name, seed): noisy([number, place, seed], 0.5 + 0.05 * number)
+        for number, method in enumerate(("hyperloader", "unipelt_t5"))
+        for place, name in enumerate(known_corpora())
+        for seed in (1, 2)
+    }
+    runs = [
+        (method, {name: counts[method, name, seed] for name in known_corpora()}, 100.0, seed)
+        for method in ("hyperloader", "unipelt_t5")
+        for seed in (1, 2)
+    ]
+    claims, comparisons = judged(runs)
+    differences, swapped = {}, {}
+    for name, corpus in known_corpora().items():
+        own = [np.stack([counts[method, name, seed] for seed in (1, 2)]) for method in ("hyperloader", "unipelt_t5")]
+        seed = zlib.crc32(corpus.title.encode())
+        ours, theirs = (resampled_f1s(part, seed=seed) for part in own)
+        differences[corpus.title], swapped[corpus.title] = ours - theirs, swapped_differences(*own, seed=seed)
+    for each in (differences, swapped):
+        each["Average"] = np.mean(list(each.values()), axis=0)
+    for row in comparisons:
+        by_seed = differences[row["dataset"]]
+        samples = by_seed.mean(0)[1:]
+        expected = [by_seed[:, 0].mean(), *np.quantile(samples, [0.025, 0.975]), by_seed[:, 0].std(ddof=1), 2.8016 * samples.std(ddof=1)]
+        measured = [float(row[key]) for key in ("difference", "ci_low", "ci_high", "sd_seeds", "detectable")]
+        assert measured == pytest.approx(expected, abs=6e-5)
+        chance = np.abs(swapped[row["dataset"]])
+        assert float(row["p"]) == pytest.approx(np.mean(chance >= chance[0] - 1e-12), abs=6e-5)
+
+
+def test_claims_cover_test_sentences_and_seeds(judged):
+    """Differences of 0.5, -0.1 and 0.2: their mean 0.2, their deviation 0.3, and 4.3027 is Student's quantile for three of them."""
+    runs = [(seed, ours, 0.4) for seed, ours in ((1, 0.9), (2, 0.3), (3, 0.6))]
+    claims, _ = judged(
+        [
+            (method, all_corpora(f1), 100.0, seed)
+            for seed, *both in runs
+            for method, f1 in zip(("hyperloader", "hyperformer_pp"), both, strict=True)
+        ]
+    )
+    half = 4.3027 * 0.3 / 3**0.5
+    assert f"+0.2000 ({0.2 - half:+.4f} to {0.2 + half:+.4f})" in claims["above-foundation"]["numbers"]
+    # of parameters there is one number, as it was counted
+    assert "Hyperdecoder 16.00 %, UniPELT-BERT 19.00 %" in claims["largest-share"]["numbers"]
+    assert "Hyperdecoder - UniPELT-BERT -3.00 %" in claims["largest-share"]["numbers"]
+    assert "HyperLoader 600, UniPELT-T5 400; HyperLoader - UniPELT-T5 +200" in claims["more-than-unipelt-t5"]["numbers"]
+
+
 def test_falls_are_from_the_first_fraction_to_the_second(judged):
     fall = {
         "hyperloader": (0.9, 0.8),
@@ -254,6 +305,10 @@ def test_every_column_has_its_own_number(real_scores, tmp_path):
     tidy = rows(tmp_path / "scores.csv")
     flat = [(name, entry, score) for name, entry in entries.items() for score in entry["scores"]]
     assert len(tidy) == len(flat) == 10
+    assert ",".join(tidy[0]) == (
+        "scale,recipe,method,title,corpus,percent,seed,decoding,alignment,gold,mode,precision,recall,f1,ci_low,ci_high,"
+        "gold_spans,predicted_spans,correct_spans,sentences,malformed,signature"
+    )
     for row, (name, entry, score) in zip(tidy, flat, strict=True):
         assert len({score[key] for key in ("precision", "recall", "f1", "ci_low", "ci_high")}) == 5
         for key in ("precision", "recall", "f1", "ci_low", "ci_high"):

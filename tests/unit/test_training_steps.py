@@ -122,7 +122,6 @@ def train(folder, settings, batch_of=in_turn, validation=None, built=None, seed=
 # what of the learning rate each of ten steps gets
 FULL = [1.0] * 10
 SCHEDULES = {
-    "constant": FULL,
     "linear": [1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1],
     "trapezoidal": [*[1.0] * 9, 0.5],
 }
@@ -332,12 +331,14 @@ def test_validation_is_without_dropout_and_training_with_it(tmp_path):
     """Of the same batch again and again, with weights that stay as they are."""
     start = {name: tensor.detach() for name, tensor in model().trainable_state().items()}
     settings = training(learning_rate=1e-300, evaluate_every=1, steps=6)
+    (without,) = by_hand(training(steps=1), FULL)[1]
     curves = {}
     for seed in (1, 1, 2):
         _, progress = train(tmp_path / f"{len(curves)}-{seed}", settings, lambda _: in_turn(0), VALIDATION, model(dropout_rate=0.3), seed)
         curve = [record["loss"] for record in progress.curve]
         # other masks at each step, before and after validations, and those of the seed
         assert len(set(curve)) == 6 and curves.setdefault(seed, curve) == curve
+        assert not any(loss == pytest.approx(without, rel=1e-5) for loss in curve)
         assert [record["validation_loss"] for record in progress.curve] == pytest.approx([validated(start)] * 6, rel=1e-9)
     assert curves[1] != curves[2]
     # as long as it stays so: the model is handed back for predictions

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import signal
 from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
@@ -13,9 +14,10 @@ from safetensors.torch import load_file
 from tiny_runs import SIZES, TRAINING, write_settings
 
 from hyperloader.config.settings import Training
-from hyperloader.corpora.generated.generate import demo_label_names
+from hyperloader.corpora.generated.generate import DemoLanguage, demo_label_names
 from hyperloader.corpora.prepared import load_corpus, read_prepared_manifest
 from hyperloader.corpora.splits import subset
+from hyperloader.errors import RunError
 from hyperloader.files import sha256, write_json
 from hyperloader.formulations import formulation_of
 from hyperloader.methods.registry import get_method
@@ -24,6 +26,7 @@ from hyperloader.models.backbones import open_backbone
 from hyperloader.models.task_model import TaskModel
 from hyperloader.predicting.prediction import predict_run
 from hyperloader.text.sentences import Sentence
+from hyperloader.training.backbones.vocabularies import write_word_vocabulary
 from hyperloader.training.data import training_batches, validation_batches
 from hyperloader.training.sampler import task_probabilities
 from hyperloader.training.tokenised import Tokeniser
@@ -104,6 +107,16 @@ def test_every_split_goes_where_it_belongs(marked, place, shown, tmp_path, perce
     assert record["steps"] == 24
     # some types are in the rest of the training sentences only
     assert (len(known["atis"]) < 9) == (percent < 100)
+
+
+@pytest.mark.parametrize("seed", [42, 7])
+def test_fractions_are_drawn_by_the_seed_of_the_preparation(tmp_path, seed):
+    sentences = mark("atis", tmp_path, SHARE["atis"], dict.fromkeys(SPLITS, demo_label_names()[:2]), first_words(), seed)
+    corpus = load_corpus(tmp_path / "atis", 25)
+    for split in ("train", "validation"):
+        assert getattr(corpus, split) == [sentences[split][index] for index in subset(SHARE["atis"][split], 25, seed)]
+    assert corpus.test == sentences["test"]
+    assert (corpus.train == [sentences["train"][index] for index in subset(24, 25, 42)]) == (seed == 42)
 
 
 @pytest.mark.parametrize("decoding", ["free", "constrained"])
@@ -222,15 +235,29 @@ def test_the_seed_decides_batches_and_validation_sentences(marked, place, tmp_pa
     assert len(set(losses(records[0]))) == 3 and len(set(losses(records[0], "validation_loss"))) == 1
 
 
+def backbone_with(place, folder, change):
+    """A copy of the backbone in which `change` has edited the files of the model's folder, as if it was made so."""
+    shutil.copytree(place / "t5", folder)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    change(folder / manifest["path"])
+    sums = {name: sha256(folder / manifest["path"] / Path(name).name) for name in manifest["sha256"]}
+    write_json(folder / "manifest.json", manifest | {"sha256": sums})
+    return folder
+
+
+def with_dropout(folder):
+    write_json(folder / "config.json", json.loads((folder / "config.json").read_text()) | {"dropout_rate": 0.3})
+
+
+def with_other_ids(folder):
+    """The words of the vocabulary in another order."""
+    words = [*reversed([*DemoLanguage().words(), *demo_label_names()]), "O", "I"]
+    write_word_vocabulary(words, folder / "spiece.model")
+
+
 def test_the_seed_decides_dropout(marked, place, tmp_path):
     """With a single sentence, so that nothing else is drawn."""
-    backbone = tmp_path / "dropout"
-    shutil.copytree(place / "t5", backbone)
-    manifest = json.loads((backbone / "manifest.json").read_text())
-    config = backbone / manifest["path"] / "config.json"
-    write_json(config, json.loads(config.read_text()) | {"dropout_rate": 0.3})
-    (key,) = (key for key in manifest["sha256"] if key.endswith("config.json") and "generation" not in key)
-    write_json(backbone / "manifest.json", manifest | {"sha256": manifest["sha256"] | {key: sha256(config)}})
+    backbone = backbone_with(place, tmp_path / "dropout", with_dropout)
     curves = []
     for number, seed in enumerate((1, 1, 2)):
         run = tmp_path / str(number)
@@ -278,3 +305,59 @@ def test_a_control_learns_of_the_fraction_only(marked, tmp_path):
     predict_run(tmp_path)
     lines = [json.loads(line) for name in SHARE for line in (tmp_path / f"predictions/{name}.jsonl").read_text().splitlines()]
     assert len(lines) == 16 and {tag for line in lines for tag in line["prediction"]} == {"O"}
+
+
+def test_sentences_are_encoded_anew_for_another_vocabulary(marked, place, tmp_path, monkeypatch):
+    backbone, seen, forward = backbone_with(place, tmp_path / "other", with_other_ids), [], TaskModel.forward
+
+    def watched(self, task, **inputs):
+        seen.extend((task, row[1:2]) for row in inputs["input_ids"].tolist())
+        return forward(self, task, **inputs)
+
+    monkeypatch.setattr(TaskModel, "forward", watched)
+    for folder in (place / "t5", backbone):
+        seen.clear()
+        write_settings(tmp_path / "run", marked.folders, folder)
+        train_run(tmp_path / "run")
+        words = {name: {word for split in SPLITS[:2] for word, _ in marked.part(name, split)} for name in SHARE}
+        vocabulary = open_backbone(folder).vocabulary
+        assert seen and all(vocabulary.label(ids) in words[task] for task, ids in seen)
+
+
+@pytest.mark.parametrize("what", ["settings", "data", "backbone"])
+def test_a_checkpoint_of_something_else_is_not_gone_on_from(place, tmp_path, monkeypatch, what):
+    def prepared(first):
+        words = first_words()
+        for _ in range(first):
+            next(words)
+        mark("atis", tmp_path / "data", {"train": 8, "validation": 4, "test": 1}, dict.fromkeys(SPLITS, demo_label_names()[:2]), words)
+
+    def write(run, seed=1):
+        return write_settings(run, {"atis": tmp_path / "data/atis"}, tmp_path / "t5", seed=seed)
+
+    prepared(0)
+    backbone_with(place, tmp_path / "t5", lambda folder: None)
+    passes, forward = [], TaskModel.forward
+
+    def stopped(self, task, **inputs):
+        passes.append(self.training)
+        if sum(passes) == 4:
+            signal.raise_signal(signal.SIGTERM)
+        return forward(self, task, **inputs)
+
+    with monkeypatch.context() as patch, pytest.raises(RunError, match="after step 4 of 6, with a checkpoint"):
+        patch.setattr(TaskModel, "forward", stopped)
+        train_run(write(tmp_path / "run"))
+    seed = 2 if what == "settings" else 1
+    if what == "data":
+        prepared(20)
+    if what == "backbone":
+        shutil.rmtree(tmp_path / "t5")
+        backbone_with(place, tmp_path / "t5", with_dropout)
+    curves = []
+    for name in ("run", "fresh"):
+        train_run(write(tmp_path / name, seed))
+        curves.append(json.loads((tmp_path / name / "run.json").read_text())["curve"])
+    assert curves[0] == curves[1]
+    weights = [(tmp_path / name / "model/model.safetensors").read_bytes() for name in ("run", "fresh")]
+    assert weights[0] == weights[1]
