@@ -83,7 +83,7 @@ def teach(model, corpus, vocabulary):
     """A moment of training, of every weight."""
     trainable = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
     model.requires_grad_(True)
-    examples = [Example(vocabulary.encode(sentence.tokens), vocabulary.encode(to_sbio(sentence.tags))) for sentence in corpus.train]
+    examples = [Example(vocabulary.encode(sentence.tokens), vocabulary.encode_labels(to_sbio(sentence.tags))) for sentence in corpus.train]
     optimizer, draw = torch.optim.AdamW(model.parameters(), lr=5e-3), random.Random(0)
     for _ in range(STEPS):
         batch = collate(TASK, draw.sample(examples, 32))
@@ -201,14 +201,14 @@ def test_what_is_learned_changes_passes_and_no_token(models, vocabulary, corpus,
     model, types = models("hyperdecoder", "trained"), corpus.train_label_types
     batch = [sentence.tokens for sentence in corpus.test[:12]]
 
-    def decode(labels_of, batch=batch):
+    def decode(labels_of):
         decoder = GreedyDecoder(vocabulary, types, decoding)
         for words in batch:
             decoder.learn(words, labels_of(words))
         written = decoded(decoder, model, vocabulary, batch, 128)
         return [own.ids for own in written], decoder.passes
 
-    outputs, _ = decode(lambda words: [OUTSIDE] * len(words))
+    outputs, passes = decode(lambda words: [OUTSIDE] * len(words))
     wrong, _ = decode(lambda words: [types[len(word) % len(types)] for word in words])
     lost, _ = decode(lambda words: ([INSIDE, "no such label"] * len(words))[: len(words)])
     assert outputs == wrong == lost

@@ -14,7 +14,7 @@ from hyperloader.config.settings import Training
 from hyperloader.errors import RunError
 from hyperloader.formulations.text_to_text import collate
 from hyperloader.methods.registry import get_method
-from hyperloader.text.batches import Example
+from hyperloader.text.batches import IGNORED, Batch, Example
 from hyperloader.training.checkpoints import Checkpoints
 from hyperloader.training.loop import fit
 from hyperloader.training.optimisation import learning_rate, token_loss
@@ -103,6 +103,21 @@ def test_interrupted_twice_ends_in_the_same_bits(tmp_path, selection):
     assert resumed.curve == progress.curve and resumed.best_step == progress.best_step
 
 
+def test_batches_with_nothing_to_answer_count_for_nothing(tmp_path):
+    """All words of their sentences are cut off, or their labels unknown."""
+    settings, (batch,) = training(steps=10), VALIDATION["copy"]
+    nothing, draw = Batch(batch.task, batch.inputs, torch.full_like(batch.labels, IGNORED)), batch_of(training())
+    progress = fit(
+        model(),
+        settings,
+        lambda step: nothing if step == 4 else draw(step),
+        checkpoints=Checkpoints(tmp_path, "nothing"),
+        seed=5,
+        validation=VALIDATION | {"copy": [nothing]},
+    )
+    assert all(math.isfinite(value) for record in progress.curve for value in record.values())
+
+
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
 # in the middle between two evaluations, and in the step before one
 @pytest.mark.parametrize("step", [13, 19])
@@ -164,28 +179,10 @@ WEIGHT = f"weights/{next(iter(model().trainable_state()))}"
         (lambda path: rewrite(path, lambda tensors: tensors.popitem()), "does not fit the model in 'weights/"),
         (lambda path: rewrite(path, lambda tensors: tensors.update(more=torch.zeros(1))), "does not fit the model in 'more'"),
         (lambda path: rewrite(path, lambda tensors: tensors.update({WEIGHT: torch.zeros(1)})), f"does not fit the model in '{WEIGHT}'"),
-        (
-            lambda path: rewrite(path, lambda tensors: tensors[WEIGHT].fill_(torch.nan)),
-            f"its tensor '{WEIGHT}' holds NaN or infinity; delete",
-        ),
-        (
-            lambda path: rewrite(path, lambda tensors: tensors.update({WEIGHT: tensors[WEIGHT].long()})),
-            f"its tensor '{WEIGHT}' is of type int64",
-        ),
+        (lambda path: rewrite(path, lambda tensors: tensors[WEIGHT].fill_(torch.nan)), f"'{WEIGHT}' holds NaN or infinity; delete"),
+        (lambda path: rewrite(path, lambda tensors: tensors.update({WEIGHT: tensors[WEIGHT].long()})), f"'{WEIGHT}' is of type int64"),
     ],
-    ids=[
-        "cut",
-        "empty",
-        "a folder",
-        "no record",
-        "newer",
-        "a key less",
-        "a tensor less",
-        "a tensor more",
-        "another shape",
-        "no numbers",
-        "integers",
-    ],
+    ids="cut,empty,a folder,no record,newer,a key less,a tensor less,a tensor more,another shape,no numbers,integers".split(","),
 )
 def test_a_damaged_checkpoint_is_named_and_kept(tmp_path, damage, message):
     with pytest.raises(Killed):

@@ -65,8 +65,8 @@ class Vocabulary:
             self._pieces = sentencepiece.SentencePieceProcessor(**source)
         except (OSError, RuntimeError) as error:
             raise BackboneError(f"not a sentencepiece model ({str(error).splitlines()[0]})", file=model) from None
-        if (self._pieces.pad_id(), self._pieces.eos_id()) != (PAD, EOS):
-            raise BackboneError("<pad> and </s> are not the first two pieces, as in T5's vocabulary", file=model)
+        if (self._pieces.pad_id(), self._pieces.eos_id(), self._pieces.unk_id()) != (PAD, EOS, UNKNOWN):
+            raise BackboneError("<pad>, </s> and <unk> are not the first three pieces, as in T5's vocabulary", file=model)
         self._piece_count = self._pieces.get_piece_size()
         self.size = self._piece_count + SENTINELS
         self.pieces = lru_cache(maxsize=200_000)(self._encode)
@@ -135,7 +135,7 @@ class Vocabulary:
         return ids
 
     def label(self, pieces: Sequence[int]) -> str:
-        """The label that stands in pieces; empty for ids that are no pieces, or not known ones."""
+        """The label that stands in pieces; empty for ids that are no pieces, or `<unk>`."""
         return self._labels(tuple(pieces))
 
     def _decode(self, pieces: tuple[int, ...]) -> str:

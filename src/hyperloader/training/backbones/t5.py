@@ -158,6 +158,7 @@ def pretrain(
     start_aligned(model.backbone)
     seen = {id for sentence in sentences for id in vocabulary.encode(sentence.tokens)}
     seen |= {id for sentence in sentences for id in vocabulary.encode_labels(to_sbio(sentence.tags))}
+    assert all(vocabulary.writes(label) for sentence in sentences for label in to_sbio(sentence.tags))
     keep_unseen_embeddings(model.backbone.shared.weight, seen)
     batch_of = batches(sentences, vocabulary, settings.pretraining, settings.seed)
     fit(model, training_of(settings.pretraining), batch_of, checkpoints=Checkpoints(checkpoints, fingerprint), seed=settings.seed)
