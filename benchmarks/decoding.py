@@ -71,7 +71,7 @@ def compare(run: Path, device: torch.device) -> dict:
     # the first round warms up
     for number in range(ROUNDS + 1):
         for name, corpus in corpora.items():
-            sentences = [sentence.tokens for sentence in corpus.test]
+            sentences = [sentence.words for sentence in corpus.test]
             sources = [vocabulary.encode(words, length) for words in sentences]
             batches += 0 if number else len(list(batches_by_length(list(map(len, sources)))))
             reference[name], seconds = timed(lambda: generate(model, name, sources, limit))  # noqa: B023
@@ -119,11 +119,11 @@ def decode(model: TaskModel, vocabulary: Vocabulary, corpus: PreparedCorpus, sou
     """Outputs by ours, learning from the training sentences included, and the decoder."""
     decoder = GreedyDecoder(vocabulary, corpus.train_label_types, decoding)
     for sentence in corpus.train:
-        decoder.learn(sentence.tokens, to_sbio(sentence.tags))
+        decoder.learn(sentence.words, to_sbio(sentence.tags))
     outputs: Outputs = [[] for _ in sources]
     with model.decoding(corpus.name):
         for chosen in batches_by_length([len(source) for source in sources]):
-            batch = [sources[index] for index in chosen], [corpus.test[index].tokens for index in chosen]
+            batch = [sources[index] for index in chosen], [corpus.test[index].words for index in chosen]
             for index, written in zip(chosen, decoder.decode(model, *batch, limit), strict=True):
                 outputs[index] = written.ids
     return outputs, decoder
@@ -135,7 +135,7 @@ def differences(own: list[int], other: list[int]) -> int:
 
 
 def costs(model: TaskModel) -> dict:
-    """Seconds of one pass of the decoder with its head: a token behind a cache of half a draft, and a whole draft."""
+    """Seconds of one pass of the decoder with its head: a token after a cache of half a draft, and a whole draft."""
     task, device = next(iter(model.tasks)), model.backbone.device
     generator = torch.Generator().manual_seed(SEED)
     input_ids, ids = (torch.randint(3, 1000, (BATCH, length), generator=generator).to(device) for length in (SOURCE, DRAFT))
@@ -176,7 +176,7 @@ def synthetic(options, device: torch.device) -> dict:
         corpus.test[:] = corpus.test[:: max(1, len(corpus.test) // max(1, kept))][:kept]
         if not corpus.test:
             continue
-        sources = [vocabulary.encode(sentence.tokens, TARGET_LENGTH) for sentence in corpus.test]
+        sources = [vocabulary.encode(sentence.words, TARGET_LENGTH) for sentence in corpus.test]
         (_, decoder), own = timed(lambda: decode(model, vocabulary, corpus, sources, "constrained", TARGET_LENGTH))  # noqa: B023
         seconds, passes, number = seconds + own, passes + decoder.passes, number + len(sources)
         print(f"{name:12} {len(sources):6} sentences in {own:6.1f} s, {decoder.passes} passes", flush=True)

@@ -14,7 +14,7 @@ class AllOutside(Control):
     def tagger(self, learned, backbone):
         from hyperloader.formulations import Prediction
 
-        return lambda sentence: Prediction(["O"] * len(sentence.tokens), "", False)
+        return lambda sentence: Prediction(["O"] * len(sentence.words), "", False)
 
 
 METHOD = AllOutside()

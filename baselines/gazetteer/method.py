@@ -16,7 +16,7 @@ class Gazetteer(Control):
         counts = defaultdict(Counter)
         for sentence in corpus.train:
             for slot_type, start, end in spans(sentence.tags):
-                counts[sentence.tokens[start:end]][slot_type] += 1
+                counts[sentence.words[start:end]][slot_type] += 1
         # of equally frequent types the first by name
         majority = {phrase: min(types, key=lambda name: (-types[name], name)) for phrase, types in counts.items()}
         return sorted(majority.items())
@@ -32,9 +32,9 @@ class Gazetteer(Control):
 
         def tag(sentence):
             tags, place = [], 0
-            while place < len(sentence.tokens):
-                for length in range(min(longest, len(sentence.tokens) - place), 0, -1):
-                    slot_type = known.get(tuple(sentence.tokens[place : place + length]))
+            while place < len(sentence.words):
+                for length in range(min(longest, len(sentence.words) - place), 0, -1):
+                    slot_type = known.get(tuple(sentence.words[place : place + length]))
                     if slot_type is not None:
                         tags += [f"B-{slot_type}", *[f"I-{slot_type}"] * (length - 1)]
                         place += length

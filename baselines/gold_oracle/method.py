@@ -17,7 +17,7 @@ class GoldOracle(Control):
         vocabulary = backbone.vocabulary
 
         def tag(sentence):
-            if len(sentence.tags) != len(sentence.tokens):
+            if len(sentence.tags) != len(sentence.words):
                 raise RunError("the gold oracle needs the gold labels, and tags test sets only")
             labels = to_sbio(sentence.tags)
             ids = vocabulary.encode_labels(labels)

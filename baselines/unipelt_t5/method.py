@@ -15,7 +15,7 @@ class UniPELTT5Settings(Settings):
 
 
 class UniPELTT5(NetworkMethod):
-    """Adapters behind self-attention and feed-forward, LoRA on q and v of every attention; a model for each corpus."""
+    """Adapters after self-attention and feed-forward, LoRA on q and v of every attention; a model for each corpus."""
 
     title = "UniPELT-T5"
     multitask = False

@@ -52,7 +52,7 @@ def test_two_files_become_a_corpus_that_can_be_fetched_and_prepared(place):
     fetch("mine", place / "raw")
     prepared = load_corpus(prepare("mine", place / "raw", place / "data"))
     assert [len(split) for split in (prepared.train, prepared.validation, prepared.test)] == [18, 2, 2]
-    assert prepared.test[0].tokens == ("word1", "new", "york") and prepared.train_label_types == ("city",)
+    assert prepared.test[0].words == ("word1", "new", "york") and prepared.train_label_types == ("city",)
 
 
 def test_a_validation_file_is_used(place):
@@ -109,7 +109,7 @@ def test_a_new_raw_format_comes_with_its_reader(place):
     (folder / "reader.py").write_text(reader)
     known_corpora.cache_clear()
     fetch("mine", place / "raw")
-    assert load_corpus(prepare("mine", place / "raw", place / "data")).test[0].tokens == ("test.conll",)
+    assert load_corpus(prepare("mine", place / "raw", place / "data")).test[0].words == ("test.conll",)
     (folder / "reader.py").write_text("import nothing_of_this_name\n")
     with pytest.raises(UserError, match="reader.py: cannot be imported .*nothing_of_this_name"):
         prepare("mine", place / "raw", place / "data")

@@ -229,4 +229,4 @@ def test_a_true_sentence_of_ten_million_bytes(tmp_path):
     slots = ",".join(f"{span['start']}:{span['start'] + 99_999}:SL:x" for span in spans)
     row = ["id", "IN:X", slots, " ".join([word] * words), "d", "en_XX", "t", json.dumps({"tokens": [word] * words, "tokenSpans": spans})]
     (sentence,) = read("mtop", tmp_path, ["\t".join(row).encode()])
-    assert sentence.tokens == (word,) * words and set(sentence.tags) == {"B-x"}
+    assert sentence.words == (word,) * words and set(sentence.tags) == {"B-x"}

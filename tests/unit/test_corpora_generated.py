@@ -52,8 +52,8 @@ def test_each_corpus_reads_as_its_namesake(raw, language, name):
     types = {tag[2:] for sentence in read for tag in sentence.tags if tag != "O"}
     assert types == {slot.type for slot in DEMO_SLOTS[name]}
     assert 5 <= len(types) <= 8
-    assert {word for sentence in read for word in sentence.tokens} <= set(language.words())
-    assert 5 <= sum(len(sentence.tokens) for sentence in read) / len(read) <= 8
+    assert {word for sentence in read for word in sentence.words} <= set(language.words())
+    assert 5 <= sum(len(sentence.words) for sentence in read) / len(read) <= 8
     assert types <= set(demo_label_names())
 
 
@@ -68,7 +68,7 @@ def test_generating_again_gives_the_same_bytes(raw, tmp_path, name):
 def test_some_types_are_told_apart_by_the_word_before_only(raw, language):
     fro, to = language.leads["from"], language.leads["to"]
     before = {
-        (sentence.tokens[index - 1], tag)
+        (sentence.words[index - 1], tag)
         for sentence in sentences(raw, "atis")
         for index, tag in enumerate(sentence.tags)
         if tag in ("B-fromloc.city_name", "B-toloc.city_name")
@@ -117,7 +117,7 @@ def test_auxiliary_domains_use_every_class_under_its_generic_name_in_other_frame
     assert seen <= set(language.words())
     assert len(frames) > 5 * DOMAINS
     for name in known_corpora():
-        own = {tuple(class_of.get(token, token) for token in sentence.tokens) for sentence in sentences(raw, name)}
+        own = {tuple(class_of.get(token, token) for token in sentence.words) for sentence in sentences(raw, name)}
         assert len(own & frames) <= 0.1 * len(own)
 
 

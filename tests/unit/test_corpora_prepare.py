@@ -43,7 +43,7 @@ def test_the_folder_is_a_datasets_folder_with_tokens_and_tags(prepared, name):
         feature = stored[split].features["tags"].feature
         assert isinstance(feature, datasets.ClassLabel) and tuple(feature.names) == loaded.labels
         sentences = getattr(loaded, split)
-        assert [tuple(tokens) for tokens in stored[split]["tokens"]] == [sentence.tokens for sentence in sentences]
+        assert [tuple(tokens) for tokens in stored[split]["tokens"]] == [sentence.words for sentence in sentences]
         assert [tuple(feature.int2str(tags)) for tags in stored[split]["tags"]] == [sentence.tags for sentence in sentences]
     assert loaded.labels[0] == "O" and list(loaded.labels[1:]) == sorted(loaded.labels[1:])
 

@@ -52,7 +52,7 @@ def test_sizes_and_labels_of_the_raw_files(raw, name):
     read = {split: read_split(corpus, raw, split) for split in corpus.splits}
     assert tuple(len(read[split]) if split in read else None for split in ("train", "validation", "test")) == sizes
     everything = [sentence for part in read.values() for sentence in part]
-    assert max(len(sentence.tokens) for sentence in everything) == longest
+    assert max(len(sentence.words) for sentence in everything) == longest
     in_train, in_all = ({tag for s in part for tag in s.tags} - {"O"} for part in (read["train"], everything))
     assert (len(in_train), len(in_all)) == tags
     assert tuple(len({tag[2:] for tag in part}) for part in (in_train, in_all)) == types
@@ -94,5 +94,5 @@ def test_sentences_without_slots(raw):
 
 def test_the_first_row_of_mtop(raw):
     first = read_split(known_corpora()["mtop"], raw, "train")[0]
-    assert first.tokens == ("Has", "Angelika", "Kratzer", "video", "messaged", "me", "?")
+    assert first.words == ("Has", "Angelika", "Kratzer", "video", "messaged", "me", "?")
     assert first.tags == ("O", "B-CONTACT", "I-CONTACT", "B-TYPE_CONTENT", "O", "B-RECIPIENT", "O")

@@ -83,7 +83,7 @@ def teach(model, corpus, vocabulary):
     """A moment of training, of every weight."""
     trainable = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
     model.requires_grad_(True)
-    examples = [Example(vocabulary.encode(sentence.tokens), vocabulary.encode_labels(to_sbio(sentence.tags))) for sentence in corpus.train]
+    examples = [Example(vocabulary.encode(sentence.words), vocabulary.encode_labels(to_sbio(sentence.tags))) for sentence in corpus.train]
     optimizer, draw = torch.optim.AdamW(model.parameters(), lr=5e-3), random.Random(0)
     for _ in range(STEPS):
         batch = collate(TASK, draw.sample(examples, 32))
@@ -104,8 +104,8 @@ def teach(model, corpus, vocabulary):
 def sentences(corpus):
     """Sentences of the corpus, and of its words in any order up to the longest that T5's sentinels can number."""
     draw = random.Random(0)
-    words = sorted({word for sentence in corpus.test for word in sentence.tokens})
-    return [sentence.tokens for sentence in corpus.test[:20]] + [draw.choices(words, k=length) for length in (1, 2, 30, 99)]
+    words = sorted({word for sentence in corpus.test for word in sentence.words})
+    return [sentence.words for sentence in corpus.test[:20]] + [draw.choices(words, k=length) for length in (1, 2, 30, 99)]
 
 
 def generated(model, vocabulary, sentences, max_new_tokens):
@@ -199,7 +199,7 @@ def test_labels_that_begin_alike_and_in_pieces(models, vocabulary, sentences):
 @pytest.mark.parametrize("decoding", ["free", "constrained"])
 def test_what_is_learned_changes_passes_and_no_token(models, vocabulary, corpus, decoding):
     model, types = models("hyperdecoder", "trained"), corpus.train_label_types
-    batch = [sentence.tokens for sentence in corpus.test[:12]]
+    batch = [sentence.words for sentence in corpus.test[:12]]
 
     def decode(labels_of):
         decoder = GreedyDecoder(vocabulary, types, decoding)
@@ -219,7 +219,7 @@ def test_what_is_learned_changes_passes_and_no_token(models, vocabulary, corpus,
 
 
 def test_a_right_draft_takes_one_pass(models, vocabulary, corpus):
-    model, types, words = models("hyperdecoder", "trained"), corpus.train_label_types, corpus.test[0].tokens
+    model, types, words = models("hyperdecoder", "trained"), corpus.train_label_types, corpus.test[0].words
     decoder = GreedyDecoder(vocabulary, types, "constrained")
     (own,) = decoded(decoder, model, vocabulary, [words])
     again = GreedyDecoder(vocabulary, types, "constrained")

@@ -136,7 +136,7 @@ def test_both_alignments_agree_on_whole_outputs(words, labels):
     ("written", "by_sentinel", "by_order"),
     [
         ("s0 artist s1 I s2 O s3 .", "artist I O", "artist I O"),
-        # a word is skipped: by order everything behind it shifts
+        # a word is skipped: by order everything after it shifts
         ("s0 artist s1 I s3 O s4 .", "artist I O O", "artist I O O"),
         ("s0 artist s2 O s3 artist s4 .", "artist O O artist", "artist O artist O"),
         # two labels in one place are no label by sentinel, and shift by order
@@ -151,7 +151,7 @@ def test_both_alignments_agree_on_whole_outputs(words, labels):
         # cut, and too long
         ("s0 artist s1 I", "artist I O", "artist I O"),
         ("s0 artist s1 I s2 O s3 artist s4 .", "artist I", "artist I"),
-        # behind the end
+        # after the end
         ("s0 O s1 . artist s2", "O O", "O O"),
     ],
 )
@@ -218,7 +218,7 @@ def test_the_gold_of_all_real_sentences_comes_back(t5, real_corpora):
                 assert vocabulary.read(ids, len(labels), known) == (labels, False)
                 assert vocabulary.read_in_order(ids, len(labels), known) == labels
                 if from_sbio(labels) != list(sentence.tags):
-                    changed.append((name, split, " ".join(sentence.tokens)))
+                    changed.append((name, split, " ".join(sentence.words)))
                     assert from_sbio(to_sbio(from_sbio(labels))) == from_sbio(labels)
     assert sentences == 117_134
     assert changed == ORPHANS

@@ -92,9 +92,9 @@ def predictions_of(run):
 def test_no_word_and_no_tag_is_lost(words, capacity):
     sentence = Sentence(tuple(words), tuple(f"B-{number}" for number in range(len(words))))
     for own in (list(parts(sentence, lambda window: capacity)), whole_or_parts(sentence, lambda window: min(capacity, len(window)))):
-        assert sum((part.tokens for part in own), ()) == sentence.tokens
+        assert sum((part.words for part in own), ()) == sentence.words
         assert sum((part.tags for part in own), ()) == sentence.tags
-        assert all(1 <= len(part.tokens) <= LONGEST for part in own) or not words
+        assert all(1 <= len(part.words) <= LONGEST for part in own) or not words
     assert len(whole_or_parts(sentence, lambda window: capacity)) == 1 or len(words) > LONGEST
 
 
@@ -107,7 +107,7 @@ def test_what_is_said_of_parts_is_joined():
     assert joined([]) == Prediction([], "", False)
     # each sentence gets its own parts
     sentences = [Sentence(("w",) * length, ()) for length in (3, 0, 200, 99, 100)]
-    answers = predict_in_parts(sentences, len, lambda own: [Prediction(["O"] * len(part.tokens), "", False) for part in own])
+    answers = predict_in_parts(sentences, len, lambda own: [Prediction(["O"] * len(part.words), "", False) for part in own])
     assert [len(answer.tags) for answer in answers] == [3, 0, 200, 99, 100]
 
 
@@ -119,10 +119,10 @@ def test_long_test_sentences_are_tagged_as_by_the_tagger_and_counted(network, da
     # one that is too long, and one that fits
     for index in (-5, 0):
         own, sentence = predictions[index], gold[index]
-        tagged = tagger.tag([list(sentence.tokens)], task="snips")[0]
-        assert (own.tokens, own.gold, own.prediction) == (list(sentence.tokens), list(sentence.tags), [word["entity"] for word in tagged])
+        tagged = tagger.tag([list(sentence.words)], task="snips")[0]
+        assert (own.tokens, own.gold, own.prediction) == (list(sentence.words), list(sentence.tags), [word["entity"] for word in tagged])
         assert own.confidences == pytest.approx([word["score"] for word in tagged], abs=1e-4)
-        assert len(own.by_order) == len(own.confidences) == len(sentence.tokens)
+        assert len(own.by_order) == len(own.confidences) == len(sentence.words)
     entry = json.loads((network / "scores.json").read_text())["corpora"]["snips"]
     assert entry["in_parts"] == 3 and entry["scores"][0]["gold_spans"] == sum(tag.startswith("B") for own in gold for tag in own.tags)
 
@@ -153,14 +153,14 @@ def test_controls_take_long_sentences_too(place, data, control):
     predictions, manifest = predictions_of(run)
     assert manifest.in_parts == 3
     if control == "gold_oracle":
-        # parts end behind the words with a full stop, where no span does but every fifth
+        # parts end after the words with a full stop, where no span does but every fifth
         assert 0.9 < json.loads((run / "scores.json").read_text())["corpora"]["snips"]["scores"][0]["f1"] < 1
         assert all(own.prediction == own.gold for own in predictions if len(own.tokens) <= LONGEST)
 
 
 def test_a_file_with_long_sentences_is_evaluated(network, data, tmp_path, caplog):
     file = tmp_path / "long.conll"
-    word = load_corpus(data).test[0].tokens[0]
+    word = load_corpus(data).test[0].words[0]
     sentences = [[word] * length for length in (100, 99, 1, 31, 32)]
     file.write_text("\n".join("".join(f"{word}\tO\n" for word in words) for words in sentences))
     with caplog.at_level(logging.INFO, logger="hyperloader"):
@@ -218,7 +218,7 @@ def test_backbones_are_pretrained_on_text_with_long_sentences(data, tmp_path, ki
     if kind == "t5":
         # its vocabulary is that part of T5's own which the text needs
         request.getfixturevalue("mirror")
-    assert max(len(sentence.tokens) for sentence in corpora_text([load_corpus(data)], seed=1)) == LONGEST
+    assert max(len(sentence.words) for sentence in corpora_text([load_corpus(data)], seed=1)) == LONGEST
     budget = {"steps": 1, "batch_size": 2}
     backbone = {"source": "pretrained", "text": "corpora", "architecture": SIZES[kind], "pretraining": budget}
     (tmp_path / "settings.json").write_text(json.dumps({"kind": kind, "backbone": backbone, "data": {"snips": str(data)}}))

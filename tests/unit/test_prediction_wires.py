@@ -84,15 +84,15 @@ def test_tasks_in_turn_each_have_their_own_forward_pass(runs, data, types, vocab
     for turn, task in enumerate((*TASKS, *TASKS)):
         sentences = load_corpus(data[task]).test[6 * turn : 6 * turn + 6]
         for sentence, prediction in zip(sentences, predictor.predict(task, sentences), strict=True):
-            ids, probabilities, gap = greedy(reference, vocabulary, task, sentence.tokens)
+            ids, probabilities, gap = greedy(reference, vocabulary, task, sentence.words)
             if gap < 0.01:
                 # other processors may round it to the other one
                 continue
             compared += 1
-            labels, malformed = vocabulary.read(ids, len(sentence.tokens), types[task])
+            labels, malformed = vocabulary.read(ids, len(sentence.words), types[task])
             assert (prediction.output, prediction.malformed) == (vocabulary.text(ids), malformed)
             assert prediction.tags == from_sbio(labels)
-            expected = predictor._formulation.read(task, len(sentence.tokens), ids, probabilities)
+            expected = predictor._formulation.read(task, len(sentence.words), ids, probabilities)
             assert prediction.confidences == pytest.approx(expected.confidences, abs=1e-3)
             assert prediction.by_order == expected.by_order
     in_memory.float()
@@ -151,14 +151,12 @@ def test_outputs_and_inputs_are_as_long_as_the_recipe_says(runs, data, vocabular
     folder, _ = runs()
     short, _ = runs(target_length=5)
     assert longest(short) <= 5 < longest(folder) <= LIMIT < longest(folder / "model") <= 128
-    # a sentence is cut before it is read: what stands behind is not seen
+    # a sentence is cut before it is read: what stands after is not seen
     cut, _ = runs(source_length=7)
-    few, many = (
-        sentences[0]._replace(tokens=sentences[0].tokens[:3] + more, tags=("O",) * (3 + len(more))) for more in ((), ("kalo",) * 4)
-    )
+    few, many = (sentences[0]._replace(words=sentences[0].words[:3] + more, tags=("O",) * (3 + len(more))) for more in ((), ("kalo",) * 4))
     predictor = load_predictor(cut)
     assert len({predictor.predict("atis", [one])[0].output for one in (few, many)}) == 1
-    assert predictor.capacity(many.tokens) == 2
+    assert predictor.capacity(many.words) == 2
 
 
 def test_decoding_is_the_one_that_was_asked_for(runs, data, types, tmp_path):
@@ -182,7 +180,7 @@ def test_decoding_is_the_one_that_was_asked_for(runs, data, types, tmp_path):
             # the file of a task is that task's, each field its own
             predictor, corpus = load_predictor(folder, decoding), load_corpus(data[task])
             for line, sentence, own in zip(read, corpus.test, predictor.predict(task, corpus.test), strict=True):
-                assert (line.tokens, line.gold, line.output) == (list(sentence.tokens), list(sentence.tags), own.output)
+                assert (line.tokens, line.gold, line.output) == (list(sentence.words), list(sentence.tags), own.output)
                 assert (line.prediction, line.by_order, line.malformed) == (own.tags, own.by_order, own.malformed)
                 assert line.confidences == pytest.approx(own.confidences, abs=1e-3)
                 assert line.gold_words == len(sentence.tags)
@@ -233,7 +231,7 @@ def test_predict_tests_and_evaluate_hand_on_their_options(runs, data, types, pri
         said = printed("evaluate", "--run", folder, *asked, *options, "--output", tmp_path / decoding, "--json")
         assert json.loads(said) == report.model_dump()
         written = [json.loads(line) for line in (tmp_path / decoding).read_text().splitlines()]
-        assert [tuple(line["tokens"]) for line in written] == [sentence.tokens for sentence in load_corpus(data["atis"]).validation]
+        assert [tuple(line["tokens"]) for line in written] == [sentence.words for sentence in load_corpus(data["atis"]).validation]
         # the labels of the task, not of the corpus
         assert {tag[2:] for line in written for tag in line["prediction"]} - {""} <= set(types["snips"])
 

@@ -36,7 +36,7 @@ def conll(tags):
 
 
 def strict(tags):
-    """`B-X` and all `I-X` right behind it."""
+    """`B-X` and all `I-X` right after it."""
     found = set()
     for start, tag in enumerate(tags):
         if tag.startswith("B-"):

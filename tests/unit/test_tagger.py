@@ -41,8 +41,8 @@ class Capitals:
         self.seen = []
 
     def predict(self, task, sentences):
-        self.seen += [sentence.tokens for sentence in sentences]
-        return [self._tagged(sentence.tokens) for sentence in sentences]
+        self.seen += [sentence.words for sentence in sentences]
+        return [self._tagged(sentence.words) for sentence in sentences]
 
     def capacity(self, words):
         return min(4, len(words))

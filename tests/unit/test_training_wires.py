@@ -49,7 +49,7 @@ class Marked(NamedTuple):
     def part(self, name, split, percent=100.0):
         """First word and slot type of each sentence of a fraction."""
         sentences = self.sentences[name][split]
-        return {(sentences[index].tokens[0], sentences[index].tags[0][2:]) for index in subset(len(sentences), percent, seed=42)}
+        return {(sentences[index].words[0], sentences[index].tags[0][2:]) for index in subset(len(sentences), percent, seed=42)}
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +69,7 @@ def shown(monkeypatch, place):
     rows, vocabulary, forward = [], open_backbone(place / "t5").vocabulary, TaskModel.forward
 
     def watched(self, task, **inputs):
-        # behind the start token and the first sentinel
+        # after the start token and the first sentinel
         pairs = zip(inputs["input_ids"].tolist(), inputs["decoder_input_ids"].tolist(), strict=True)
         rows.append((self.training, task, [(vocabulary.label(source[1:2]), vocabulary.label(target[2:3])) for source, target in pairs]))
         return forward(self, task, **inputs)

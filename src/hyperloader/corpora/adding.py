@@ -77,16 +77,16 @@ def _found(splits: dict[str, list[Sentence]]) -> Iterator[str]:
     if unseen := set().union(*types.values()) - types["train"]:
         yield f"never in train, and so never predicted: {_some(unseen)}"
     for split, sentences in splits.items():
-        if long := sum(len(sentence.tokens) > LONGEST for sentence in sentences):
+        if long := sum(len(sentence.words) > LONGEST for sentence in sentences):
             yield f"{split}: {long} sentences of more than {LONGEST} words"
         if stray := sum(_stray(sentence.tags) for sentence in sentences):
             yield f"{split}: {stray} I- tags that continue no span of their type; each opens one, as in the CoNLL scorer"
         if not any(tag != OUTSIDE for sentence in sentences for tag in sentence.tags):
             yield f"{split}: no span at all"
-        if repeated := len(sentences) - len(Counter(sentence.tokens for sentence in sentences)):
+        if repeated := len(sentences) - len(Counter(sentence.words for sentence in sentences)):
             yield f"{split}: {repeated} sentences come again"
-    known = {sentence.tokens for sentence in splits["train"]}
-    if seen := sum(sentence.tokens in known for sentence in splits["test"]):
+    known = {sentence.words for sentence in splits["train"]}
+    if seen := sum(sentence.words in known for sentence in splits["test"]):
         yield f"test: {seen} sentences are in train as well"
 
 

@@ -61,7 +61,7 @@ def prepare(corpus: Corpus | str, raw_folder: str | Path, folder: str | Path, se
             seed=seed,
             sources=sources,
             sentences={split: len(part) for split, part in splits.items()},
-            longest_sentence=max(len(sentence.tokens) for part in splits.values() for sentence in part),
+            longest_sentence=max(len(sentence.words) for part in splits.values() for sentence in part),
             slot_types=len({slot for part in splits.values() for slot in slot_types(part)}),
             spans={split: _spans(part) for split, part in splits.items()},
             tags=tags,
@@ -115,7 +115,7 @@ def _save(splits: dict[str, list[Sentence]], tags: list[str], folder: Path) -> N
     datasets = DatasetDict()
     for split, part in splits.items():
         columns = {
-            "tokens": [list(sentence.tokens) for sentence in part],
+            "tokens": [list(sentence.words) for sentence in part],
             "tags": [[number[tag] for tag in sentence.tags] for sentence in part],
         }
         # an explicit fingerprint: the default one is random, and is stored
@@ -137,5 +137,5 @@ def content_checksum(splits: dict[str, list[Sentence]]) -> str:
     digest = hashlib.sha256()
     for split, part in splits.items():
         for sentence in part:
-            digest.update(json.dumps([split, sentence.tokens, sentence.tags]).encode() + b"\n")
+            digest.update(json.dumps([split, sentence.words, sentence.tags]).encode() + b"\n")
     return digest.hexdigest()

@@ -17,7 +17,7 @@ Capacity = Callable[[Sequence[str]], int]
 
 def parts(sentence: Sentence, capacity: Capacity) -> Iterator[Sentence]:
     """As many words at a time as fit, up to the end of a sentence where there is one; a single word is a part however long it is."""
-    words, start = sentence.tokens, 0
+    words, start = sentence.words, 0
     while start < len(words):
         window = words[start : start + LONGEST]
         end = max(1, capacity(window))
@@ -29,7 +29,7 @@ def parts(sentence: Sentence, capacity: Capacity) -> Iterator[Sentence]:
 
 def too_long(sentence: Sentence) -> bool:
     """Whether a sentence of a corpus has more words than T5 has sentinels for; shorter ones are read whole, as published, or cut."""
-    return len(sentence.tokens) > LONGEST
+    return len(sentence.words) > LONGEST
 
 
 def whole_or_parts(sentence: Sentence, capacity: Capacity) -> list[Sentence]:

@@ -58,7 +58,7 @@ class TextToText(Formulation):
     def encode(self, task: str, sentences: Sequence[Sentence], training: Training) -> list[Example]:
         examples = []
         for sentence in sentences:
-            words, labels = sentence.tokens, to_sbio(sentence.tags)
+            words, labels = sentence.words, to_sbio(sentence.tags)
             source = self.vocabulary.encode(words, training.source_length)
             target = self.vocabulary.encode_labels(labels, training.target_length)
             whole = min(self.readable(words, training), fitting(map(self.vocabulary.label_pieces, labels), training.target_length))
@@ -77,12 +77,12 @@ class TextToText(Formulation):
     def gold_words(self, tags: Sequence[str]) -> int:
         ends = accumulate((len(self.vocabulary.label_pieces(label)) + 1 for label in to_sbio(tags)), initial=1)
         next(ends)
-        # each end is that of the sentinel behind the label; the last id of a cut target is </s>
+        # each end is that of the sentinel after the label; the last id of a cut target is </s>
         return sum(end - 1 <= PUBLISHED_TARGET_LENGTH - 1 for end in ends)
 
     def learn(self, task: str, sentences: Sequence[Sentence]) -> None:
         for sentence in sentences:
-            self._decoders[task].learn(sentence.tokens, to_sbio(sentence.tags))
+            self._decoders[task].learn(sentence.words, to_sbio(sentence.tags))
 
     def predict(self, model: TaskModel, task: str, sentences: Sequence[Sequence[str]], training: Training) -> list[Prediction]:
         sources = [self.vocabulary.encode(words, training.source_length) for words in sentences]
@@ -132,7 +132,7 @@ def fitting(pieces: Iterable[Sequence[int]], length: int) -> int:
 
 
 def collate(task: str, examples: Sequence[Example]) -> Batch:
-    """Pad examples into a batch; the decoder reads the target shifted right, behind T5's start token `<pad>`."""
+    """Pad examples into a batch; the decoder reads the target shifted right, after T5's start token `<pad>`."""
     input_ids = pad([example.source for example in examples], PAD)
     labels = pad([example.target for example in examples], IGNORED)
     decoder_input_ids = torch.full_like(labels, PAD)

@@ -40,11 +40,11 @@ class TokenClassification(Formulation):
         """
         classes, examples = self._classes[task], []
         for sentence in sentences:
-            source, places = self.align(sentence.tokens, training.source_length)
+            source, places = self.align(sentence.words, training.source_length)
             target = [IGNORED] * len(source)
             for place, tag in zip(places, from_sbio(to_sbio(sentence.tags)), strict=False):
                 target[place] = classes.get(tag, IGNORED)
-            examples.append(Example(source, target, len(places) < len(sentence.tokens)))
+            examples.append(Example(source, target, len(places) < len(sentence.words)))
         return examples
 
     def align(self, words: Sequence[str], max_length: int) -> tuple[list[int], list[int]]:

@@ -33,7 +33,7 @@ class Predictor(Protocol):
         """How many of the words, from the first on, can be tagged as one sentence."""
 
     def readable(self, words: Sequence[str]) -> int:
-        """How many of the words, from the first on, a model reads of them as one sentence; it is cut behind these."""
+        """How many of the words, from the first on, a model reads of them as one sentence; it is cut after these."""
 
     def gold_words(self, tags: Sequence[str]) -> int:
         """How many of a sentence's gold tags the authors' scorer saw."""

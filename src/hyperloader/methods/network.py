@@ -101,7 +101,7 @@ class NetworkPredictor:
 
     def predict(self, task: str, sentences: Sequence[Sentence]) -> list[Prediction]:
         def predict(parts: list[Sentence]) -> list[Prediction]:
-            return self._formulation.predict(self._model, task, [part.tokens for part in parts], self._lengths)
+            return self._formulation.predict(self._model, task, [part.words for part in parts], self._lengths)
 
         return predict_in_parts(sentences, self.capacity, predict)
 

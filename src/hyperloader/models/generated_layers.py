@@ -40,7 +40,7 @@ class _AroundLinear(nn.Linear):
 
 
 class AdaptedLinear(_AroundLinear):
-    """A frozen linear layer whose output passes through a generated adapter."""
+    """A frozen linear layer, (..., d_in) -> (..., d_model), whose output passes through a generated adapter."""
 
     generated: AdapterWeights | None
 
@@ -103,7 +103,7 @@ class GeneratedStack:
                 self.loras.append(tuple(place for attention in attentions for place in (attention.q, attention.v)))
 
     def install(self, weights: StackWeights) -> None:
-        """Put one task's weights into their places."""
+        """Put one task's weights, each stacked as (layers, positions, ...), into their places."""
         if weights.adapters is not None:
             _install(self.adapters, weights.adapters)
         if weights.lora is not None:

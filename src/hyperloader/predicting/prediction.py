@@ -30,7 +30,7 @@ def predicted_sentences(predictor: Predictor, task: str, sentences: Sequence[Sen
     """Tagged sentences beside what a run predicts for them."""
     return [
         PredictedSentence(
-            tokens=list(sentence.tokens),
+            tokens=list(sentence.words),
             gold=list(sentence.tags),
             prediction=prediction.tags,
             by_order=prediction.by_order,
@@ -46,7 +46,7 @@ def predicted_sentences(predictor: Predictor, task: str, sentences: Sequence[Sen
 def long_sentences(predictor: Predictor, name: str, sentences: Sequence[Sentence]) -> LongSentences:
     """How many sentences are tagged in parts or cut; logged if any are."""
     read = [whole_or_parts(sentence, predictor.capacity) for sentence in sentences]
-    cut = sum(any(predictor.readable(part.tokens) < len(part.tokens) for part in own) for own in read)
+    cut = sum(any(predictor.readable(part.words) < len(part.words) for part in own) for own in read)
     counts = LongSentences(in_parts=sum(map(too_long, sentences)), cut=cut)
     if counts:
         log.info("%s: %d sentences are too long and tagged in parts, %d are cut", name, counts.in_parts, counts.cut)

@@ -75,7 +75,7 @@ def swapped_differences(first: np.ndarray, second: np.ndarray, seed: int = 0, ro
 
 
 def p_value(differences: np.ndarray) -> float:
-    """Two-sided p of what `swapped_differences` returns: how often chance alone is as far from zero as what was measured."""
+    """Two-sided p of what `swapped_differences` returns, (1 + rounds,): how often chance alone is as far from zero as what was measured."""
     # the measured one counts itself, which keeps p above zero; sums of floats may differ in their last digits
     return float(np.mean(np.abs(differences) >= abs(differences[0]) - 1e-12))
 
@@ -93,7 +93,7 @@ def detectable_difference(samples: np.ndarray) -> float:
     """The difference that a two-sided test at 5 % would find on four of five test sets like this one.
 
     Args:
-        samples: bootstrap samples of the difference.
+        samples: bootstrap samples of the difference, (resamples,).
     """
     return float(DETECTABLE * np.std(samples, ddof=1))
 

@@ -8,5 +8,5 @@ from typing import NamedTuple
 class Sentence(NamedTuple):
     """Words and their BIO tags (`O`, `B-type`, `I-type`), as many of one as of the other."""
 
-    tokens: tuple[str, ...]
+    words: tuple[str, ...]
     tags: tuple[str, ...]

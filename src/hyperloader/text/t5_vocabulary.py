@@ -30,10 +30,10 @@ class Segments(NamedTuple):
     """Where things stand in a generated output.
 
     Attributes:
-        start: the first id behind the decoder's start token; `end` is the place of `</s>`, or the number of ids.
+        start: the first id after the decoder's start token; `end` is the place of `</s>`, or the number of ids.
         order: the sentinels as they come, by number.
         places: of each sentinel, start and end of what stands between it and the next one; where it comes twice, of the first.
-        complete: `</s>` was written, and nothing stands before the first sentinel or behind the last.
+        complete: `</s>` was written, and nothing stands before the first sentinel or after the last.
     """
 
     start: int
@@ -163,7 +163,7 @@ class Vocabulary:
 
         Label i is what stands between sentinel i-1 and the next sentinel, whichever that is. Where a sentinel comes twice, the
         first counts; where it is missing, or what stands there is no known label, the word is outside. The order of the sentinels
-        does not matter, nor does what stands before the first or behind that of the last word.
+        does not matter, nor does what stands before the first or after that of the last word.
 
         Args:
             ids: generated ids, with or without the decoder's start token and padding.
@@ -182,7 +182,7 @@ class Vocabulary:
         """Labels from the ids that a model wrote, aligned by their order, as the authors scored.
 
         Sentinels are stripped and the text is split at its blanks; the n-th part is the label of the n-th word. One part too many or
-        too few therefore shifts all labels behind it. What is too long is cut, missing labels and unknown ones are outside.
+        too few therefore shifts all labels after it. What is too long is cut, missing labels and unknown ones are outside.
 
         Args:
             ids, length, known: see `read`.

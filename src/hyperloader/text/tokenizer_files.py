@@ -29,7 +29,7 @@ def unigram(pieces: Iterable[tuple[str, float]], charsmap: bytes = b"") -> bytes
     """A sentencepiece model in the layout of T5's: its three control pieces, then pieces with their logarithmic probabilities.
 
     Args:
-        pieces: those behind the control pieces.
+        pieces: those after the control pieces.
         charsmap: how text is normalised, in sentencepiece's own form; as it is, if empty.
     """
     model = protobuf.ModelProto()
@@ -99,11 +99,11 @@ def check_tokenizer(path: Path, vocabulary: Any) -> None:
         raise _unlike(path, error) from None
     t5 = content["model"]["type"] == "Unigram"
     if t5 and any(tokenizer.token_to_id(sentinel(index)) != vocabulary.sentinel(index) for index in range(SENTINELS)):
-        raise _unlike(path, "its sentinels are not the 100 ids behind its pieces")
+        raise _unlike(path, "its sentinels are not the 100 ids after its pieces")
     special = {token["content"] for token in content.get("added_tokens", ())}
     pieces = {piece.replace(BLANK, "") if t5 else piece.removeprefix("##") for piece in tokenizer.get_vocab() if piece not in special}
     words = [*WORDS, *sorted(pieces - {""} - special)]
-    # behind another word, since some files have a mark for its beginning, and some have none before the first word
+    # after another word, since some files have a mark for its beginning, and some have none before the first word
     before = len(tokenizer.encode("a", add_special_tokens=False).ids)
     for word, encoding in zip(words, tokenizer.encode_batch([f"a {word}" for word in words], add_special_tokens=False), strict=True):
         if (tuple(encoding.ids[before:]) or (tokenizer.token_to_id("[UNK]"),)) != vocabulary.pieces(word):

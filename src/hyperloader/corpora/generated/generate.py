@@ -146,10 +146,10 @@ def _with_oddities(name: str, split: str, sentences: list[Sentence], rng: np.ran
     """What a writer cannot add by itself: some questions in mTOP, one `I-` without `B-` in the train split of mTOD."""
     if name == "mtop":
         asked = rng.random_sample(len(sentences)) < 0.1
-        return [Sentence((*s.tokens, QUESTION_MARK), (*s.tags, "O")) if a else s for s, a in zip(sentences, asked, strict=True)]
+        return [Sentence((*s.words, QUESTION_MARK), (*s.tags, "O")) if a else s for s, a in zip(sentences, asked, strict=True)]
     if name == "mtod" and split == "train":
         first, *others = sentences
-        return [Sentence(first.tokens, tuple(tag.replace("B-", "I-", 1) for tag in first.tags)), *others]
+        return [Sentence(first.words, tuple(tag.replace("B-", "I-", 1) for tag in first.tags)), *others]
     return sentences
 
 

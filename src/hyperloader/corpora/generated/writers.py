@@ -16,11 +16,11 @@ def slot_gated(sentences: Sequence[Sentence], rng: np.random.RandomState) -> dic
     """`seq.in` with runs of blanks and blanks at line ends, `seq.out` with a blank at line ends, `label`."""
     words = []
     for sentence in sentences:
-        blanks = [" " * (2 if draw < 0.03 else 1) for draw in rng.random_sample(len(sentence.tokens))]
+        blanks = [" " * (2 if draw < 0.03 else 1) for draw in rng.random_sample(len(sentence.words))]
         at_end = rng.random_sample() < 0.2
         blanks[-1] = " " if at_end else ""
         at_start = " " if rng.random_sample() < 0.01 else ""
-        words.append(at_start + "".join(f"{token}{blank}" for token, blank in zip(sentence.tokens, blanks, strict=True)))
+        words.append(at_start + "".join(f"{token}{blank}" for token, blank in zip(sentence.words, blanks, strict=True)))
     return {
         "/seq.in": _lines(words),
         "/seq.out": _lines(f"{' '.join(sentence.tags)} " for sentence in sentences),
@@ -44,14 +44,14 @@ def mtop(sentences: Sequence[Sentence], rng: np.random.RandomState) -> dict[str,
 
 
 def _mtop_row(number: int, sentence: Sentence) -> str:
-    utterance, edges = _joined(sentence.tokens)
+    utterance, edges = _joined(sentence.words)
     in_bytes = [tuple(len(utterance[:edge].encode()) for edge in pair) for pair in edges]
     slots = [f"{in_bytes[first][0]}:{in_bytes[last][1]}:SL:{name}" for name, first, last in _spans(sentence.tags)]
     tree = "".join(
-        f"[SL:{name} {_inner(name, ' '.join(sentence.tokens[first : last + 1]))} ] " for name, first, last in _spans(sentence.tags)
+        f"[SL:{name} {_inner(name, ' '.join(sentence.words[first : last + 1]))} ] " for name, first, last in _spans(sentence.tags)
     )
     words = {
-        "tokens": sentence.tokens,
+        "tokens": sentence.words,
         "tokenSpans": [{"start": start, "length": end - start} for start, end in in_bytes],
     }
     as_json = json.dumps(words, ensure_ascii=False, separators=(",", ":")).replace("/", "\\/")
@@ -73,7 +73,7 @@ def mtod(sentences: Sequence[Sentence], rng: np.random.RandomState) -> dict[str,
 
 
 def _mtod_block(sentence: Sentence) -> str:
-    text, edges = _joined(sentence.tokens)
+    text, edges = _joined(sentence.words)
     slots = ",".join(f"{edges[first][0]}:{edges[last][1]}:{name}" for name, first, last in _spans(sentence.tags))
     rows = [
         f"{number}\t{token}\t{_SUBJECT}\t{'NoLabel' if tag == 'O' else tag}"

@@ -35,11 +35,11 @@ def read(folder: Path) -> list[Sentence]:
 
 def _sentence(words: str, tags: str, folder: Path, line: int) -> Sentence:
     sentence = Sentence(tuple(words.split()), tuple(tags.split()))
-    if not sentence.tokens:
+    if not sentence.words:
         raise CorpusError("no words, expected a sentence", file=folder / "seq.in", line=line)
-    if len(sentence.tags) != len(sentence.tokens):
+    if len(sentence.tags) != len(sentence.words):
         raise CorpusError(
-            f"{len(sentence.tags)} tags, expected {len(sentence.tokens)}, one for each word of seq.in",
+            f"{len(sentence.tags)} tags, expected {len(sentence.words)}, one for each word of seq.in",
             file=folder / "seq.out",
             line=line,
         )

@@ -2,11 +2,11 @@
 
 The structure of the output is known, so a draft needs a guess of each word's label only: the one that the word had last, in what
 was learned or decoded before. One pass of the decoder over the draft gives the model's own token in every place. Up to and with the
-first one that differs from the draft, these are the tokens that decoding token by token would write, whatever the draft was; behind
+first one that differs from the draft, these are the tokens that decoding token by token would write, whatever the draft was; after
 it they are the guesses of the next draft (docs/decoding.md).
 
 `free` decoding is greedy over the whole vocabulary. `constrained` decoding is greedy over what the tries of the task's labels allow,
-`I` only behind a span, and writes the sentinels itself, so that no output is malformed; it knows no longest output.
+`I` only after a span, and writes the sentinels itself, so that no output is malformed; it knows no longest output.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ class GreedyDecoder:
             known = int(drafts.written[drafts.active].min())
             cache.crop(known)
             draft = drafts.draft()
-            fed = torch.from_numpy(drafts.tokens[drafts.active, known : draft.position.max()]).to(device)
+            fed = torch.from_numpy(drafts.ids[drafts.active, known : draft.position.max()]).to(device)
             output = headless(**encoded, attention_mask=mask, decoder_input_ids=fed, past_key_values=cache, use_cache=True)
             self.passes += 1
             places = torch.from_numpy(np.stack([draft.row, draft.position - 1 - known])).to(device)
@@ -118,7 +118,7 @@ class GreedyDecoder:
             self._guesses.learn(words, labels)
         return [
             Written(ids[1 : count + 1].tolist(), probabilities[1 : count + 1].tolist())
-            for ids, probabilities, count in zip(drafts.tokens, drafts.probabilities, drafts.written, strict=True)
+            for ids, probabilities, count in zip(drafts.ids, drafts.probabilities, drafts.written, strict=True)
         ]
 
 
@@ -156,7 +156,7 @@ class _Constrained:
         """For each drafted token the answer, what to guess from, and the answer's probability."""
         tables, end = self._tables, self._tables.end
         logits = F.linear(hidden_ND, self._weight_CD).float()
-        # the sentinel that ends the segment; behind the last one </s> has no rival, and any logit serves
+        # the sentinel that ends the segment; after the last one </s> has no rival, and any logit serves
         ending = np.clip(self._first_separator - draft.separator, 0, logits.shape[1] - end - 1) + end
         index = torch.from_numpy(np.stack([draft.node, tables.opened_N[draft.node], ending])).to(logits.device)
         scores_NC = torch.cat([logits[:, :end], logits.gather(1, index[2][:, None])], dim=1)

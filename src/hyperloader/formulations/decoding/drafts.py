@@ -22,7 +22,7 @@ from hyperloader.text.t5_vocabulary import EOS, PAD
 
 
 class Draft(NamedTuple):
-    """The tokens that the active rows may write next; all arrays have one entry per token.
+    """The tokens that the active rows may write next; all arrays have the shape (drafted tokens,), row by row.
 
     Attributes:
         row: which of the active rows.
@@ -52,8 +52,8 @@ class Drafts:
 
     Attributes:
         active: the rows that go on.
-        tokens: (rows, longest + 1), the decoder's start token first; valid up to `written` tokens behind it.
-        probabilities: of these tokens, in the same places.
+        ids: (rows, longest + 1), the decoder's start token first; valid up to `written` ids after it.
+        probabilities: (rows, longest + 1), of these ids, in the same places.
     """
 
     def __init__(self, tables: LabelTables, guesses: Sequence[Sequence[int]], limit: int | None, *, constrained: bool):
@@ -61,8 +61,8 @@ class Drafts:
         rows, longest = len(guesses), max(self._lengths)
         self._limit = limit or (longest + 1) * tables.pieces_KM.shape[1] + 1
         self.active = np.arange(rows)
-        self.tokens = np.full((rows, self._limit + 1), PAD)
-        self.probabilities = np.ones(self.tokens.shape)
+        self.ids = np.full((rows, self._limit + 1), PAD)
+        self.probabilities = np.ones(self.ids.shape)
         self.written = np.zeros(rows, int)
         self._segment, self._node = np.zeros(rows, int), np.full(rows, NONE)
         self._labels = np.full((rows, longest + 2), EMPTY)
@@ -78,31 +78,31 @@ class Drafts:
         rows, segments = np.arange(len(active)), np.arange(labels.shape[1])
         # a token that no label goes on with is followed by the sentinel
         labels[rows[self._node[active] == NONE], current[self._node[active] == NONE]] = EMPTY
-        behind = np.zeros_like(labels)
-        behind[rows, current] = tables.depth_N[self._node[active]]
-        sizes = tables.count_K[labels] + 1 - behind
+        done = np.zeros_like(labels)
+        done[rows, current] = tables.depth_N[self._node[active]]
+        sizes = tables.count_K[labels] + 1 - done
         sizes[(segments < current[:, None]) | (segments > lengths[:, None] + 1)] = 0
 
         flat = sizes.ravel()
         row, segment = (np.repeat(grid.ravel(), flat) for grid in np.indices(sizes.shape))
         entry = np.arange(len(row))
-        place = entry - np.repeat(np.cumsum(flat) - flat, flat) + behind[row, segment]
+        place = entry - np.repeat(np.cumsum(flat) - flat, flat) + done[row, segment]
         totals = sizes.sum(1)
         order = entry - np.repeat(np.cumsum(totals) - totals, totals)
         label = labels[row, segment]
-        behind_span = labels[row, segment - 1] >= IN if self._constrained else np.ones(len(row), bool)
+        after_span = labels[row, segment - 1] >= IN if self._constrained else np.ones(len(row), bool)
         separator = np.where(segment > lengths[row], EOS, tables.vocabulary.sentinel(segment))
         draft = Draft(
             row=row,
             position=self.written[active][row] + 1 + order,
             token=np.where(place < tables.count_K[label], tables.pieces_KM[label, place], separator),
             segment=segment,
-            node=tables.path_K2M[label, np.where(behind_span, OPEN, CLOSED), place],
+            node=tables.path_K2M[label, np.where(after_span, OPEN, CLOSED), place],
             separator=separator,
         )
         kept = (draft.position <= self._limit) & (order < self._window[active][row])
         draft = Draft(*(array[kept] for array in draft))
-        self.tokens[active[draft.row], draft.position] = draft.token
+        self.ids[active[draft.row], draft.position] = draft.token
         return draft
 
     def advance(self, draft: Draft, answers: np.ndarray, guesses: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
@@ -110,12 +110,12 @@ class Drafts:
 
         Args:
             draft: what `draft` returned.
-            answers: the tokens that the model writes in the places of the drafted ones, after all drafted ones before.
-            guesses: what labels are guessed from; the same, but that `I` may stand anywhere.
-            probabilities: of the answers.
+            answers: the tokens that the model writes in the places of the drafted ones, given all drafted ones before; (drafted tokens,).
+            guesses: what labels are guessed from; the same, but that `I` may stand anywhere; (drafted tokens,).
+            probabilities: of the answers; (drafted tokens,).
 
         Returns:
-            Which of the active rows go on; the others are no longer active.
+            Which of the active rows go on, (active rows,); the others are no longer active.
         """
         tables, active = self._tables, self.active
         entry = np.arange(len(draft.row))
@@ -125,7 +125,7 @@ class Drafts:
         stop[draft.row[wrong]] = wrong
         kept = entry <= stop[draft.row]
         rows = active[draft.row]
-        self.tokens[rows[kept], draft.position[kept]] = answers[kept]
+        self.ids[rows[kept], draft.position[kept]] = answers[kept]
         self.probabilities[rows[kept], draft.position[kept]] = probabilities[kept]
 
         labels = tables.guess_NC[tables.opened_N[draft.node], tables.column_of(guesses)]
@@ -149,11 +149,11 @@ class Drafts:
         return [row[1 : length + 1].tolist() for row, length in zip(self._labels, self._lengths, strict=True)]
 
     def _move(self, token: np.ndarray, segment: np.ndarray, node: np.ndarray, label: np.ndarray) -> None:
-        """Go on from the last token of each active row: to the word behind a sentinel, or further into a label."""
+        """Go on from the last token of each active row: to the word after a sentinel, or further into a label."""
         tables, active = self._tables, self.active
         sentinel = tables.vocabulary.size - 1 - token
         is_sentinel = (sentinel >= 0) & (sentinel < SENTINELS)
-        # sentinels behind that of the last word lead to the end
+        # sentinels after that of the last word lead to the end
         following = np.minimum(sentinel, self._lengths[active]) + 1
         in_words = (following >= 1) & (following <= self._lengths[active])
         root = tables.roots[np.where((label >= IN) | ~np.bool_(self._constrained), OPEN, CLOSED)]

@@ -1,6 +1,6 @@
 """The labels of a task as tables over the tokens that write them: a trie, and what it completes to.
 
-Nodes of the trie are what of a label is already written. There are two tries, one for words behind a span, where `I` may
+Nodes of the trie are what of a label is already written. There are two tries, one for words after a span, where `I` may
 continue it, and one for all others, where it may not; both number their nodes in one table. Columns are the tokens that occur in
 labels, then END, which stands for whatever ends a label there (the word's sentinel), and OTHER for all other tokens.
 
@@ -32,7 +32,7 @@ class LabelTables:
 
     Attributes:
         numbers: of the labels.
-        columns: the tokens of the columns, (C,); `end` and `other` are the numbers of the two columns behind them.
+        columns: the tokens of the columns, (C,); `end` and `other` are the numbers of the two columns after them.
         pieces_KM: tokens of each label, `count_K` of them.
         path_K2M: the node before each token of a label and after the last, in the closed and in the open trie.
         child_NC: the node after a token; `roots` are the two nodes where a label starts.
@@ -82,6 +82,6 @@ class LabelTables:
                     self.child_NC[node, column] = nodes[kind, label[: len(prefix) + 1]]
 
     def column_of(self, tokens: np.ndarray) -> np.ndarray:
-        """The columns of tokens; ids behind the sentinels, which some models have, are OTHER."""
+        """The columns of tokens; ids after the sentinels, which some models have, are OTHER."""
         inside = tokens < self.vocabulary.size
         return np.where(inside, self._column_of[np.where(inside, tokens, 0)], self.other)

@@ -72,7 +72,7 @@ def write_vocabulary(corpora: Sequence[PreparedCorpus], sentences: Sequence[Sent
         mirror: not needed.
     """
     if corpora:
-        write_trained_vocabulary([word for sentence in sentences for word in sentence.tokens], path)
+        write_trained_vocabulary([word for sentence in sentences for word in sentence.words], path)
     else:
         write_word_vocabulary(DemoLanguage().words(), path)
 
@@ -83,10 +83,10 @@ def batches(
     """The batch of a step: all guessing or all tagging."""
     word_pieces, budget = formulation.word_pieces, settings.pretraining
     # there is nothing to guess in a sentence whose first word is too long
-    sentences = [sentence for sentence in sentences if formulation.readable(sentence.tokens, training)]
+    sentences = [sentence for sentence in sentences if formulation.readable(sentence.words, training)]
     tagged = formulation.encode(TAGGING, sentences, training)
     # of each sentence, the number of the word that each piece belongs to; -1 at the ends
-    words = [_words(formulation, sentence.tokens, training.source_length) for sentence in sentences]
+    words = [_words(formulation, sentence.words, training.source_length) for sentence in sentences]
     sampler = TaskSampler([[len(example.source) for example in tagged]], budget.batch_size, temperature=1, seed=settings.seed)
 
     def batch_of(step: int) -> Batch:
@@ -124,7 +124,7 @@ def pretrain(
     model = TwoHeadedBert(BertModel(config, add_pooling_layer=False), types)
     formulation, training = TokenClassification(word_pieces, model.tasks), training_of(settings.pretraining)
     batch_of = batches(sentences, formulation, settings, training)
-    seen = {id for sentence in sentences for word in sentence.tokens for id in word_pieces.pieces(word)}
+    seen = {id for sentence in sentences for word in sentence.words for id in word_pieces.pieces(word)}
     seen |= {word_pieces.start, word_pieces.end, word_pieces.mask}
     keep_unseen_embeddings(model.backbone.embeddings.word_embeddings.weight, seen)
     fit(model, training, batch_of, checkpoints=Checkpoints(checkpoints, fingerprint), seed=settings.seed)

@@ -53,14 +53,14 @@ def write_vocabulary(corpora: Sequence[PreparedCorpus], sentences: Sequence[Sent
     full = t5_pieces(mirror)
     labels = {"O", "I"} | {label for sentence in sentences for label in to_sbio(sentence.tags)}
     labels |= {label for corpus in corpora for label in slot_types([*corpus.train, *corpus.validation])}
-    words = {word for sentence in sentences for word in sentence.tokens} | set(map(Vocabulary(full).written, labels))
+    words = {word for sentence in sentences for word in sentence.words} | set(map(Vocabulary(full).written, labels))
     write_cut_vocabulary(full, sorted(words), path)
 
 
 def batches(sentences: Sequence[Sentence], vocabulary: Vocabulary, settings: Pretraining, seed: int) -> Callable[[int], Batch]:
     """The batch of a step: all rewriting or all tagging."""
     labels = [to_sbio(sentence.tags) for sentence in sentences]
-    lengths = [sum(len(vocabulary.pieces(word)) + 1 for word in sentence.tokens) for sentence in sentences]
+    lengths = [sum(len(vocabulary.pieces(word)) + 1 for word in sentence.words) for sentence in sentences]
     sampler = TaskSampler([lengths], settings.batch_size, temperature=1, seed=seed)
 
     def batch_of(step: int) -> Batch:
@@ -68,7 +68,7 @@ def batches(sentences: Sequence[Sentence], vocabulary: Vocabulary, settings: Pre
         tagging = generator.random() < settings.tagging
         examples = []
         for index in sampler(step)[1]:
-            words = sentences[index].tokens
+            words = sentences[index].words
             if tagging:
                 examples.append(Example(vocabulary.encode(words, LENGTH), vocabulary.encode_labels(labels[index], LENGTH)))
                 continue
@@ -156,7 +156,7 @@ def pretrain(
     )
     model = PlainT5(T5ForConditionalGeneration(config), {TASK: ()})
     start_aligned(model.backbone)
-    seen = {id for sentence in sentences for id in vocabulary.encode(sentence.tokens)}
+    seen = {id for sentence in sentences for id in vocabulary.encode(sentence.words)}
     seen |= {id for sentence in sentences for id in vocabulary.encode_labels(to_sbio(sentence.tags))}
     assert all(vocabulary.writes(label) for sentence in sentences for label in to_sbio(sentence.tags))
     keep_unseen_embeddings(model.backbone.shared.weight, seen)

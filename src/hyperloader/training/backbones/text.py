@@ -24,7 +24,7 @@ def generated_text(seed: int) -> list[Sentence]:
 def corpora_text(corpora: Sequence[PreparedCorpus], seed: int) -> list[Sentence]:
     """The training text of the corpora, tagged with unsupervised word classes; their own tags are not used."""
     sentences = (part for corpus in corpora for sentence in corpus.train for part in whole_or_parts(sentence, capacity=len))
-    return with_word_classes([sentence.tokens for sentence in sentences], seed)
+    return with_word_classes([sentence.words for sentence in sentences], seed)
 
 
 def with_word_classes(sentences: Sequence[Sequence[str]], seed: int) -> list[Sentence]:
@@ -57,5 +57,5 @@ def checksum(sentences: Sequence[Sentence]) -> str:
     """A checksum of tagged sentences."""
     digest = hashlib.sha256()
     for sentence in sentences:
-        digest.update(repr((sentence.tokens, sentence.tags)).encode())
+        digest.update(repr((sentence.words, sentence.tags)).encode())
     return digest.hexdigest()
