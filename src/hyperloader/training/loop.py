@@ -115,11 +115,13 @@ def fit(
                     break
             if stopped:
                 raise _stopped(stopped, progress, training)
+    if training.selection == "best":
+        checkpoints.restore_best(weights)
+    # the first process will delete what all have to have read
+    accelerator.wait_for_everyone()
     # what still holds the processes' group when it ends would end it under Python's lock, for which its threads may be waiting
     prepared, optimizer = accelerator.free_memory(prepared, optimizer)
     accelerator.end_training()
-    if training.selection == "best":
-        checkpoints.restore_best(weights)
     model.eval()
     return progress
 
