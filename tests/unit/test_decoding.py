@@ -201,7 +201,7 @@ def test_what_is_learned_changes_passes_and_no_token(models, vocabulary, corpus,
     model, types = models("hyperdecoder", "trained"), corpus.train_label_types
     batch = [sentence.words for sentence in corpus.test[:12]]
 
-    def decode(labels_of):
+    def decode(labels_of, batch=batch):
         decoder = GreedyDecoder(vocabulary, types, decoding)
         for words in batch:
             decoder.learn(words, labels_of(words))
