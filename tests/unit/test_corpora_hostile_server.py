@@ -108,7 +108,11 @@ FAULTS = {
     "endless in chunks": (forever(b"64\r\n" + b"x" * 100 + b"\r\n", "Transfer-Encoding: chunked\r\n"), 1, "more than 1000 bytes"),
     "bad chunks": (sends(b"", b"zz\r\n", headers="Transfer-Encoding: chunked\r\n", every=0.2), 3, "broken off"),
     "bad chunks, at once": (at_once(b"Transfer-Encoding: chunked\r\n\r\nzz\r\n"), 3, "no connection"),
-    "bad chunks after a good one": (sends(b"1\r\nx\r\n", b"zz\r\n", headers="Transfer-Encoding: chunked\r\n"), 3, "broken off"),
+    "bad chunks later": (
+        sends(b"", b"1\r\nx\r\n", b"zz\r\n", headers="Transfer-Encoding: chunked\r\n", every=0.2),
+        3,
+        "broken off",
+    ),
     "reset": (reset, 3, "no connection"),
     "no HTTP": (lambda handler: handler.wfile.write(b"\0" * 100), 3, "no connection"),
     "endless headers": (sends(headers="X: y\r\n" * 1000), 3, "no connection"),
