@@ -1,8 +1,10 @@
 """The two ways to install name the same versions, and the package says which it is."""
 
 import tomllib
+from importlib.metadata import EntryPoint
 from pathlib import Path
 
+import pytest
 import yaml
 
 import hyperloader
@@ -16,6 +18,14 @@ def test_conda_and_pip_have_the_same_pins():
     pip = next(entry["pip"] for entry in environment if isinstance(entry, dict))
     assert sorted(pip) == sorted(PROJECT["dependencies"])
     assert f"python{PROJECT['requires-python']}" in environment
+
+
+def test_the_installed_command_is_the_command_line(monkeypatch, capsys):
+    (command,) = PROJECT["scripts"].items()
+    monkeypatch.setattr("sys.argv", ["hyperloader", "corpora", "list"])
+    with pytest.raises(SystemExit) as ended:
+        EntryPoint(*command, "console_scripts").load()()
+    assert ended.value.code in (0, None) and "ATIS" in capsys.readouterr().out
 
 
 def test_the_version_is_the_same_everywhere():
