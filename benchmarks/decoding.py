@@ -30,6 +30,7 @@ from hyperloader.formulations.decoding import GreedyDecoder
 from hyperloader.methods.loading import from_pretrained
 from hyperloader.methods.registry import get_method
 from hyperloader.models.backbones import open_backbone
+from hyperloader.models.precision import arithmetic, place
 from hyperloader.models.task_model import TaskModel
 from hyperloader.runs.run import Run
 from hyperloader.text.batches import pad
@@ -52,9 +53,11 @@ def main() -> None:
     if options.run:
         summary = compare(options.run, device)
     elif options.synthetic:
-        summary = synthetic(options, device)
+        with arithmetic(device, options.precision):
+            summary = synthetic(options, device)
     else:
-        summary = costs(random_model(options.shape, {"task": ()}, options.precision, device))
+        with arithmetic(device, options.precision):
+            summary = costs(random_model(options.shape, {"task": ()}, options.precision, device))
     print(json.dumps({"benchmark": "decoding", "device": str(device), "threads": options.threads} | summary))
 
 
@@ -196,7 +199,8 @@ def random_model(shape: str, tasks: dict, precision: str, device: torch.device) 
     method = get_method("hyperloader")
     backbone = T5ForConditionalGeneration(T5Config(**SHAPES[shape], decoder_start_token_id=PAD))
     model = method.build(backbone, tasks, method.settings({})).eval()
-    return model.to(device, torch.bfloat16 if precision == "bf16" else torch.float32)
+    place(model, device, precision)
+    return model
 
 
 def timed(work: Callable):

@@ -1,10 +1,17 @@
-"""Training speed of HyperLoader on this machine's accelerator, eager beside compiled, through the training loop itself.
+"""Training speed of HyperLoader on this machine's accelerator through the training loop itself: what each part of the fast step brings.
 
     python benchmarks/device.py                            # T5-base shape, batches of 32, bf16
     python benchmarks/device.py --size tiny --steps 5      # that it works, on a CPU
 
+    plain        Transformers' layers, kernel by kernel
+    fused        attention and norms in one kernel each
+    graphs       fused, a step replayed as one CUDA graph
+    compiled     fused, each block compiled by torch.compile
+    compiled+graphs
+
 Weights are random; the batches have the mean lengths of the seven real corpora. Prints steps per second, the share of the speed of a
-large matrix product in the same precision, and peak memory; the last line is JSON.
+large matrix product in the same precision, peak memory, and how far the losses are from those of the first arrangement; the last line is
+JSON.
 """
 
 from __future__ import annotations
@@ -22,11 +29,12 @@ from transformers import T5Config, T5ForConditionalGeneration
 
 from hyperloader.formulations.text_to_text import collate
 from hyperloader.methods.registry import get_method
+from hyperloader.models.fused_t5 import unfuse
 from hyperloader.planning.plan import Plan
 from hyperloader.text.batches import Batch, Example
 from hyperloader.training.checkpoints import Checkpoints
 from hyperloader.training.loop import fit
-from hyperloader.training.optimisation import token_loss
+from hyperloader.training.loss import token_loss
 
 SHAPES = {
     "t5-base": {"d_model": 768, "d_kv": 64, "d_ff": 3072, "num_layers": 12, "num_heads": 12, "vocab_size": 32128},
@@ -42,48 +50,59 @@ LENGTHS = {
     "mtop": (19, 30),
     "mtod": (18, 21),
 }
+ARRANGEMENTS = ("plain", "fused", "graphs", "compiled", "compiled+graphs")
 CONFIG = Path(__file__).parents[1] / "config/config.yaml"
 SEED = 42
+# a graph is recorded when a shape comes for the third time
+WARM_UP = 4
 
 
 def main() -> None:
     options = arguments()
-    device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else torch.device("cpu")
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    torch.backends.cuda.matmul.allow_tf32 = options.precision == "tf32"
     dtype = torch.bfloat16 if options.precision == "bf16" else torch.float32
     ceiling = matrix_speed(device, dtype, 8192 if device.type == "cuda" else 1024)
     batches = [batch_of(task, *lengths, options.batch_size, SHAPES[options.size]["vocab_size"]) for task, lengths in LENGTHS.items()]
     operations = operations_per_step(options.size, batches)
     print(f"{device}: {ceiling / 1e12:.2f} TFLOP/s in matrix products; {operations / 1e12:.3f} TFLOP a step", flush=True)
-    results = {}
+    results, losses = {}, None
     for name in options.arrangements:
-        steps = train(options, batches, compiled=name == "compiled")
+        steps, loss = train(options, batches, name)
+        losses = losses or loss
         results[name] = {
             "steps_per_second": round(steps, 3),
             "share_of_matrix_speed": round(operations * steps / ceiling, 3),
             "peak_memory_gib": peak_memory_gib(device),
+            "loss_apart": float(f"{abs(loss / losses - 1):.1e}"),
         }
         print(f"{name:10}", results[name], flush=True)
     summary = {"benchmark": "device", "device": name_of(device), "size": options.size, "precision": options.precision}
     print(json.dumps(summary | {"batch_size": options.batch_size, "arrangements": results}))
 
 
-def train(options, batches: list[Batch], compiled: bool) -> float:
-    """Steps per second of the training loop after a warm-up in which every batch occurs twice."""
+def train(options, batches: list[Batch], arrangement: str) -> tuple[float, float]:
+    """Steps per second of the training loop after a warm-up in which every batch occurs some times, and the mean loss."""
+    warm_up = WARM_UP * len(batches)
     training = Plan.read(CONFIG).recipe.training.model_copy(
         update={
-            "steps": 2 * len(batches) + options.steps,
-            "evaluate_every": 2 * len(batches) + options.steps,
+            "steps": warm_up + options.steps,
+            "evaluate_every": warm_up + options.steps,
             "selection": "last",
             "precision": options.precision,
             "batch_size": options.batch_size,
-            "compile": compiled,
+            "compile": arrangement.startswith("compiled"),
+            "cuda_graphs": arrangement.endswith("graphs"),
         }
     )
-    clock = Clock(2 * len(batches), training.steps - 1)
+    model = build(options.size)
+    if arrangement == "plain":
+        unfuse(model.backbone)
+    clock = Clock(warm_up, training.steps - 1)
     with tempfile.TemporaryDirectory() as folder:
-        fit(build(options.size), training, clock.before(batches), checkpoints=Checkpoints(Path(folder), "benchmark"), seed=SEED)
+        progress = fit(model, training, clock.before(batches), checkpoints=Checkpoints(Path(folder), "benchmark"), seed=SEED)
     # the clock is read when the last step begins
-    return (options.steps - 1) / clock.seconds
+    return (options.steps - 1) / clock.seconds, progress.curve[-1]["loss"]
 
 
 class Clock:
@@ -101,8 +120,8 @@ class Clock:
 
         def batch(step: int) -> Batch:
             if step in self._marks:
-                if torch.accelerator.is_available():
-                    torch.accelerator.synchronize()
+                if torch.cuda.is_available():
+                    torch.cuda.synchronize()
                 self._times.append(time.perf_counter())
             return batches[step % len(batches)]
 
@@ -131,7 +150,7 @@ def operations_per_step(size: str, batches: list[Batch]) -> float:
         with FlopCounterMode(display=False) as counter:
             # two sentences, since all have the same number of operations
             part = batch.part(0, len(batch.labels) // 2)
-            token_loss(model(task=batch.task, **part.inputs).logits, part.labels).backward()
+            token_loss(model.states(part.task, **part.inputs), model.head, part.labels).backward()
         total += counter.get_total_flops() * len(batch.labels) / len(part.labels)
     return total / len(batches)
 
@@ -144,7 +163,7 @@ def matrix_speed(device: torch.device, dtype: torch.dtype, size: int) -> float:
         started = time.perf_counter()
         a @ b
         if device.type != "cpu":
-            torch.accelerator.synchronize()
+            torch.cuda.synchronize()
         best = min(best, time.perf_counter() - started)
     return 2 * size**3 / best
 
@@ -167,8 +186,8 @@ def arguments():
     parser.add_argument("--size", choices=list(SHAPES), default="t5-base")
     parser.add_argument("--steps", type=int, default=200, help="timed steps")
     parser.add_argument("--batch-size", type=int, default=32)
-    parser.add_argument("--precision", choices=["bf16", "fp32"], default="bf16")
-    parser.add_argument("--arrangements", nargs="+", choices=["eager", "compiled"], default=["eager", "compiled"])
+    parser.add_argument("--precision", choices=["bf16", "tf32", "fp32"], default="bf16")
+    parser.add_argument("--arrangements", nargs="+", choices=ARRANGEMENTS, default=list(ARRANGEMENTS))
     return parser.parse_args()
 
 

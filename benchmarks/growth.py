@@ -15,7 +15,7 @@ import torch
 from transformers import T5Config, T5ForConditionalGeneration
 
 from hyperloader.methods.registry import get_method
-from hyperloader.training.optimisation import token_loss
+from hyperloader.training.loss import token_loss
 
 D_MODEL, BATCH, LENGTH, REPEATS = 256, 32, 32, 15
 TASKS, LAYERS = (7, 14, 28, 49, 70), (2, 4, 6, 8, 10, 12)
@@ -65,7 +65,7 @@ def stepper(tasks: int, layers: int):
     inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "decoder_input_ids": ids}
 
     def step(repeat: int) -> None:
-        token_loss(model(task=names[repeat % tasks], **inputs).logits, ids).backward()
+        token_loss(model.states(names[repeat % tasks], **inputs), model.head, ids).backward()
         optimizer.step()
         optimizer.zero_grad()
 

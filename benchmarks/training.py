@@ -1,8 +1,8 @@
 """Training speed at T5-base shape on the lengths of the seven real corpora: the plain arrangement beside ours, in one process.
 
-    plain    weights generated position by position in every forward pass, random batches, padded to the longest
-    ours     one batched pass per step, batches of similar length
-    bf16     ours with frozen weights and arithmetic in bf16 (`precision: bf16`)
+    plain    weights generated position by position in every forward pass, Transformers' layers, all logits at once, random batches
+    ours     one batched pass per step, fused layers, the loss by parts, batches of similar length
+    bf16     ours with matrix products in bf16 (`precision: bf16`)
 
 Weights are random; only lengths come from the corpora. Of each task the batches at a few quantiles of the padded length are timed, and
 weighed by the task's share of the steps. The last line is JSON. Run beside nothing else:
@@ -18,11 +18,11 @@ import platform
 import resource
 import tempfile
 import time
-from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
 import torch
+from torch.nn import functional as F
 from transformers import T5Config, T5ForConditionalGeneration
 
 from hyperloader.corpora.fetching.download import fetch
@@ -31,13 +31,15 @@ from hyperloader.corpora.prepared import load_corpus
 from hyperloader.corpora.registry import known_corpora
 from hyperloader.formulations.text_to_text import TextToText
 from hyperloader.methods.registry import get_method
+from hyperloader.models.fused_t5 import fuse, unfuse
 from hyperloader.models.hypernetwork import AdapterWeights, LoRAWeights, StackWeights
+from hyperloader.models.precision import place
 from hyperloader.planning.plan import Plan
-from hyperloader.text.batches import Batch
+from hyperloader.text.batches import IGNORED, Batch
 from hyperloader.text.t5_vocabulary import Vocabulary
 from hyperloader.training.backbones.making import t5_pieces
-from hyperloader.training.optimisation import token_loss
 from hyperloader.training.sampler import TaskSampler, task_probabilities
+from hyperloader.training.steps import Objective
 
 CONFIG = Path(__file__).parents[1] / "config/config.yaml"
 T5_BASE = {"d_model": 768, "d_kv": 64, "d_ff": 3072, "num_layers": 12, "num_heads": 12, "vocab_size": 32128}
@@ -94,7 +96,6 @@ class Bench:
         self.weights = self.model.trainable_state()
         self.batched = self.model.adapt
         self.optimizer = self._new_optimizer()
-        self.context = nullcontext()
 
     def _new_optimizer(self):
         return torch.optim.AdamW(self.weights.values(), lr=self.training.learning_rate, weight_decay=0.0, fused=True)
@@ -102,17 +103,18 @@ class Bench:
     def use(self, layerwise: bool, precision: str) -> None:
         """Choose the arrangement."""
         self.model.adapt = (lambda task: adapt_layerwise(self.model, task)) if layerwise else self.batched
-        if precision == "bf16":
-            for parameter in self.model.parameters():
-                if not parameter.requires_grad:
-                    parameter.data = parameter.data.to(torch.bfloat16)
-            self.context = torch.autocast("cpu", torch.bfloat16)
+        self.plain = layerwise
+        (unfuse if layerwise else fuse)(self.model.backbone)
+        place(self.model, torch.device("cpu"), precision)
+        self.objective = Objective(self.model, self.training.model_copy(update={"precision": precision}))
 
     def step(self, batch: Batch) -> float:
         """One optimiser step; its loss."""
-        with self.context:
+        if self.plain:
             logits = self.model(task=batch.task, **batch.inputs).logits
-        loss = token_loss(logits, batch.labels)
+            loss = F.cross_entropy(logits.flatten(0, 1), batch.labels.flatten())
+        else:
+            loss = self.objective(batch.task, batch.inputs, batch.labels) / (batch.labels != IGNORED).sum()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.weights.values(), 1.0)
         self.optimizer.step()

@@ -155,7 +155,7 @@ class HyperdecoderT5(TaskModel):
         # at the decoder, because whoever calls it hands it the encoder's output, computed or given, and the mask
         backbone.decoder.register_forward_pre_hook(self._install_adapters, with_kwargs=True)
 
-    def adapt(self, task: str) -> None:
+    def adapt(self, task: str | None) -> None:
         pass
 
     @contextmanager
@@ -177,8 +177,8 @@ class HyperdecoderT5(TaskModel):
         with self.decoding(task):
             return self.backbone.generate(**inputs)
 
-    def unused_parameters(self) -> int:
-        return sum(parameter.numel() for parameter in self.decoder_adapters.parameters())
+    def unused_parameters(self) -> list[Tensor]:
+        return list(self.decoder_adapters.parameters())
 
     def _install_adapters(self, decoder: nn.Module, args: tuple, kwargs: dict) -> None:
         """Generate the decoder's adapters for the sentences that it is about to attend to."""

@@ -38,8 +38,6 @@ class UniPELTT5(NetworkMethod):
         backbone.add_adapter(ADAPTER, config=adapters.ConfigUnion(bottleneck, lora))
         # set_active_adapters would do the same, but first warn that nothing is active
         backbone.adapters_config.active_setup = Stack(ADAPTER)
-        # a forward pass needs no cache, and the library builds one with warnings; generate asks for its own
-        backbone.config.use_cache = False
         # of the library's own call, in every forward pass
         warnings.filterwarnings("ignore", "`past_key_value` is deprecated .* for `T5Block.forward`", FutureWarning)
         return PlainT5(backbone, tasks)

@@ -16,10 +16,10 @@ from hyperloader.formulations.decoding import GreedyDecoder
 from hyperloader.formulations.text_to_text import collate
 from hyperloader.methods.registry import get_method
 from hyperloader.models.backbones import open_backbone
-from hyperloader.text.batches import Example, pad
+from hyperloader.text.batches import IGNORED, Example, pad
 from hyperloader.text.sentt import INSIDE, OUTSIDE, to_sbio
 from hyperloader.text.t5_vocabulary import EOS, PAD
-from hyperloader.training.optimisation import token_loss
+from hyperloader.training.loss import token_loss
 
 pytestmark = pytest.mark.usefixtures("float64_throughout")
 
@@ -87,7 +87,7 @@ def teach(model, corpus, vocabulary):
     optimizer, draw = torch.optim.AdamW(model.parameters(), lr=5e-3), random.Random(0)
     for _ in range(STEPS):
         batch = collate(TASK, draw.sample(examples, 32))
-        loss = token_loss(model(task=TASK, **batch.inputs).logits, batch.labels)
+        loss = token_loss(model.states(TASK, **batch.inputs), model.head, batch.labels) / (batch.labels != IGNORED).sum()
         if loss < LEARNED:
             break
         loss.backward()

@@ -17,7 +17,7 @@ from hyperloader.methods.registry import get_method
 from hyperloader.text.batches import IGNORED, Batch, Example
 from hyperloader.training.checkpoints import Checkpoints
 from hyperloader.training.loop import fit
-from hyperloader.training.optimisation import learning_rate, token_loss
+from hyperloader.training.optimisation import learning_rate
 from hyperloader.training.progress import BEST_CHECKPOINT, LAST_CHECKPOINT, CheckpointRecord
 from hyperloader.training.sampler import TaskSampler
 
@@ -236,15 +236,6 @@ def test_checkpoints_hold_trainable_weights_only(tmp_path):
 def test_a_diverging_loss_stops_with_a_remedy(tmp_path):
     with pytest.raises(RunError, match="loss became.*by step 10.*lower the learning rate"):
         train(tmp_path, training(learning_rate=1e20, max_grad_norm=None, schedule="constant", warmup_steps=0))
-
-
-def test_label_smoothing_against_its_formula():
-    logits, labels = torch.randn(2, 3, 7, dtype=torch.float64), torch.tensor([[1, 2, -100], [6, -100, -100]])
-    logp = logits.log_softmax(-1)
-    rows = [(0, 0, 1), (0, 1, 2), (1, 0, 6)]
-    expected = sum(-0.9 * logp[i, j, k] - 0.1 / 7 * logp[i, j].sum() for i, j, k in rows)
-    torch.testing.assert_close(token_loss(logits, labels, label_smoothing=0.1, reduction="sum"), expected)
-    torch.testing.assert_close(token_loss(logits, labels, label_smoothing=0.1), expected / 3)
 
 
 def test_schedules():

@@ -8,6 +8,7 @@ import pytest
 import torch
 from accelerate import Accelerator
 from safetensors.torch import load_file
+from torch import nn
 from torch.nn import functional as F
 from transformers import T5Config, T5ForConditionalGeneration
 
@@ -19,6 +20,7 @@ from hyperloader.text.batches import IGNORED, Example
 from hyperloader.training.checkpoints import Checkpoints
 from hyperloader.training.loop import fit, validation_loss
 from hyperloader.training.progress import BEST_CHECKPOINT, LAST_CHECKPOINT, CheckpointRecord
+from hyperloader.training.steps import Objective
 
 TASKS = ("copy", "constant")
 DEFAULTS = dict(
@@ -218,7 +220,9 @@ def test_the_validation_loss_is_the_mean_of_the_tasks_own():
     start = {name: tensor.detach() for name, tensor in model().trainable_state().items()}
     # smoothing is of the training
     settings = training(label_smoothing=0.3)
-    assert validation_loss(model(), VALIDATION, Accelerator(cpu=True), settings) == pytest.approx(validated(start), rel=1e-9)
+    assert validation_loss(Objective(model(), settings), VALIDATION, Accelerator(cpu=True), settings) == pytest.approx(
+        validated(start), rel=1e-9
+    )
     tokens = [sum(int((part.labels != IGNORED).sum()) for part in own) for own in VALIDATION.values()]
     assert tokens[0] > 3 * tokens[1], "a mean over all tokens would be another one"
 
@@ -352,10 +356,11 @@ def test_bf16_is_for_frozen_weights_and_arithmetic(tmp_path):
     kept = copy.deepcopy(reference.state_dict())
     settings = training(learning_rate=1e-30, precision="bf16", steps=2)
     _, progress = train(tmp_path, settings, lambda _: in_turn(0), {"copy": [in_turn(0)]}, built)
-    trained = {name for name, parameter in built.named_parameters() if parameter.requires_grad}
-    assert {name: parameter.dtype for name, parameter in built.named_parameters()} == {
-        name: torch.float32 if name in trained else torch.bfloat16 for name, _ in built.named_parameters()
+    products = {f"{name}.weight" for name, module in built.backbone.named_modules() if isinstance(module, nn.Linear)} - {"lm_head.weight"}
+    assert {name for name, parameter in built.named_parameters() if parameter.dtype == torch.bfloat16} == {
+        f"backbone.{name}" for name in products
     }
+    assert {parameter.dtype for parameter in built.parameters()} == {torch.bfloat16, torch.float32}
     with torch.no_grad():
         exact = losses(reference(task="copy", **in_turn(0).inputs).logits, in_turn(0).labels).mean().item()
     for loss in (progress.curve[0]["loss"], progress.curve[0]["validation_loss"]):

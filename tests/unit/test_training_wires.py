@@ -66,15 +66,15 @@ def marked(tmp_path_factory):
 @pytest.fixture
 def shown(monkeypatch, place):
     """All that models are given from now on: whether in training, for which task, and first word and slot type of each sentence."""
-    rows, vocabulary, forward = [], open_backbone(place / "t5").vocabulary, TaskModel.forward
+    rows, vocabulary, states = [], open_backbone(place / "t5").vocabulary, TaskModel.states
 
     def watched(self, task, **inputs):
         # after the start token and the first sentinel
         pairs = zip(inputs["input_ids"].tolist(), inputs["decoder_input_ids"].tolist(), strict=True)
         rows.append((self.training, task, [(vocabulary.label(source[1:2]), vocabulary.label(target[2:3])) for source, target in pairs]))
-        return forward(self, task, **inputs)
+        return states(self, task, **inputs)
 
-    monkeypatch.setattr(TaskModel, "forward", watched)
+    monkeypatch.setattr(TaskModel, "states", watched)
     return rows
 
 
@@ -308,13 +308,13 @@ def test_a_control_learns_of_the_fraction_only(marked, tmp_path):
 
 
 def test_sentences_are_encoded_anew_for_another_vocabulary(marked, place, tmp_path, monkeypatch):
-    backbone, seen, forward = backbone_with(place, tmp_path / "other", with_other_ids), [], TaskModel.forward
+    backbone, seen, states = backbone_with(place, tmp_path / "other", with_other_ids), [], TaskModel.states
 
     def watched(self, task, **inputs):
         seen.extend((task, row[1:2]) for row in inputs["input_ids"].tolist())
-        return forward(self, task, **inputs)
+        return states(self, task, **inputs)
 
-    monkeypatch.setattr(TaskModel, "forward", watched)
+    monkeypatch.setattr(TaskModel, "states", watched)
     for folder in (place / "t5", backbone):
         seen.clear()
         write_settings(tmp_path / "run", marked.folders, folder)
@@ -337,16 +337,16 @@ def test_a_checkpoint_of_something_else_is_not_gone_on_from(place, tmp_path, mon
 
     prepared(0)
     backbone_with(place, tmp_path / "t5", lambda folder: None)
-    passes, forward = [], TaskModel.forward
+    passes, states = [], TaskModel.states
 
     def stopped(self, task, **inputs):
         passes.append(self.training)
         if sum(passes) == 4:
             signal.raise_signal(signal.SIGTERM)
-        return forward(self, task, **inputs)
+        return states(self, task, **inputs)
 
     with monkeypatch.context() as patch, pytest.raises(RunError, match="after step 4 of 6, with a checkpoint"):
-        patch.setattr(TaskModel, "forward", stopped)
+        patch.setattr(TaskModel, "states", stopped)
         train_run(write(tmp_path / "run"))
     seed = 2 if what == "settings" else 1
     if what == "data":

@@ -41,6 +41,7 @@ Percent = Annotated[float, Field(gt=0, le=100), AfterValidator(_told_apart)]
 Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]  # what NumPy takes
 Probability = Annotated[float, Field(ge=0, lt=1)]
 Decoding = Literal["free", "constrained"]
+Precision = Literal["fp32", "tf32", "bf16"]  # what each means: hyperloader.models.precision
 Name = Annotated[str, Field(pattern=r"^\w[\w.+-]*$")]  # becomes a part of a path, and must not lead elsewhere
 # of a network: a larger one is a slip, and would take all memory before anything else is said
 Size = Annotated[int, Field(gt=0, le=2**16)]
@@ -170,8 +171,11 @@ class Training(Settings):
     sampling: Literal["replacement", "epochs"] = Field("replacement", description="how a task's examples are drawn")
     bucketing: bool = Field(True, description="batches of sentences of similar length")
     gradient_accumulation_steps: PositiveInt = Field(1, description="parts that a batch is computed in")
-    precision: Literal["fp32", "bf16"] = Field("fp32", description="of the frozen weights and the arithmetic; trained weights are in fp32")
-    compile: bool = Field(False, description="compile the backbone with torch.compile; takes minutes once, and needs a C++ compiler")
+    precision: Precision = Field("fp32", description="of matrix products; norms, residual stream and trained weights are fp32")
+    compile: bool = Field(False, description="compile the backbone's blocks with torch.compile; needs a C++ compiler, on a GPU Triton")
+    cuda_graphs: bool = Field(
+        True, description="on one GPU, replay the steps of frequent shapes from recorded CUDA graphs; no result changes"
+    )
     selection: Literal["best", "last"] = Field(description="keep the weights of the best validation loss, or the last")
     source_length: PositiveInt = Field(description="longest input in sub-word tokens; longer ones are cut")
     target_length: PositiveInt = Field(description="longest target in sub-word tokens; longer ones are cut")

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 from pydantic import TypeAdapter, ValidationError
 
 from hyperloader.config.records import Record
-from hyperloader.config.settings import Decoding, Name
+from hyperloader.config.settings import Decoding, Name, Precision
 from hyperloader.errors import RunError
 from hyperloader.files import replacing_folder
 from hyperloader.formulations.parts import predict_in_parts
-from hyperloader.methods.method import Method, Precision
+from hyperloader.methods.method import Method
 from hyperloader.models.backbones import Backbone, find_backbone
 from hyperloader.runs.run import Run
 

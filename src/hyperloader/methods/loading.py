@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hyperloader.config.settings import Decoding
+from hyperloader.config.settings import Decoding, Precision
 from hyperloader.errors import RunError
 from hyperloader.files import there
-from hyperloader.methods.method import Precision, Predictor
+from hyperloader.methods.method import Predictor
 from hyperloader.methods.registry import get_method
 from hyperloader.models.turns import loading
 from hyperloader.runs.run import Run

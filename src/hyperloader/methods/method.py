@@ -7,15 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
-from hyperloader.config.settings import Decoding, Settings, validate
+from hyperloader.config.settings import Decoding, Precision, Settings, validate
 
 if TYPE_CHECKING:
     from hyperloader.corpora.prepared import PreparedCorpus
     from hyperloader.formulations import Prediction
     from hyperloader.runs.run import Run
     from hyperloader.text.sentences import Sentence
-
-Precision = Literal["fp32", "bf16"]
 
 
 class Predictor(Protocol):

@@ -8,10 +8,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from hyperloader.config.settings import Decoding, Settings, Training
+from hyperloader.config.settings import Decoding, Precision, Settings, Training
 from hyperloader.errors import SettingsError
 from hyperloader.formulations.parts import predict_in_parts
-from hyperloader.methods.method import Method, Precision
+from hyperloader.methods.method import Method
 from hyperloader.models.backbones import open_backbone
 from hyperloader.runs.gpus import lease_gpu
 
@@ -79,7 +79,7 @@ class NetworkPredictor:
         folder: of the saved model.
         lengths: longest input and output.
         decoding: how text is written.
-        precision: `bf16` for all weights and arithmetic is faster on a GPU, and changes some outputs.
+        precision: of matrix products; `bf16` is faster on a GPU, and changes some outputs.
     """
 
     def __init__(self, method: NetworkMethod, folder: Path, lengths: Training | Lengths, decoding: Decoding, precision: Precision):
@@ -88,11 +88,14 @@ class NetworkPredictor:
 
         from hyperloader.formulations import formulation_of
         from hyperloader.methods.saved_models import backbone_of, load_saved
+        from hyperloader.models.precision import arithmetic, place
 
-        device, dtype = "cuda" if torch.cuda.is_available() else "cpu", torch.bfloat16 if precision == "bf16" else torch.float32
+        self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         # weights and vocabulary of one and the same backbone
         backbone = backbone_of(folder)
-        self._model = load_saved(method, folder, backbone.model()).to(device, dtype)
+        self._model = load_saved(method, folder, backbone.model())
+        place(self._model, self._device, precision)
+        self._arithmetic = partial(arithmetic, self._device, precision)
         self._formulation = formulation_of(backbone, self._model.tasks, decoding)
         for task, types in self._model.tasks.items():
             self._formulation.check(task, types, lengths)
@@ -101,7 +104,8 @@ class NetworkPredictor:
 
     def predict(self, task: str, sentences: Sequence[Sentence]) -> list[Prediction]:
         def predict(parts: list[Sentence]) -> list[Prediction]:
-            return self._formulation.predict(self._model, task, [part.words for part in parts], self._lengths)
+            with self._arithmetic():
+                return self._formulation.predict(self._model, task, [part.words for part in parts], self._lengths)
 
         return predict_in_parts(sentences, self.capacity, predict)
 

@@ -10,6 +10,7 @@ adapter, and parameter names stay those of T5.
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -19,10 +20,15 @@ NORM_EPS = 1e-5
 
 
 def adapter(x: Tensor, weights: AdapterWeights) -> Tensor:
-    """Generated adapter (eq. 2 and 3), x of shape (..., d_model); gelu is the tanh approximation, as in the original."""
+    """Generated adapter (eq. 2 and 3), x of shape (..., d_model); gelu is the tanh approximation, as in the original.
+
+    The norm is made in float32 at least, whatever the products are made in.
+    """
     hidden = F.gelu(F.linear(x, weights.down_weight, weights.down_bias), approximate="tanh")
     update = F.linear(hidden, weights.up_weight, weights.up_bias)
-    return F.layer_norm(update, update.shape[-1:], weights.norm_weight, weights.norm_bias, NORM_EPS) + x
+    wide = torch.promote_types(update.dtype, torch.float32)
+    update, norm_weight, norm_bias = (tensor.to(wide) for tensor in (update, weights.norm_weight, weights.norm_bias))
+    return F.layer_norm(update, update.shape[-1:], norm_weight, norm_bias, NORM_EPS) + x
 
 
 class _AroundLinear(nn.Linear):
@@ -64,8 +70,12 @@ class LoRALinear(_AroundLinear):
         super().install(weights)
 
     def merge(self) -> None:
-        """Use W + B A, one matrix product instead of three, until `unmerge` or other weights; as many passes as wanted."""
-        self._merged = self.weight + self.generated.b @ self.generated.a
+        """Use W + B A, one matrix product instead of three, until `unmerge` or other weights; as many passes as wanted.
+
+        Not in bfloat16, whose sum would lose what is small beside W.
+        """
+        if self.weight.dtype != torch.bfloat16:
+            self._merged = self.weight + self.generated.b @ self.generated.a
 
     def unmerge(self) -> None:
         """Use W, B and A again."""

@@ -179,7 +179,9 @@ class StackHypernetwork(nn.Module):
         parts_LPC = [z.expand(L, P, -1), layer_LC[:, None].expand(-1, P, -1)]
         if self.position_embeddings is not None:
             parts_LPC.append(self.position_embeddings.weight[:P].expand(L, -1, -1))
-        return self.norm(self.projector(torch.cat(parts_LPC, dim=-1)))
+        I_LPE = self.projector(torch.cat(parts_LPC, dim=-1))
+        # on CPU and GPU alike, where products are made in less
+        return self.norm(I_LPE.to(torch.promote_types(I_LPE.dtype, torch.float32)))
 
     def forward(self, z: Tensor) -> StackWeights:
         """All weights of this stack for one task; `z` as in `embed`."""
@@ -190,15 +192,15 @@ class StackHypernetwork(nn.Module):
             lora=_generate(self.lora_generators, self._lora_groups, lora_LPE) if self.lora_positions else None,
         )
 
-    def unused_parameters(self) -> int:
-        """Number of parameters that belong to positions which this stack does not have."""
+    def unused_parameters(self) -> list[Tensor]:
+        """Parameters, and rows of one, that belong to positions which this stack does not have."""
         if not self.lora_positions or self.lora_positions == len(LORA_POSITIONS):
-            return 0
-        rows = 0 if self.position_embeddings is None else self.position_embeddings.weight[-self.lora_positions :].numel()
+            return []
+        rows = [] if self.position_embeddings is None else [self.position_embeddings.weight[-self.lora_positions :]]
         unused = [
             generator for generator, group in zip(self.lora_generators, self._lora_groups, strict=True) if min(group) >= self.lora_positions
         ]
-        return rows + sum(parameter.numel() for generator in unused for parameter in generator.parameters())
+        return rows + [parameter for generator in unused for parameter in generator.parameters()]
 
 
 class Hypernetwork(nn.Module):
@@ -214,35 +216,43 @@ class Hypernetwork(nn.Module):
         super().__init__()
         self.tasks = tuple(tasks)
         self.task_embeddings = nn.Embedding(len(self.tasks), sizes.task_dim)
+        # a tensor, so that a recorded step can be replayed for another task
+        self.register_buffer("chosen", torch.zeros((), dtype=torch.long), persistent=False)
         shape = {"d_model": config.d_model, "projection": config.num_heads * config.d_kv}
         self.encoder = StackHypernetwork(sizes, config.num_layers, cross_attention=False, **shape)
         self.decoder = StackHypernetwork(sizes, config.num_decoder_layers, cross_attention=True, **shape)
         if sizes.lora_rank and sizes.lora_generators == "across_stacks":
             self.encoder.lora_generators = self.decoder.lora_generators
 
-    def forward(self, task: str) -> tuple[StackWeights, StackWeights]:
-        """Weights of encoder and decoder for one task."""
-        z = self.task_embeddings.weight[self.tasks.index(task)]
+    def choose(self, task: str) -> None:
+        """Generate for this task from now on."""
+        self.chosen.fill_(self.tasks.index(task))
+
+    def forward(self, task: str | None) -> tuple[StackWeights, StackWeights]:
+        """Weights of encoder and decoder for a task, or for the chosen one."""
+        if task is not None:
+            self.choose(task)
+        z = self.task_embeddings(self.chosen)
         return self.encoder(z), self.decoder(z)
 
-    def unused_parameters(self) -> int:
-        """Number of parameters that no forward pass uses: those for a cross-attention in the encoder."""
+    def unused_parameters(self) -> list[Tensor]:
+        """Parameters that no forward pass uses: those for a cross-attention in the encoder."""
         return self.encoder.unused_parameters() + self.decoder.unused_parameters()
 
 
 def _generate(generators: nn.ModuleList, groups: tuple[tuple[int, ...], ...], I_LPE: Tensor):
     """Let each generator make the weights of its positions, and put them in the order of the positions."""
     present = I_LPE.shape[1]
-    parts, order = [], []
+    if len(groups) == 1:
+        return generators[0](I_LPE)
+    # one by one: indices in a list would be read from the host
+    inputs, outputs = I_LPE.unbind(1), {}
     for generator, group in zip(generators, groups, strict=True):
         own = [position for position in group if position < present]
         if own:
-            parts.append(generator(I_LPE if len(own) == present else I_LPE[:, own]))
-            order += own
-    if len(parts) == 1:
-        return parts[0]
-    back = [order.index(position) for position in range(present)]
-    return type(parts[0])(*(torch.cat(tensors, dim=1)[:, back] for tensors in zip(*parts, strict=True)))
+            made = generator(torch.stack([inputs[position] for position in own], dim=1))
+            outputs |= zip(own, zip(*(tensor.unbind(1) for tensor in made), strict=True), strict=True)
+    return type(made)(*(torch.stack(tensors, dim=1) for tensors in zip(*(outputs[position] for position in range(present)), strict=True)))
 
 
 def _linear(inputs: int, outputs: int) -> nn.Linear:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from copy import copy
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,6 +16,7 @@ from transformers.modeling_outputs import TokenClassifierOutput
 from transformers.models.t5.modeling_t5 import T5LayerNorm
 
 from hyperloader.errors import RunError
+from hyperloader.models.fused_t5 import fuse
 from hyperloader.models.generated_layers import GeneratedStack
 from hyperloader.models.hypernetwork import Hypernetwork, Sizes
 from hyperloader.models.turns import Turns
@@ -48,13 +50,37 @@ class TaskModel(nn.Module):
 
     def __init__(self, backbone: PreTrainedModel, tasks: Mapping[str, Sequence[str]]):
         super().__init__()
+        fuse(backbone)
+        # of keys and values; training has no use for it, and who generates asks for one
+        backbone.config.use_cache = False
         self.backbone = backbone
         self.tasks = {name: tuple(types) for name, types in tasks.items()}
         self._turns = Turns()
 
+    @property
+    def head(self) -> nn.Linear:
+        """From what `states` returns to logits."""
+        return self.backbone.lm_head
+
+    def choose(self, task: str) -> None:
+        """Tell a model that computes without being told the task, as a step does that is replayed, which one is meant from now on."""
+
     @abstractmethod
-    def adapt(self, task: str) -> None:
-        """Make the backbone the one of this task, until the next call."""
+    def adapt(self, task: str | None) -> None:
+        """Make the backbone the one of this task, or of the chosen one, until the next call."""
+
+    def states(self, task: str | None, **inputs: Tensor) -> Tensor:
+        """What the head makes logits of.
+
+        Args:
+            task: one of `tasks`, or None for the one that was chosen.
+            inputs: as in `forward`.
+
+        Returns:
+            (batch, length, width); T5's are scaled as its tied head wants them.
+        """
+        with self._adapted(task):
+            return headless(self.backbone)(**inputs).logits
 
     def forward(self, task: str, **inputs: Tensor):
         """The backbone's forward pass for one task.
@@ -101,11 +127,11 @@ class TaskModel(nn.Module):
         """Total, trainable and live parameters."""
         counts = [(parameter.numel(), parameter.requires_grad) for parameter in self.parameters()]
         trainable = sum(n for n, trained in counts if trained)
-        return ParameterCounts(sum(n for n, _ in counts), trainable, trainable - self.unused_parameters())
+        return ParameterCounts(sum(n for n, _ in counts), trainable, trainable - sum(unused.numel() for unused in self.unused_parameters()))
 
-    def unused_parameters(self) -> int:
-        """Number of trainable parameters that no forward pass uses."""
-        return 0
+    def unused_parameters(self) -> list[Tensor]:
+        """Trainable parameters that no forward pass uses, and unused rows of used ones."""
+        return []
 
     def load_trainable(self, state: dict[str, Tensor], file: str | Path | None = None) -> None:
         """Load trainable parameters.
@@ -129,9 +155,9 @@ class TaskModel(nn.Module):
                 parameter.copy_(state[name])
 
     @contextmanager
-    def _adapted(self, task: str) -> Iterator[None]:
+    def _adapted(self, task: str | None) -> Iterator[None]:
         """The backbone of one task, for one user at a time."""
-        if self.tasks and task not in self.tasks:
+        if self.tasks and task is not None and task not in self.tasks:
             raise RunError(f"this model knows no task '{task}'", remedy=f"its tasks are {', '.join(self.tasks)}")
         with self._turns():
             self.adapt(task)
@@ -141,7 +167,7 @@ class TaskModel(nn.Module):
 class PlainT5(TaskModel):
     """T5 itself, the same for every task; what of it is trained, the method decides."""
 
-    def adapt(self, task: str) -> None:
+    def adapt(self, task: str | None) -> None:
         pass
 
 
@@ -162,12 +188,18 @@ class TokenClassifier(TaskModel):
         nn.init.normal_(self.classifier.weight, std=backbone.config.initializer_range)
         nn.init.zeros_(self.classifier.bias)
 
-    def adapt(self, task: str) -> None:
+    def adapt(self, task: str | None) -> None:
         pass
 
+    @property
+    def head(self) -> nn.Linear:
+        return self.classifier
+
+    def states(self, task: str | None, **inputs: Tensor) -> Tensor:
+        return self.dropout(super().forward(task, **inputs).last_hidden_state)
+
     def forward(self, task: str, **inputs: Tensor) -> TokenClassifierOutput:
-        hidden = super().forward(task, **inputs).last_hidden_state
-        return TokenClassifierOutput(logits=self.classifier(self.dropout(hidden)))
+        return TokenClassifierOutput(logits=self.classifier(self.states(task, **inputs)))
 
 
 class HypernetworkT5(TaskModel):
@@ -188,7 +220,10 @@ class HypernetworkT5(TaskModel):
             GeneratedStack(stack, adapters=sizes.bottleneck > 0, lora=sizes.lora_rank > 0) for stack in (backbone.encoder, backbone.decoder)
         ]
 
-    def adapt(self, task: str) -> None:
+    def choose(self, task: str) -> None:
+        self.hypernetwork.choose(task)
+
+    def adapt(self, task: str | None) -> None:
         for stack, weights in zip(self._stacks, self.hypernetwork(task), strict=True):
             stack.install(weights)
 
@@ -204,5 +239,12 @@ class HypernetworkT5(TaskModel):
                 for place in places:
                     place.unmerge()
 
-    def unused_parameters(self) -> int:
+    def unused_parameters(self) -> list[Tensor]:
         return self.hypernetwork.unused_parameters()
+
+
+def headless(t5: nn.Module) -> nn.Module:
+    """A T5 of the same modules whose logits are what its head would be given."""
+    other = copy(t5)
+    other._modules = t5._modules | {"lm_head": nn.Identity()}
+    return other

@@ -73,8 +73,8 @@ class Checkpoints:
         for key, tensor in tensors.items():
             kind, _, name = key.partition("/")
             if kind != WEIGHTS:
-                target = weights[name]
-                optimizer.state[target][kind] = tensor if kind == "step" else tensor.to(target.device)
+                # the step's number too: a fused optimiser wants it beside the parameter
+                optimizer.state[weights[name]][kind] = tensor.to(weights[name].device)
         return record.progress
 
     def restore_best(self, weights: dict[str, Tensor]) -> None:

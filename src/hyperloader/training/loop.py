@@ -7,24 +7,28 @@ import logging
 import math
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
 from pathlib import Path
 
 import torch
+import torch.fx.experimental._config
 from accelerate import Accelerator
-from accelerate.utils import DistributedDataParallelKwargs
-from torch import Tensor
+from accelerate.utils import DistributedDataParallelKwargs, DistributedType
+from torch import Tensor, nn
+from transformers.models.bert.modeling_bert import BertLayer
+from transformers.models.t5.modeling_t5 import T5Block
 
 from hyperloader.config.settings import Training
 from hyperloader.errors import RunError
+from hyperloader.models.precision import place
 from hyperloader.models.task_model import TaskModel
 from hyperloader.runs.records import Evaluation
 from hyperloader.text.batches import IGNORED, Batch
 from hyperloader.training.checkpoints import Checkpoints
 from hyperloader.training.display import progress_bar
 from hyperloader.training.interruption import stop_request
-from hyperloader.training.optimisation import learning_rate, token_loss
+from hyperloader.training.optimisation import learning_rate
 from hyperloader.training.progress import Progress
+from hyperloader.training.steps import GraphedStep, Objective, Step, enough_memory
 
 log = logging.getLogger(__name__)
 
@@ -64,13 +68,19 @@ def fit(
     accelerator = _accelerator(model, tracking)
     _check_shares(accelerator, training)
     weights = model.trainable_state()
-    _place(model, accelerator, training)
-    optimizer = torch.optim.AdamW(weights.values(), lr=training.learning_rate, weight_decay=training.weight_decay, fused=True)
+    place(model, accelerator.device, training.precision)
+    if training.compile:
+        _compile(model)
+    graphs = training.cuda_graphs and accelerator.device.type == "cuda" and accelerator.num_processes == 1
+    # what a recorded step reads must be on the device
+    rate = torch.tensor(training.learning_rate, device=accelerator.device) if graphs else training.learning_rate
+    optimizer = torch.optim.AdamW(weights.values(), lr=rate, weight_decay=training.weight_decay, fused=True, capturable=graphs)
     progress = checkpoints.restore_last(weights, optimizer) or Progress()
     if progress.step:
         log.info("going on from step %d", progress.step)
-    prepared, optimizer = accelerator.prepare(model, optimizer)
-    prepared.train()
+    objective = Objective(model, training).train()
+    prepared = accelerator.prepare(objective)
+    step_with = (GraphedStep if graphs else Step)(prepared, list(weights.values()), optimizer, accelerator, training)
     # kept on the device: reading each loss would make the host wait for every step
     losses = [torch.tensor(loss, device=accelerator.device) for loss in progress.losses]
     started = time.perf_counter() - progress.seconds
@@ -81,13 +91,7 @@ def fit(
     ):
         for step in steps:
             torch.manual_seed(_mix(seed, step, accelerator.process_index))
-            for group in optimizer.param_groups:
-                group["lr"] = learning_rate(training, step)
-            losses.append(_backward(accelerator, prepared, batch_of(step), training))
-            if training.max_grad_norm is not None:
-                accelerator.clip_grad_norm_(weights.values(), training.max_grad_norm)
-            optimizer.step()
-            optimizer.zero_grad()
+            losses.append(step_with(batch_of(step), learning_rate(training, step)))
             bar.advance(losses, training.batch_size)
             progress.step = step + 1
             last = progress.step == training.steps
@@ -98,7 +102,7 @@ def fit(
                 point = Evaluation(step=progress.step, loss=_mean(accelerator, losses), validation_loss=None)
                 losses.clear()
                 if validation is not None:
-                    point["validation_loss"] = validation_loss(model, validation, accelerator, training)
+                    point["validation_loss"] = validation_loss(objective, validation, accelerator, training)
                 if _is_best(point, training, progress) and training.selection == "best" and accelerator.is_main_process:
                     checkpoints.save_best(weights, progress)
             stopped = None if last else stop()
@@ -120,42 +124,56 @@ def fit(
     # the first process will delete what all have to have read
     accelerator.wait_for_everyone()
     # what still holds the processes' group when it ends would end it under Python's lock, for which its threads may be waiting
-    prepared, optimizer = accelerator.free_memory(prepared, optimizer)
+    del step_with
+    (prepared,) = accelerator.free_memory(prepared)
     accelerator.end_training()
     model.eval()
     return progress
 
 
-def validation_loss(model: TaskModel, batches: dict[str, list[Batch]], accelerator: Accelerator, training: Training) -> float:
+def validation_loss(objective: Objective, batches: dict[str, list[Batch]], accelerator: Accelerator, training: Training) -> float:
     """Mean loss per target token of each task, averaged over the tasks; processes share the batches."""
-    model.eval()
+    objective.eval()
     means = []
-    with torch.no_grad(), _autocast(accelerator, training):
+    with torch.no_grad():
         for own in batches.values():
             sums = torch.zeros(2, dtype=torch.float64, device=accelerator.device)
             for batch in own[accelerator.process_index :: accelerator.num_processes]:
-                batch = batch.to(accelerator.device)
-                sums[0] += token_loss(model(task=batch.task, **batch.inputs).logits, batch.labels, reduction="sum")
-                sums[1] += (batch.labels != IGNORED).sum()
+                with enough_memory(batch, training):
+                    batch = batch.to(accelerator.device)
+                    sums[0] += objective(batch.task, batch.inputs, batch.labels)
+                    sums[1] += (batch.labels != IGNORED).sum()
             means.append(accelerator.reduce(sums, "sum"))
-    model.train()
+    objective.train()
     total, tokens = torch.stack(means).T
     # a task may have nothing to answer, if all is cut or unknown
     return (total / tokens.clamp(min=1)).mean().item()
 
 
 def _accelerator(model: TaskModel, tracking: Path | None) -> Accelerator:
-    # parameters that no forward pass uses would be waited for
-    unused = DistributedDataParallelKwargs(find_unused_parameters=model.unused_parameters() > 0)
-    # several processes without GPUs find each other only if told that there are none
-    options = {"cpu": not torch.accelerator.is_available(), "kwargs_handlers": [unused]}
-    if tracking is None:
-        return Accelerator(**options)
+    # a parameter that no forward pass uses would be waited for; one of which only rows are unused has a gradient
+    idle = any(isinstance(unused, nn.Parameter) for unused in model.unused_parameters())
+    options = {
+        # CUDA or nothing; several processes without GPUs find each other only if told that there are none
+        "cpu": not torch.cuda.is_available(),
+        # what a user's environment or configuration of accelerate says would else change the arithmetic unseen
+        "mixed_precision": "no",
+        "dynamo_backend": "no",
+        "kwargs_handlers": [DistributedDataParallelKwargs(find_unused_parameters=idle)],
+    }
+    if tracking is not None:
+        options |= {"log_with": "tensorboard", "project_dir": tracking}
     try:
-        accelerator = Accelerator(**options, log_with="tensorboard", project_dir=tracking)
-        accelerator.init_trackers("losses")
+        accelerator = Accelerator(**options)
+        if tracking is not None:
+            accelerator.init_trackers("losses")
     except (ImportError, ValueError) as error:
+        if tracking is None:
+            raise
         raise RunError(f"TensorBoard cannot be used ({error})", remedy="pip install 'hyperloader[tensorboard]'") from None
+    if accelerator.distributed_type not in (DistributedType.NO, DistributedType.MULTI_CPU, DistributedType.MULTI_GPU):
+        kind = accelerator.distributed_type.value
+        raise RunError(f"cannot train under {kind}", remedy="launch with accelerate's --multi_gpu, or --cpu, and no configuration file")
     return accelerator
 
 
@@ -167,17 +185,13 @@ def _check_shares(accelerator: Accelerator, training: Training) -> None:
         )
 
 
-def _place(model: TaskModel, accelerator: Accelerator, training: Training) -> None:
-    """Bring a model to the device, in the precision and the form that it is trained in."""
-    if training.precision == "bf16":
-        # trained weights stay in float32, where small updates are not lost
-        for parameter in model.parameters():
-            if not parameter.requires_grad:
-                parameter.data = parameter.data.to(torch.bfloat16)
-    model.to(accelerator.device)
-    if training.compile:
-        # one graph for all lengths; generating, which differs by task, stays outside of it
-        model.backbone.compile(dynamic=True)
+def _compile(model: TaskModel) -> None:
+    """Compile each block of the backbone by itself: blocks of a kind share their code, and one compiled version serves all lengths."""
+    # a batch of as many sentences as these have tokens would get a version of its own
+    torch.fx.experimental._config.use_duck_shape = False
+    for block in model.modules():
+        if isinstance(block, T5Block | BertLayer):
+            block.compile(dynamic=True)
 
 
 def _is_best(point: Evaluation, training: Training, progress: Progress) -> bool:
@@ -194,27 +208,6 @@ def _report(accelerator: Accelerator, point: Evaluation, training: Training, pro
     accelerator.log({name: value for name, value in point.items() if value is not None}, step=point["step"])
     shown = "" if point["validation_loss"] is None else f", validation loss {point['validation_loss']:.4f}"
     log.info("step %d of %d: loss %.4f%s, %.1f s", point["step"], training.steps, point["loss"], shown, progress.seconds)
-
-
-def _autocast(accelerator: Accelerator, training: Training):
-    return torch.autocast(accelerator.device.type, torch.bfloat16) if training.precision == "bf16" else nullcontext()
-
-
-def _backward(accelerator: Accelerator, model: torch.nn.Module, batch: Batch, training: Training) -> Tensor:
-    """Add one batch's gradients, part by part; returns this process' share of the loss."""
-    accumulation, processes = training.gradient_accumulation_steps, accelerator.num_processes
-    # of the whole batch, so that the parts' losses add up to it; gradients are averaged over the processes
-    scale = processes / (max(1, int((batch.labels != IGNORED).sum())) if training.loss_reduction == "mean" else 1)
-    total = torch.zeros((), device=accelerator.device)
-    for number in range(accumulation):
-        part = batch.part(accelerator.process_index + processes * number, processes * accumulation).to(accelerator.device)
-        with accelerator.no_sync(model) if number + 1 < accumulation else nullcontext():
-            with _autocast(accelerator, training):
-                logits = model(task=part.task, **part.inputs).logits
-            loss = scale * token_loss(logits, part.labels, label_smoothing=training.label_smoothing, reduction="sum")
-            accelerator.backward(loss)
-        total += loss.detach()
-    return total
 
 
 def _mean(accelerator: Accelerator, losses: list[Tensor]) -> float:

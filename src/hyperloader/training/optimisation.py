@@ -1,28 +1,8 @@
-"""What a step minimises, and how large it is."""
+"""How large a step is."""
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
-from torch.nn import functional as F
-
 from hyperloader.config.settings import Training
-from hyperloader.text.batches import IGNORED
-
-
-def token_loss(logits: Tensor, labels: Tensor, *, label_smoothing: float = 0.0, reduction: str = "mean") -> Tensor:
-    """Cross-entropy over the target tokens of a batch (eq. 1).
-
-    Args:
-        logits: (batch, length, vocabulary).
-        labels: (batch, length), padding -100.
-        label_smoothing: e in (1 - e) * nll + e / V * sum over the vocabulary of -log p.
-        reduction: mean or sum over the target tokens.
-    """
-    wide = torch.promote_types(logits.dtype, torch.float32)
-    return F.cross_entropy(
-        logits.flatten(0, 1).to(wide), labels.flatten(), ignore_index=IGNORED, label_smoothing=label_smoothing, reduction=reduction
-    )
 
 
 def learning_rate(training: Training, step: int) -> float:

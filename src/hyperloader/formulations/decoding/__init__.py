@@ -26,7 +26,7 @@ from hyperloader.config.settings import Decoding
 from hyperloader.formulations.decoding.drafts import Draft, Drafts
 from hyperloader.formulations.decoding.guesses import Guesses
 from hyperloader.formulations.decoding.labels import OUT, LabelTables
-from hyperloader.models.task_model import TaskModel
+from hyperloader.models.task_model import TaskModel, headless
 from hyperloader.text.batches import pad
 from hyperloader.text.t5_vocabulary import PAD, Vocabulary
 
@@ -96,14 +96,14 @@ class GreedyDecoder:
         mask = (input_ids != PAD).long()
         encoded = {"input_ids": input_ids}
         cache = EncoderDecoderCache(DynamicCache(), DynamicCache())
-        headless = _headless(backbone)
+        t5 = headless(backbone)
         while len(drafts.active):
             # a token's keys and values are known once it is written and was read; the last one written was not
             known = int(drafts.written[drafts.active].min())
             cache.crop(known)
             draft = drafts.draft()
             fed = torch.from_numpy(drafts.ids[drafts.active, known : draft.position.max()]).to(device)
-            output = headless(**encoded, attention_mask=mask, decoder_input_ids=fed, past_key_values=cache, use_cache=True)
+            output = t5(**encoded, attention_mask=mask, decoder_input_ids=fed, past_key_values=cache, use_cache=True)
             self.passes += 1
             places = torch.from_numpy(np.stack([draft.row, draft.position - 1 - known])).to(device)
             going = drafts.advance(draft, *choose(output.logits[*places], draft))
@@ -166,11 +166,3 @@ class _Constrained:
         columns = torch.stack([answers, guessable.argmax(-1)]).cpu().numpy()
         tokens = np.where(columns == end, draft.separator, np.append(tables.columns, 0)[columns])
         return *tokens, probabilities.cpu().numpy()
-
-
-def _headless(backbone: nn.Module) -> nn.Module:
-    """A T5 of the same modules that returns what its head would be given: only the drafted places and, constrained, few tokens are worth
-    a logit."""
-    headless = copy(backbone)
-    headless._modules = backbone._modules | {"lm_head": nn.Identity()}
-    return headless

@@ -1,0 +1,35 @@
+"""One meaning of each precision for every method, in training and prediction, on CPU and GPU.
+
+fp32    all in float32
+tf32    float32, but a GPU's matrix products round their factors to 10 bits; the same as fp32 on a CPU
+bf16    matrix products in bfloat16; embeddings, norms, softmax, the residual stream, the loss and trained weights in float32
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+from torch import nn
+
+from hyperloader.config.settings import Precision
+
+
+def place(model: nn.Module, device: torch.device, precision: Precision) -> None:
+    """Bring a model to a device, in the precision that it computes in; trained weights stay in float32, which loses no small update."""
+    if precision == "bf16":
+        # a head that is tied to the embeddings is stored as these
+        embeddings = {id(module.weight) for module in model.modules() if isinstance(module, nn.Embedding)}
+        for module in model.modules():
+            if isinstance(module, nn.Linear) and id(module.weight) not in embeddings:
+                for parameter in module.parameters(recurse=False):
+                    if not parameter.requires_grad:
+                        parameter.data = parameter.data.to(torch.bfloat16)
+    model.to(device)
+    if device.type == "cuda":
+        torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
+
+
+def arithmetic(device: torch.device, precision: Precision) -> AbstractContextManager:
+    """What a forward pass of a placed model stands in."""
+    return torch.autocast(device.type, torch.bfloat16) if precision == "bf16" else nullcontext()

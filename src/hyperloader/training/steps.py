@@ -1,0 +1,187 @@
+"""One step of training, from a batch to new weights; on a GPU recorded once per shape and replayed as one CUDA graph.
+
+A step is a function of tensors that stay where they are: the batch, the number of its task, the scale of its loss and the learning rate.
+It reads nothing from the device, so the host runs ahead. For a small batch a GPU spends most of an eager step on waiting for the host
+to launch its thousands of kernels; a graph launches them all at once. Random numbers of a replayed step are those of an eager one.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+
+from hyperloader.config.settings import Training
+from hyperloader.errors import RunError
+from hyperloader.models.precision import arithmetic
+from hyperloader.models.task_model import TaskModel
+from hyperloader.text.batches import IGNORED, Batch
+from hyperloader.training.loss import token_loss
+
+log = logging.getLogger(__name__)
+
+# a shape is recorded when it comes for this time: most batches have one of few shapes, and recording takes as long as some steps
+WORTH_RECORDING = 3
+# of a device; what is recorded for one more shape would have to be let go
+MOST_GRAPHS = 256
+
+
+class Objective(nn.Module):
+    """A model's loss on a batch, summed over its target tokens."""
+
+    def __init__(self, model: TaskModel, training: Training):
+        super().__init__()
+        self.model, self._precision, self._smoothing = model, training.precision, training.label_smoothing
+
+    def forward(self, task: str | None, inputs: dict[str, Tensor], labels: Tensor) -> Tensor:
+        """The loss; a task of None is the one that the model was told to choose."""
+        with arithmetic(labels.device, self._precision):
+            states = self.model.states(task, **inputs)
+            smoothing = self._smoothing if self.training else 0.0
+            return token_loss(states, self.model.head, labels, label_smoothing=smoothing)
+
+
+class Step:
+    """Steps of one training, one after the other.
+
+    Args:
+        objective: of the model, as `accelerator.prepare` returned it.
+        weights: the trained parameters.
+        optimizer: of these.
+        accelerator: says how many processes share a batch.
+        training: see `Training`.
+    """
+
+    def __init__(
+        self,
+        objective: nn.Module,
+        weights: Sequence[Tensor],
+        optimizer: torch.optim.Optimizer,
+        accelerator: Accelerator,
+        training: Training,
+    ):
+        self._objective, self._weights, self._optimizer = objective, weights, optimizer
+        self._accelerator, self._training = accelerator, training
+
+    def __call__(self, batch: Batch, learning_rate: float) -> Tensor:
+        """Change the weights; returns this process' share of the loss, on the device.
+
+        Raises:
+            RunError: the device has too little memory for it.
+        """
+        for group in self._optimizer.param_groups:
+            if isinstance(group["lr"], Tensor):
+                group["lr"].fill_(learning_rate)
+            else:
+                group["lr"] = learning_rate
+        with enough_memory(batch, self._training):
+            return self._take(batch, self._scale(batch))
+
+    def _take(self, batch: Batch, scale: float | Tensor) -> Tensor:
+        device = self._accelerator.device
+        return self._compute(batch.task, [part.to(device) for part in self._parts(batch)], scale)
+
+    def _scale(self, batch: Batch) -> float:
+        # over the whole batch, so that the parts' losses add up to it; gradients are averaged over the processes
+        tokens = max(1, int((batch.labels != IGNORED).sum())) if self._training.loss_reduction == "mean" else 1
+        return self._accelerator.num_processes / tokens
+
+    def _parts(self, batch: Batch) -> list[Batch]:
+        own, processes = self._accelerator.process_index, self._accelerator.num_processes
+        parts = self._training.gradient_accumulation_steps
+        return [batch.part(own + processes * number, processes * parts) for number in range(parts)]
+
+    def _compute(self, task: str | None, parts: list[Batch], scale: float | Tensor) -> Tensor:
+        """The step itself, of what is on the device."""
+        total = torch.zeros((), device=self._accelerator.device)
+        for number, part in enumerate(parts):
+            with self._accelerator.no_sync(self._objective) if number + 1 < len(parts) else nullcontext():
+                loss = scale * self._objective(task, part.inputs, part.labels)
+                loss.backward()
+            total += loss.detach()
+        if self._training.max_grad_norm is not None:
+            nn.utils.clip_grad_norm_(self._weights, self._training.max_grad_norm)
+        self._optimizer.step()
+        self._optimizer.zero_grad()
+        return total
+
+
+class GraphedStep(Step):
+    """Steps on one GPU, replayed from a graph once their shape has come some times."""
+
+    def __init__(self, *arguments):
+        super().__init__(*arguments)
+        self._seen: Counter[tuple] = Counter()
+        self._graphs: dict[tuple, _Graph] = {}
+        self._pool = torch.cuda.graph_pool_handle()
+        self._able = True
+
+    def _take(self, batch: Batch, scale: float) -> Tensor:
+        shape = tuple((name, tuple(tensor.shape)) for name, tensor in batch.inputs.items())
+        self._seen[shape] += 1
+        graph = self._graphs.get(shape)
+        if graph is None and self._able and self._seen[shape] >= WORTH_RECORDING and len(self._graphs) < MOST_GRAPHS:
+            graph = self._record(shape, batch)
+        if graph is None:
+            return super()._take(batch, scale)
+        self._objective.model.choose(batch.task)
+        return graph.replay(batch, scale)
+
+    def _record(self, shape: tuple, batch: Batch) -> _Graph | None:
+        device, model = self._accelerator.device, self._objective.model
+        model.choose(batch.task)
+        # a copy, since a graph reads its batch where it was recorded
+        still = Batch(
+            batch.task, {name: tensor.to(device, copy=True) for name, tensor in batch.inputs.items()}, batch.labels.to(device, copy=True)
+        )
+        scale, graph = torch.zeros((), device=device), torch.cuda.CUDAGraph()
+        try:
+            with torch.cuda.graph(graph, pool=self._pool):
+                loss = self._compute(None, self._parts(still), scale)
+        except RuntimeError as error:
+            self._able = False
+            log.warning("steps are not recorded as CUDA graphs (%s): they are launched kernel by kernel", str(error).splitlines()[0])
+            self._optimizer.zero_grad()
+            return None
+        self._graphs[shape] = _Graph(graph, still, scale, loss)
+        return self._graphs[shape]
+
+
+class _Graph:
+    """A recorded step, and the tensors that it reads and writes."""
+
+    def __init__(self, graph: torch.cuda.CUDAGraph, batch: Batch, scale: Tensor, loss: Tensor):
+        self._graph, self._batch, self._scale, self._loss = graph, batch, scale, loss
+
+    def replay(self, batch: Batch, scale: float) -> Tensor:
+        for name, tensor in batch.inputs.items():
+            self._batch.inputs[name].copy_(tensor, non_blocking=True)
+        self._batch.labels.copy_(batch.labels, non_blocking=True)
+        self._scale.fill_(scale)
+        self._graph.replay()
+        # the graph's own will be overwritten
+        return self._loss.clone()
+
+
+@contextmanager
+def enough_memory(batch: Batch, training: Training) -> Iterator[None]:
+    """Tell a device's lack of memory, with the shapes that it was for and what lowers them.
+
+    Raises:
+        RunError: there was too little.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        # what a CPU raises has no class of its own
+        if not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
+            raise
+        shapes = ", ".join(f"{name} {tuple(tensor.shape)}" for name, tensor in batch.inputs.items())
+        parts = training.gradient_accumulation_steps
+        remedy = f"set gradient_accumulation_steps to {2 * parts}, which only costs time, or a smaller batch_size (config/README.md)"
+        raise RunError(f"too little memory for a batch of {batch.task} in {parts} part(s): {shapes}", remedy=remedy) from None
