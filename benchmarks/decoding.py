@@ -30,7 +30,7 @@ from hyperloader.formulations.decoding import GreedyDecoder
 from hyperloader.methods.loading import from_pretrained
 from hyperloader.methods.registry import get_method
 from hyperloader.models.backbones import open_backbone
-from hyperloader.models.precision import arithmetic, place
+from hyperloader.models.precision import arithmetic
 from hyperloader.models.task_model import TaskModel
 from hyperloader.runs.run import Run
 from hyperloader.text.batches import pad
@@ -199,7 +199,7 @@ def random_model(shape: str, tasks: dict, precision: str, device: torch.device) 
     method = get_method("hyperloader")
     backbone = T5ForConditionalGeneration(T5Config(**SHAPES[shape], decoder_start_token_id=PAD))
     model = method.build(backbone, tasks, method.settings({})).eval()
-    place(model, device, precision)
+    model.place(device, precision)
     return model
 
 

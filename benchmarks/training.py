@@ -33,7 +33,6 @@ from hyperloader.formulations.text_to_text import TextToText
 from hyperloader.methods.registry import get_method
 from hyperloader.models.fused_t5 import fuse, unfuse
 from hyperloader.models.hypernetwork import AdapterWeights, LoRAWeights, StackWeights
-from hyperloader.models.precision import place
 from hyperloader.planning.plan import Plan
 from hyperloader.text.batches import IGNORED, Batch
 from hyperloader.text.t5_vocabulary import Vocabulary
@@ -105,7 +104,7 @@ class Bench:
         self.model.adapt = (lambda task: adapt_layerwise(self.model, task)) if layerwise else self.batched
         self.plain = layerwise
         (unfuse if layerwise else fuse)(self.model.backbone)
-        place(self.model, torch.device("cpu"), precision)
+        self.model.place(torch.device("cpu"), precision)
         self.objective = Objective(self.model, self.training.model_copy(update={"precision": precision}))
 
     def step(self, batch: Batch) -> float:

@@ -4,6 +4,7 @@ import pytest
 import torch
 from transformers import T5Config, T5ForConditionalGeneration
 
+from hyperloader.methods.registry import get_method
 from hyperloader.models.fused_t5 import FusedAttention, FusedLayerNorm, fuse, unfuse
 
 CHANGES = {"T5": {}, "T5 1.1": {"feed_forward_proj": "gated-gelu", "tie_word_embeddings": False}}
@@ -95,3 +96,32 @@ def test_with_a_cache_it_writes_the_same():
     fuse(model)
     assert torch.equal(model.generate(**source, **kept), plain)
     assert torch.equal(model.generate(**source, **kept | {"use_cache": False}), plain)
+
+
+@pytest.mark.parametrize("name", ["hyperloader", "hyperformer_pp", "hyperdecoder", "unipelt_t5", "full_finetuning"])
+@pytest.mark.parametrize("changes", CHANGES.values(), ids=CHANGES)
+def test_joined_projections_change_no_output_and_no_gradient(name, changes):
+    sizes = {"hyperloader": {"reduction_factor": 4, "lora_rank": 3}, "hyperformer_pp": {"reduction_factor": 4}}
+    sizes |= {"hyperdecoder": {"encoder_bottleneck": 4, "decoder_bottleneck": 4, "hidden_dim": 8}, "unipelt_t5": {"reduction_factor": 4}}
+    method = get_method(name)
+    model = method.build(t5(changes), {"atis": ()}, method.settings(sizes.get(name, {}))).double()
+    with torch.no_grad():
+        for parameter in model.trainable_state().values():
+            parameter.normal_(std=0.3)
+
+    def passed():
+        model.zero_grad()
+        output = model("atis", **inputs())
+        (output.logits.square().mean() + output.encoder_last_hidden_state.square().mean()).backward()
+        gradients = {name: parameter.grad.clone() for name, parameter in model.trainable_state().items() if parameter.grad is not None}
+        return output.logits.detach(), gradients
+
+    logits, gradients = passed()
+    model.place(torch.device("cpu"), "fp32")
+    own_logits, own_gradients = passed()
+    torch.testing.assert_close(own_logits, logits, rtol=1e-9, atol=1e-9)
+    assert own_gradients.keys() == gradients.keys()
+    for key, gradient in gradients.items():
+        torch.testing.assert_close(own_gradients[key], gradient, rtol=1e-7, atol=1e-9 * max(1, gradient.abs().max().item()), msg=key)
+    kept = [parameter for name, parameter in model.named_parameters() if name.endswith(("Attention.q.weight", "Attention.k.weight"))]
+    assert len({parameter.data_ptr() for parameter in kept}) == len(kept) == 14

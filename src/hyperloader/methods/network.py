@@ -88,13 +88,13 @@ class NetworkPredictor:
 
         from hyperloader.formulations import formulation_of
         from hyperloader.methods.saved_models import backbone_of, load_saved
-        from hyperloader.models.precision import arithmetic, place
+        from hyperloader.models.precision import arithmetic
 
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         # weights and vocabulary of one and the same backbone
         backbone = backbone_of(folder)
         self._model = load_saved(method, folder, backbone.model())
-        place(self._model, self._device, precision)
+        self._model.place(self._device, precision)
         self._arithmetic = partial(arithmetic, self._device, precision)
         self._formulation = formulation_of(backbone, self._model.tasks, decoding)
         for task, types in self._model.tasks.items():

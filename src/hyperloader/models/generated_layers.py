@@ -26,9 +26,8 @@ def adapter(x: Tensor, weights: AdapterWeights) -> Tensor:
     """
     hidden = F.gelu(F.linear(x, weights.down_weight, weights.down_bias), approximate="tanh")
     update = F.linear(hidden, weights.up_weight, weights.up_bias)
-    wide = torch.promote_types(update.dtype, torch.float32)
-    update, norm_weight, norm_bias = (tensor.to(wide) for tensor in (update, weights.norm_weight, weights.norm_bias))
-    return F.layer_norm(update, update.shape[-1:], norm_weight, norm_bias, NORM_EPS) + x
+    update = update.to(weights.norm_weight.dtype)
+    return F.layer_norm(update, update.shape[-1:], weights.norm_weight, weights.norm_bias, NORM_EPS) + x
 
 
 class _AroundLinear(nn.Linear):

@@ -105,8 +105,8 @@ class AdapterGenerator(nn.Module):
             down_bias=self.down_bias(embedding),
             up_weight=self.up_weight(embedding).unflatten(-1, self.shape[::-1]),
             up_bias=self.up_bias(embedding),
-            norm_weight=self.norm_weight(embedding),
-            norm_bias=self.norm_bias(embedding),
+            norm_weight=_wide(self.norm_weight(embedding)),
+            norm_bias=_wide(self.norm_bias(embedding)),
         )
 
 
@@ -179,9 +179,7 @@ class StackHypernetwork(nn.Module):
         parts_LPC = [z.expand(L, P, -1), layer_LC[:, None].expand(-1, P, -1)]
         if self.position_embeddings is not None:
             parts_LPC.append(self.position_embeddings.weight[:P].expand(L, -1, -1))
-        I_LPE = self.projector(torch.cat(parts_LPC, dim=-1))
-        # on CPU and GPU alike, where products are made in less
-        return self.norm(I_LPE.to(torch.promote_types(I_LPE.dtype, torch.float32)))
+        return self.norm(_wide(self.projector(torch.cat(parts_LPC, dim=-1))))
 
     def forward(self, z: Tensor) -> StackWeights:
         """All weights of this stack for one task; `z` as in `embed`."""
@@ -253,6 +251,11 @@ def _generate(generators: nn.ModuleList, groups: tuple[tuple[int, ...], ...], I_
             made = generator(torch.stack([inputs[position] for position in own], dim=1))
             outputs |= zip(own, zip(*(tensor.unbind(1) for tensor in made), strict=True), strict=True)
     return type(made)(*(torch.stack(tensors, dim=1) for tensors in zip(*(outputs[position] for position in range(present)), strict=True)))
+
+
+def _wide(x: Tensor) -> Tensor:
+    """In float32 at least, as norms are made whatever the products are made in."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
 def _linear(inputs: int, outputs: int) -> nn.Linear:

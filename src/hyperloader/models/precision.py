@@ -10,13 +10,14 @@ from __future__ import annotations
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from hyperloader.config.settings import Precision
 
 
-def place(model: nn.Module, device: torch.device, precision: Precision) -> None:
-    """Bring a model to a device, in the precision that it computes in; trained weights stay in float32, which loses no small update."""
+def prepare(model: nn.Module, precision: Precision) -> None:
+    """Store a model's weights for a precision; trained ones stay in float32, which loses no small update."""
+    torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
     if precision == "bf16":
         # a head that is tied to the embeddings is stored as these
         embeddings = {id(module.weight) for module in model.modules() if isinstance(module, nn.Embedding)}
@@ -25,11 +26,14 @@ def place(model: nn.Module, device: torch.device, precision: Precision) -> None:
                 for parameter in module.parameters(recurse=False):
                     if not parameter.requires_grad:
                         parameter.data = parameter.data.to(torch.bfloat16)
-    model.to(device)
-    if device.type == "cuda":
-        torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
 
 
 def arithmetic(device: torch.device, precision: Precision) -> AbstractContextManager:
-    """What a forward pass of a placed model stands in."""
+    """What a forward pass of a prepared model stands in."""
     return torch.autocast(device.type, torch.bfloat16) if precision == "bf16" else nullcontext()
+
+
+def product_dtype(x: Tensor) -> torch.dtype:
+    """The type that matrix products of this tensor are made in."""
+    kind = x.device.type
+    return torch.get_autocast_dtype(kind) if x.dtype == torch.float32 and torch.is_autocast_enabled(kind) else x.dtype

@@ -15,10 +15,12 @@ from transformers import BertModel, PreTrainedModel, T5ForConditionalGeneration
 from transformers.modeling_outputs import TokenClassifierOutput
 from transformers.models.t5.modeling_t5 import T5LayerNorm
 
+from hyperloader.config.settings import Precision
 from hyperloader.errors import RunError
-from hyperloader.models.fused_t5 import fuse
+from hyperloader.models.fused_t5 import fuse, join
 from hyperloader.models.generated_layers import GeneratedStack
 from hyperloader.models.hypernetwork import Hypernetwork, Sizes
+from hyperloader.models.precision import prepare
 from hyperloader.models.turns import Turns
 from hyperloader.models.weights import unfit
 from hyperloader.text.sentt import bio_tags
@@ -56,6 +58,12 @@ class TaskModel(nn.Module):
         self.backbone = backbone
         self.tasks = {name: tuple(types) for name, types in tasks.items()}
         self._turns = Turns()
+
+    def place(self, device: torch.device, precision: Precision) -> None:
+        """Bring it to a device, there to stay, with weights that are stored for a precision."""
+        prepare(self, precision)
+        self.to(device)
+        join(self.backbone)
 
     @property
     def head(self) -> nn.Linear:

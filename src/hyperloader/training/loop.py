@@ -19,7 +19,6 @@ from transformers.models.t5.modeling_t5 import T5Block
 
 from hyperloader.config.settings import Training
 from hyperloader.errors import RunError
-from hyperloader.models.precision import place
 from hyperloader.models.task_model import TaskModel
 from hyperloader.runs.records import Evaluation
 from hyperloader.text.batches import IGNORED, Batch
@@ -68,7 +67,7 @@ def fit(
     accelerator = _accelerator(model, tracking)
     _check_shares(accelerator, training)
     weights = model.trainable_state()
-    place(model, accelerator.device, training.precision)
+    model.place(accelerator.device, training.precision)
     if training.compile:
         _compile(model)
     graphs = training.cuda_graphs and accelerator.device.type == "cuda" and accelerator.num_processes == 1

@@ -15,6 +15,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from hyperloader.models.precision import product_dtype
 from hyperloader.text.batches import IGNORED
 
 # tokens whose logits are held at a time, but at least as many as the states are wide: fewer would wait for the weight to be read
@@ -37,9 +38,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
     @staticmethod
     def forward(ctx, states_ND: Tensor, weight_VD: Tensor, bias_V: Tensor | None, labels_N: Tensor, smoothing: float) -> Tensor:
         V = len(weight_VD)
-        dtype = states_ND.dtype
-        if torch.is_autocast_enabled(states_ND.device.type):
-            dtype = torch.get_autocast_dtype(states_ND.device.type)
+        dtype = product_dtype(states_ND)
         wide = torch.promote_types(states_ND.dtype, torch.float32)
         for_states, for_weight, for_bias = ctx.needs_input_grad[:3]
         loss = torch.zeros((), dtype=wide, device=states_ND.device)
