@@ -150,7 +150,7 @@ def operations_per_step(size: str, batches: list[Batch]) -> float:
         with FlopCounterMode(display=False) as counter:
             # two sentences, since all have the same number of operations
             part = batch.part(0, len(batch.labels) // 2)
-            token_loss(model.states(part.task, **part.inputs), model.head, part.labels).backward()
+            token_loss(model.states(part.task, **part.inputs), model.head(None), part.labels).backward()
         total += counter.get_total_flops() * len(batch.labels) / len(part.labels)
     return total / len(batches)
 

@@ -65,7 +65,7 @@ def stepper(tasks: int, layers: int):
     inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "decoder_input_ids": ids}
 
     def step(repeat: int) -> None:
-        token_loss(model.states(names[repeat % tasks], **inputs), model.head, ids).backward()
+        token_loss(model.states(names[repeat % tasks], **inputs), model.head(None), ids).backward()
         optimizer.step()
         optimizer.zero_grad()
 

@@ -155,6 +155,9 @@ class HyperdecoderT5(TaskModel):
         # at the decoder, because whoever calls it hands it the encoder's output, computed or given, and the mask
         backbone.decoder.register_forward_pre_hook(self._install_adapters, with_kwargs=True)
 
+    def choose(self, task: str) -> None:
+        pass
+
     def adapt(self, task: str | None) -> None:
         pass
 

@@ -141,7 +141,7 @@ def test_whole_model_forward_and_loss(full, task, dtype, prefix, tolerance):
 
 def smoothed_sum(model, task, inputs, full):
     labels = torch.tensor(full["labels"])
-    return token_loss(model.states(task, **inputs), model.head, labels.masked_fill(labels == 0, -100), label_smoothing=0.1)
+    return token_loss(model.states(task, **inputs), model.head(None), labels.masked_fill(labels == 0, -100), label_smoothing=0.1)
 
 
 @pytest.mark.parametrize("task", ["a", "b", "c"])

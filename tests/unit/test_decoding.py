@@ -87,7 +87,7 @@ def teach(model, corpus, vocabulary):
     optimizer, draw = torch.optim.AdamW(model.parameters(), lr=5e-3), random.Random(0)
     for _ in range(STEPS):
         batch = collate(TASK, draw.sample(examples, 32))
-        loss = token_loss(model.states(TASK, **batch.inputs), model.head, batch.labels) / (batch.labels != IGNORED).sum()
+        loss = token_loss(model.states(TASK, **batch.inputs), model.head(None), batch.labels) / (batch.labels != IGNORED).sum()
         if loss < LEARNED:
             break
         loss.backward()

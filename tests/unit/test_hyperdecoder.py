@@ -121,7 +121,7 @@ def test_what_is_trained_and_the_names_of_t5():
 def test_all_but_the_unused_parameters_get_a_gradient():
     model = tiny().train()
     batch = inputs()
-    token_loss(model.states("snips", **batch), model.head, batch["decoder_input_ids"]).backward()
+    token_loss(model.states("snips", **batch), model.head(None), batch["decoder_input_ids"]).backward()
     without = {name for name, parameter in model.named_parameters() if parameter.grad is None}
     unused = {name for name in model.trainable_state() if name.startswith("decoder_adapters.")}
     assert without == {name for name, parameter in model.named_parameters() if not parameter.requires_grad} | unused

@@ -125,7 +125,7 @@ def test_what_is_trained_on_bert(gated, flat):
 def test_everything_trained_gets_a_gradient_and_nothing_else(name):
     model = tiny(name).train()
     states = model.states("atis", **inputs(name))
-    token_loss(states, model.head, torch.ones(states.shape[:2], dtype=torch.long)).backward()
+    token_loss(states, model.head(None), torch.ones(states.shape[:2], dtype=torch.long)).backward()
     without = {n for n, p in model.named_parameters() if p.grad is None}
     assert without == {n for n, p in model.named_parameters() if not p.requires_grad}
     assert all(parameter.grad.any() for parameter in model.trainable_state().values())
@@ -298,7 +298,7 @@ def test_the_sizes_of_the_demo(name):
     losses = []
     for _ in range(15):
         states = model.states("atis", **inputs(name))
-        losses.append(token_loss(states, model.head, torch.full(states.shape[:2], 2)))
+        losses.append(token_loss(states, model.head(None), torch.full(states.shape[:2], 2)))
         optimizer.zero_grad()
         losses[-1].backward()
         optimizer.step()

@@ -26,6 +26,13 @@ from hyperloader.models.weights import unfit
 from hyperloader.text.sentt import bio_tags
 
 
+class Head(NamedTuple):
+    """A linear layer: a weight of (classes, width) and a bias, if any."""
+
+    weight: Tensor
+    bias: Tensor | None
+
+
 class ParameterCounts(NamedTuple):
     """Numbers of parameters of a model.
 
@@ -65,13 +72,17 @@ class TaskModel(nn.Module):
         self.to(device)
         join(self.backbone)
 
-    @property
-    def head(self) -> nn.Linear:
-        """From what `states` returns to logits."""
+    def head(self, task: str | None) -> nn.Linear | Head:
+        """The linear layer that makes logits of what `states` returns."""
         return self.backbone.lm_head
 
-    def choose(self, task: str) -> None:
-        """Tell a model that computes without being told the task, as a step does that is replayed, which one is meant from now on."""
+    def choose(self, task: str) -> str | None:
+        """Make it ready for a recorded step of this task.
+
+        Returns:
+            What the step is to be told: the task, or None where the same step serves all, since a tensor holds the choice or none is made.
+        """
+        return task
 
     @abstractmethod
     def adapt(self, task: str | None) -> None:
@@ -175,6 +186,9 @@ class TaskModel(nn.Module):
 class PlainT5(TaskModel):
     """T5 itself, the same for every task; what of it is trained, the method decides."""
 
+    def choose(self, task: str) -> None:
+        pass
+
     def adapt(self, task: str | None) -> None:
         pass
 
@@ -196,15 +210,21 @@ class TokenClassifier(TaskModel):
         nn.init.normal_(self.classifier.weight, std=backbone.config.initializer_range)
         nn.init.zeros_(self.classifier.bias)
 
+    def choose(self, task: str) -> None:
+        pass
+
     def adapt(self, task: str | None) -> None:
         pass
 
-    @property
-    def head(self) -> nn.Linear:
+    def head(self, task: str | None) -> nn.Linear:
         return self.classifier
 
-    def states(self, task: str | None, **inputs: Tensor) -> Tensor:
-        return self.dropout(super().forward(task, **inputs).last_hidden_state)
+    def states(self, task: str | None, *, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        # one row per token: from a mask with one row per sentence, Transformers reads on the host whether any token is hidden
+        mask = attention_mask[:, None].expand(-1, input_ids.shape[1], -1)
+        # what is made on the way is made where it is used, and not copied there
+        with input_ids.device:
+            return self.dropout(super().forward(task, input_ids=input_ids, attention_mask=mask).last_hidden_state)
 
     def forward(self, task: str, **inputs: Tensor) -> TokenClassifierOutput:
         return TokenClassifierOutput(logits=self.classifier(self.states(task, **inputs)))

@@ -16,13 +16,14 @@ import torch
 from torch import Tensor, nn
 
 from hyperloader.models.precision import product_dtype
+from hyperloader.models.task_model import Head
 from hyperloader.text.batches import IGNORED
 
 # tokens whose logits are held at a time, but at least as many as the states are wide: fewer would wait for the weight to be read
 CHUNK = 512
 
 
-def token_loss(states: Tensor, head: nn.Linear, labels: Tensor, *, label_smoothing: float = 0.0) -> Tensor:
+def token_loss(states: Tensor, head: nn.Linear | Head, labels: Tensor, *, label_smoothing: float = 0.0) -> Tensor:
     """Cross-entropy, summed over the target tokens of a batch; in float32 at least, whatever the products are made in.
 
     Args:

@@ -43,7 +43,7 @@ class Objective(nn.Module):
         with arithmetic(labels.device, self._precision):
             states = self.model.states(task, **inputs)
             smoothing = self._smoothing if self.training else 0.0
-            return token_loss(states, self.model.head, labels, label_smoothing=smoothing)
+            return token_loss(states, self.model.head(task), labels, label_smoothing=smoothing)
 
 
 class Step:
@@ -117,24 +117,21 @@ class GraphedStep(Step):
     def __init__(self, *arguments):
         super().__init__(*arguments)
         self._seen: Counter[tuple] = Counter()
-        self._graphs: dict[tuple, _Graph] = {}
+        self._graphs: dict[tuple, _Graph | None] = {}
         self._pool = torch.cuda.graph_pool_handle()
         self._able = True
 
     def _take(self, batch: Batch, scale: float) -> Tensor:
-        shape = tuple((name, tuple(tensor.shape)) for name, tensor in batch.inputs.items())
-        self._seen[shape] += 1
-        graph = self._graphs.get(shape)
-        if graph is None and self._able and self._seen[shape] >= WORTH_RECORDING and len(self._graphs) < MOST_GRAPHS:
-            graph = self._record(shape, batch)
-        if graph is None:
-            return super()._take(batch, scale)
-        self._objective.model.choose(batch.task)
-        return graph.replay(batch, scale)
+        told = self._objective.model.choose(batch.task)
+        kind = (told, *((name, tuple(tensor.shape)) for name, tensor in batch.inputs.items()))
+        self._seen[kind] += 1
+        graph = self._graphs.get(kind)
+        if graph is None and self._able and self._seen[kind] >= WORTH_RECORDING and len(self._graphs) < MOST_GRAPHS:
+            graph = self._graphs[kind] = self._record(told, batch)
+        return super()._take(batch, scale) if graph is None else graph.replay(batch, scale)
 
-    def _record(self, shape: tuple, batch: Batch) -> _Graph | None:
-        device, model = self._accelerator.device, self._objective.model
-        model.choose(batch.task)
+    def _record(self, told: str | None, batch: Batch) -> _Graph | None:
+        device = self._accelerator.device
         # a copy, since a graph reads its batch where it was recorded
         still = Batch(
             batch.task, {name: tensor.to(device, copy=True) for name, tensor in batch.inputs.items()}, batch.labels.to(device, copy=True)
@@ -142,14 +139,13 @@ class GraphedStep(Step):
         scale, graph = torch.zeros((), device=device), torch.cuda.CUDAGraph()
         try:
             with torch.cuda.graph(graph, pool=self._pool):
-                loss = self._compute(None, self._parts(still), scale)
+                loss = self._compute(told, self._parts(still), scale)
         except RuntimeError as error:
             self._able = False
             log.warning("steps are not recorded as CUDA graphs (%s): they are launched kernel by kernel", str(error).splitlines()[0])
             self._optimizer.zero_grad()
             return None
-        self._graphs[shape] = _Graph(graph, still, scale, loss)
-        return self._graphs[shape]
+        return _Graph(graph, still, scale, loss)
 
 
 class _Graph:

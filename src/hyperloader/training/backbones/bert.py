@@ -23,7 +23,7 @@ from hyperloader.config.settings import PretrainedBackbone, Training
 from hyperloader.corpora.generated.generate import DemoLanguage
 from hyperloader.corpora.prepared import PreparedCorpus, slot_types
 from hyperloader.formulations.token_classification import TokenClassification
-from hyperloader.models.task_model import TaskModel
+from hyperloader.models.task_model import Head, TaskModel
 from hyperloader.text.batches import IGNORED, Batch, Example
 from hyperloader.text.bert_vocabulary import WordPieces, write_trained_vocabulary, write_word_vocabulary
 from hyperloader.text.sentences import Sentence
@@ -51,15 +51,19 @@ class TwoHeadedBert(TaskModel):
         self.bias = nn.Parameter(torch.zeros(backbone.config.vocab_size))
         self.classifier = nn.Linear(width, len(bio_tags(types)))
 
-    def adapt(self, task: str) -> None:
+    def adapt(self, task: str | None) -> None:
         pass
 
-    def forward(self, task: str, **inputs: Tensor) -> TokenClassifierOutput:
+    def head(self, task: str) -> nn.Linear | Head:
+        return self.classifier if task == TAGGING else Head(self.backbone.embeddings.word_embeddings.weight, self.bias)
+
+    def states(self, task: str, **inputs: Tensor) -> Tensor:
         hidden = super().forward(task, **inputs).last_hidden_state
-        if task == TAGGING:
-            return TokenClassifierOutput(logits=self.classifier(hidden))
-        embeddings = self.backbone.embeddings.word_embeddings.weight
-        return TokenClassifierOutput(logits=F.linear(self.transform(hidden), embeddings, self.bias))
+        return hidden if task == TAGGING else self.transform(hidden)
+
+    def forward(self, task: str, **inputs: Tensor) -> TokenClassifierOutput:
+        head = self.head(task)
+        return TokenClassifierOutput(logits=F.linear(self.states(task, **inputs), head.weight, head.bias))
 
 
 def write_vocabulary(corpora: Sequence[PreparedCorpus], sentences: Sequence[Sentence], path: Path, mirror: str | None) -> None:
