@@ -7,6 +7,7 @@ import logging
 import math
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 import torch
@@ -27,7 +28,7 @@ from hyperloader.training.display import progress_bar
 from hyperloader.training.interruption import stop_request
 from hyperloader.training.optimisation import learning_rate
 from hyperloader.training.progress import Progress
-from hyperloader.training.steps import GraphedStep, Objective, Step, enough_memory
+from hyperloader.training.steps import GraphedStep, Objective, Step, enough_memory, own_stream
 
 log = logging.getLogger(__name__)
 
@@ -87,6 +88,7 @@ def fit(
     with (
         progress_bar(training.steps, progress.step, shown=accelerator.is_main_process) as bar,
         stop_request(heeded=accelerator.num_processes == 1) as stop,
+        own_stream() if graphs else nullcontext(),
     ):
         for step in steps:
             torch.manual_seed(_mix(seed, step, accelerator.process_index))

@@ -112,7 +112,11 @@ class Step:
 
 
 class GraphedStep(Step):
-    """Steps on one GPU, replayed from a graph once their shape has come some times."""
+    """Steps on one GPU, replayed from a graph once their shape has come some times.
+
+    All of a training must be on one stream (`own_stream`): what a step launched on another one keeps of its gradients' places would end
+    the next recording.
+    """
 
     def __init__(self, *arguments):
         super().__init__(*arguments)
@@ -138,10 +142,13 @@ class GraphedStep(Step):
         )
         scale, graph = torch.zeros((), device=device), torch.cuda.CUDAGraph()
         try:
-            with torch.cuda.graph(graph, pool=self._pool):
+            with torch.cuda.graph(graph, pool=self._pool, stream=torch.cuda.current_stream()):
                 loss = self._compute(told, self._parts(still), scale)
         except RuntimeError as error:
             self._able = False
+            # the failed recording still holds the generator
+            generator = torch.cuda.default_generators[torch.cuda.current_device()]
+            generator.graphsafe_set_state(generator.clone_state())
             log.warning("steps are not recorded as CUDA graphs (%s): they are launched kernel by kernel", str(error).splitlines()[0])
             self._optimizer.zero_grad()
             return None
@@ -162,6 +169,18 @@ class _Graph:
         self._graph.replay()
         # the graph's own will be overwritten
         return self._loss.clone()
+
+
+@contextmanager
+def own_stream() -> Iterator[None]:
+    """A stream for a training whose steps are recorded, which cannot be done on a GPU's default one."""
+    outside, own = torch.cuda.current_stream(), torch.cuda.Stream()
+    own.wait_stream(outside)
+    try:
+        with torch.cuda.stream(own):
+            yield
+    finally:
+        outside.wait_stream(own)
 
 
 @contextmanager
