@@ -121,25 +121,25 @@ def test_a_corpus_is_prepared_again_over_what_snakemake_left_of_it(fresh_workflo
 RESULTS = "results/demo"
 RUN = f"{RESULTS}/runs/matched/hyperloader/atis/100/seed42"
 RULES = {
-    "generate": (f"{RESULTS}/raw/atis.json", "corpora/generated"),
+    "generate": (f"{RESULTS}/raw/atis.json", "corpora/generated/generate"),
     "prepare": (f"{RESULTS}/data/atis/manifest.json", "corpora/splits"),
-    "table2": (f"{RESULTS}/table2.csv", "corpora/stats"),
+    "table2": (f"{RESULTS}/table2.csv", "reports/tables/table2"),
     "backbone_settings": (f"{RESULTS}/backbones/t5/settings.json", ""),
-    "backbone": (f"{RESULTS}/backbones/t5/manifest.json", "pretraining/t5"),
+    "backbone": (f"{RESULTS}/backbones/t5/manifest.json", "training/backbones/t5"),
     "run_settings": (f"{RUN}/settings.json", ""),
     "train": (f"{RUN}/run.json", "training/network"),
     "train_each": (f"{RUN.replace('hyperloader', 'unipelt_t5')}/run.json", ""),
-    "predict": (f"{RUN}/predictions.json", "prediction"),
+    "predict": (f"{RUN}/predictions.json", "predicting/prediction"),
     "predict_each": (f"{RUN.replace('hyperloader', 'unipelt_t5')}/predictions.json", ""),
     "score": (f"{RUN}/scores.json", "scoring/signatures"),
     "score_each": (f"{RUN.replace('hyperloader', 'unipelt_t5')}/scores.json", ""),
-    "table": (f"{RESULTS}/table3.csv", "tables/results"),
-    "parameters": (f"{RESULTS}/parameters.csv", "parameters"),
-    "gather": (f"{RESULTS}/scores.csv", "tables/scores"),
-    "claims": (f"{RESULTS}/claims.csv", "tables/claims"),
-    "figures": (f"{RESULTS}/labels.csv", "figures/labels"),
-    "score_page": (f"{RESULTS}/scores.html", "tables/score_page"),
-    "audit": ("results/audit.csv", "tables/audit"),
+    "table": (f"{RESULTS}/table3.csv", "reports/tables/results"),
+    "parameters": (f"{RESULTS}/parameters.csv", "reports/tables/parameters"),
+    "gather": (f"{RESULTS}/scores.csv", "reports/tables/scores"),
+    "claims": (f"{RESULTS}/claims.csv", "reports/tables/claims"),
+    "figures": (f"{RESULTS}/labels.csv", "reports/figures/labels"),
+    "score_page": (f"{RESULTS}/scores.html", "reports/tables/score_page"),
+    "audit": ("results/audit.csv", "reports/tables/audit"),
 }
 
 
@@ -147,6 +147,8 @@ RULES = {
 def test_no_job_refuses_what_snakemake_leaves(fresh_workflow):
     """Each rule forced, edited, killed between its last rename and Snakemake's record; and all outputs deleted."""
     folder = fresh_workflow.folder
+    sources = [folder / f"src/hyperloader/{module}.py" for _, module in RULES.values() if module]
+    assert all(source.is_file() for source in sources)
     scale = folder / "config/scales/demo.yaml"
     scale.write_text(re.sub(r"(?<=[{ ]steps: )\d+", "4", scale.read_text()).replace("evaluate_every: 100", "evaluate_every: 2"))
     targets = [output for output, _ in RULES.values()]
@@ -170,9 +172,8 @@ def test_no_job_refuses_what_snakemake_leaves(fresh_workflow):
     assert fresh_workflow("--delete-all-output", "--cores", "1", "--quiet", "all", *call).status == 0
     assert not any((folder / target).exists() for target in targets)
     made("after all outputs were deleted")
-    for _, module in RULES.values():
-        if module:
-            edit(folder / f"src/hyperloader/{module}.py")
+    for source in sources:
+        edit(source)
     made("after an edit of each stage's code")
     for rule, (output, _) in RULES.items():
         before = (folder / output).stat().st_mtime_ns
