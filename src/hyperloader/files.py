@@ -190,14 +190,19 @@ def sha256(path: str | Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def read_rows(path: str | Path, columns: Iterable[str]) -> list[dict[str, str]]:
+def read_rows(path: str | Path, columns: Iterable[str], *, remedy: str = "") -> list[dict[str, str]]:
     """The rows of a CSV file that has at least these columns.
+
+    Args:
+        path: of the file.
+        columns: their names.
+        remedy: for a file that is missing.
 
     Raises:
         UserError: the file is missing or is not such a file.
     """
     try:
-        with reading(path), open(path, newline="", encoding="utf-8") as file:
+        with reading(path, remedy=remedy), open(path, newline="", encoding="utf-8") as file:
             reader = csv.DictReader(file, strict=True)
             header, rows = reader.fieldnames or [], list(reader)
     except (UnicodeDecodeError, csv.Error) as error:

@@ -265,6 +265,14 @@ def test_a_bert_with_tokenizer_json_only(tmp_path):
         make_backbone(folder)
 
 
+def test_the_vocabulary_of_a_cased_bert_is_refused(tmp_path):
+    mine = tmp_path / "mine"
+    BertModel(BertConfig(vocab_size=9, hidden_size=8, num_hidden_layers=1, num_attention_heads=2)).save_pretrained(mine)
+    (mine / "vocab.txt").write_text("".join(f"{piece}\n" for piece in [*SPECIAL, "A", "a", "Play", "##s"]))
+    with pytest.raises(BackboneError, match=r"vocab.txt: is the vocabulary of a cased BERT .it has the piece 'A'.*; take an uncased BERT"):
+        make_backbone(backbone_of(mine, "bert"))
+
+
 @pytest.mark.parametrize(("kind", "name"), [("t5", "spiece.model"), ("bert", "vocab.txt")])
 def test_without_any_vocabulary_the_error_says_how_to_get_one(mine, kind, name):
     (mine / "spiece.model").unlink()

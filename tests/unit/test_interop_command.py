@@ -21,7 +21,7 @@ from hyperloader.models.backbones import open_backbone
 from hyperloader.models.hypernetwork import Sizes
 from hyperloader.models.task_model import HypernetworkT5
 from hyperloader.training.backbones.making import make_backbone
-from hyperloader.training.backbones.vocabularies import write_word_vocabulary
+from hyperloader.training.backbones.vocabularies import ASCII, write_word_vocabulary
 
 TINY = {"d_model": 24, "d_kv": 5, "d_ff": 40, "num_layers": 3, "num_decoder_layers": 2, "num_heads": 4, "vocab_size": 109}
 HYPERNETWORK = {"task_dim": 7, "layer_dim": 6, "position_dim": 5, "hidden_dim": 11, "embedding_dim": 9, "reduction_factor": 8}
@@ -244,6 +244,19 @@ def test_slot_types_that_the_backbone_cannot_write(place, tmp_path):
     labels = [f"snips={tmp_path / 'types.txt'}"]
     problem = r"spiece.model: snips has slot types that this vocabulary cannot write: '\{person\}'; rename"
     refused(CorpusError, problem, place / "hyperloader.bin", place, tmp_path, labels=labels)
+
+
+def test_slot_types_that_the_original_cannot_have_learned(tmp_path):
+    T5ForConditionalGeneration(T5Config(**TINY | {"vocab_size": 400}, decoder_start_token_id=0)).save_pretrained(tmp_path / "saved")
+    write_word_vocabulary(WORDS, tmp_path / "saved" / "spiece.model", ASCII)
+    (tmp_path / "t5").mkdir()
+    backbone = {"source": "directory", "path": str(tmp_path / "saved")}
+    (tmp_path / "t5" / "settings.json").write_text(json.dumps({"kind": "t5", "backbone": backbone}))
+    make_backbone(tmp_path / "t5")
+    torch.save(original_state_dict(model(tmp_path, "hyperloader")), tmp_path / "hyperloader.bin")
+    (tmp_path / "types.txt").write_text("music\na~b\nnaïve\n")
+    problem = "snips has slot types that the model cannot have learned to write: 'naïve'; rename them, or train it again"
+    refused(CorpusError, problem, tmp_path / "hyperloader.bin", tmp_path, tmp_path, labels=[f"snips={tmp_path / 'types.txt'}"])
 
 
 def test_an_imported_model_knows_its_backbone(place, tmp_path):

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from hyperloader.cli.main import main
-from hyperloader.errors import RunError, UserError
+from hyperloader.errors import RunError, SettingsError, UserError
 from hyperloader.methods.training_run import train_run
 from hyperloader.planning.plan import Plan
 from hyperloader.predicting.prediction import predict_run
@@ -124,6 +124,16 @@ def test_an_untrained_or_damaged_run(place):
     config.write_text(config.read_text().replace('"format_version": 2', '"format_version": 99'))
     with pytest.raises(RunError, match="newer version"):
         Tagger.from_pretrained(run)
+
+
+@pytest.mark.parametrize(("method", "kind"), [("hyperloader", "t5"), ("unipelt_bert", "bert"), ("gold_oracle", "t5")])
+def test_a_method_that_needs_a_backbone_says_so(place, method, kind):
+    run = run_in(place, f"needs-one-{method}", method=method, method_settings={}, backbone=None)
+    (run / "model").mkdir(exist_ok=True)
+    problem = rf"settings.json: method {method} needs a backbone, and there is none; name the folder of a {kind} under 'backbone'"
+    for call in (train_run, predict_run, Tagger.from_pretrained):
+        with pytest.raises(SettingsError, match=problem):
+            call(run)
 
 
 def test_a_backbone_that_vanished_is_named(place):

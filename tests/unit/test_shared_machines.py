@@ -186,11 +186,12 @@ def test_folders_that_may_not_be_listed(tmp_path, monkeypatch):
 def test_the_command_line_says_so_in_one_line_wherever_it_happens(trained, monkeypatch, capsys):
     for arguments in (["train", trained], ["score", trained], ["compare", trained, trained], ["predict", "a", "--run", trained]):
         monkeypatch.setattr(sys, "argv", ["hyperloader", *map(str, arguments)])
-        with forbidden(trained.parent), pytest.raises(SystemExit) as ended:
-            main()
-        shown = capsys.readouterr().err
-        assert ended.value.code == 2 and shown.startswith(f"hyperloader: {trained}") and "Permission denied" in shown
-        assert len(shown.splitlines()) == 1
+        for closed in (trained.parent, trained):
+            with forbidden(closed), pytest.raises(SystemExit) as ended:
+                main()
+            shown = capsys.readouterr().err
+            assert ended.value.code == 2 and shown.startswith(f"hyperloader: {trained}") and "Permission denied" in shown
+            assert len(shown.splitlines()) == 1
 
 
 # --- GPUs ------------------------------------------------------------------------------------------------------------

@@ -70,6 +70,18 @@ def test_a_backbone_of_the_demo_takes_a_corpus_of_ones_own(own, place, tmp_path)
     run = run_in(tmp_path, "run", **settings | {"training": settings["training"] | {"target_length": 128}})
     train_run(run)
     Tagger.from_pretrained(run, "constrained").predict("a b")
+    # as a former version left it, which wrote `<unk>` for what the vocabulary lacks
+    config = run / "model" / "config.json"
+    former = json.loads(config.read_text())
+    del former["backbone_checksum"]
+    write_json(config, former)
+    with pytest.raises(
+        CorpusError, match=r"atis has slot types that the model cannot have learned to write: .*; rename them, or train it again"
+    ):
+        Tagger.from_pretrained(run)
+    former["tasks"]["atis"] = [name for name in former["tasks"]["atis"] if name not in OWN]
+    write_json(config, former)
+    Tagger.from_pretrained(run).predict("a b")
 
 
 def test_the_gold_of_a_corpus_of_ones_own_comes_back_whole(own, place, tmp_path):

@@ -12,13 +12,14 @@ from pathlib import Path
 
 import numpy
 import pandas
+import pyarrow
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hyperloader.cli.main import main
 from hyperloader.config.settings import Recipe, read_yaml
-from hyperloader.errors import FormatError, RunError, UserError
+from hyperloader.errors import FormatError, RunError, SettingsError, UserError
 from hyperloader.files import write_json
 from hyperloader.formulations import Prediction
 from hyperloader.methods.controls import LEARNED as LEARNED_FILE
@@ -209,6 +210,9 @@ def test_wrong_calls(gazetteer, tmp_path):
     for name in (3, None, ["snips"], float("nan")):
         with pytest.raises(RunError, match="task.*known tasks: snips, atis"):
             tagger.predict(["a"], task=name)
+    for decoding in ("constraint", "Free", "", None):
+        with pytest.raises(SettingsError, match=f"unknown decoding {decoding!r}; name one of free, constrained"):
+            Tagger.from_pretrained(gazetteer, decoding)
     with pytest.raises(UserError, match="nowhere: no such folder"):
         Tagger.from_pretrained(tmp_path / "nowhere")
     with pytest.raises(UserError, match="config.json: no such file; name a run"):
@@ -236,6 +240,9 @@ def test_wrong_calls(gazetteer, tmp_path):
         (pandas.Series(["little robin", numpy.nan]), "expected a string or a list of words, got float"),
         (numpy.array([1, 2]), "expected a string or a list of words, got int64"),
         (numpy.array("little"), "expected a text or a list of texts, got ndarray"),
+        (pandas.DataFrame({"text": ["little robin"]}), "expected a text or a list of texts, got DataFrame"),
+        ([pandas.DataFrame({"little": ["robin"]})], "expected a string or a list of words, got DataFrame"),
+        (pyarrow.table({"text": ["little robin"]}), "expected a text or a list of texts, got Table"),
     ],
 )
 def test_what_is_no_text_is_one_line(gazetteer, call, texts, problem):

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from hyperloader.cli.parameters import Argument, Option
 from hyperloader.corpora.registry import Corpus, get_corpus, known_corpora, paper_corpora
 from hyperloader.errors import CorpusError, UserError
 from hyperloader.files import listed, there
@@ -25,9 +26,9 @@ class Scale(StrEnum):
     paper = "paper"
 
 
-Names = Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="Corpora; all by default.")]
-Seed = Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed of everything that is drawn.")]
-OfScale = Annotated[Scale, typer.Option(help="Whose results folder the defaults are in.")]
+Names = Annotated[list[str] | None, Argument(metavar="[NAME]...", help="Corpora; all by default.")]
+Seed = Annotated[int, Option(min=0, max=2**32 - 1, help="Seed of everything that is drawn.")]
+OfScale = Annotated[Scale, Option(help="Whose results folder the defaults are in.")]
 
 RAW = Path("resources/corpora")
 DEMO_RAW = Path("results/demo/raw")
@@ -51,11 +52,11 @@ def list_corpora() -> None:
 
 @app.command()
 def add(
-    name: Annotated[str, typer.Argument(help="Of the new corpus.")],
-    train: Annotated[Path, typer.Option(help="CoNLL file: word and BIO tag in a line, a blank line after each sentence.")],
-    test: Annotated[Path, typer.Option(help="Likewise.")],
-    validation: Annotated[Path | None, typer.Option(help="Likewise.", show_default="a tenth of train")] = None,
-    folder: Annotated[Path | None, typer.Option(help="Of the corpora.", show_default="that of $HYPERLOADER_CORPORA, or corpora/")] = None,
+    name: Annotated[str, Argument(help="Of the new corpus.")],
+    train: Annotated[Path, Option(help="CoNLL file: word and BIO tag in a line, a blank line after each sentence.")],
+    test: Annotated[Path, Option(help="Likewise.")],
+    validation: Annotated[Path | None, Option(help="Likewise.", show_default="a tenth of train")] = None,
+    folder: Annotated[Path | None, Option(help="Of the corpora.", show_default="that of $HYPERLOADER_CORPORA, or corpora/")] = None,
 ) -> None:
     """Make a corpus of your own files; it can then be named wherever the seven can."""
     from hyperloader.corpora.adding import add_corpus
@@ -67,8 +68,8 @@ def add(
 @app.command()
 def fetch(
     names: Names = None,
-    folder: Annotated[Path, typer.Option(help="Raw folder to write.")] = RAW,
-    mirror: Annotated[Path | None, typer.Option(envvar="HYPERLOADER_MIRROR", help="Folder that contains corpora/.")] = None,
+    folder: Annotated[Path, Option(help="Raw folder to write.")] = RAW,
+    mirror: Annotated[Path | None, Option(envvar="HYPERLOADER_MIRROR", help="Folder that contains corpora/.")] = None,
 ) -> None:
     """Download raw files, or copy them from a mirror; each is checked against its checksum."""
     from hyperloader.corpora.fetching.download import fetch
@@ -82,15 +83,15 @@ def prepare(
     names: Names = None,
     raw: Annotated[
         Path | None,
-        typer.Option(help="Raw folder to read.", show_default=f"{RAW}, or {DEMO_RAW} at scale demo"),
+        Option(help="Raw folder to read.", show_default=f"{RAW}, or {DEMO_RAW} at scale demo"),
     ] = None,
     folder: Annotated[
         Path | None,
-        typer.Option(help="Folder to write, for one corpus.", show_default="results/SCALE/data/NAME"),
+        Option(help="Folder to write, for one corpus.", show_default="results/SCALE/data/NAME"),
     ] = None,
     scale: OfScale = Scale.paper,
     seed: Seed = 42,
-    replace: Annotated[bool, typer.Option("--replace", help="Replace a folder that is there, whatever is in it.")] = False,
+    replace: Annotated[bool, Option("--replace", help="Replace a folder that is there, whatever is in it.")] = False,
 ) -> None:
     """Turn raw files into `datasets` folders with tokens and tags."""
     from hyperloader.corpora.prepare import prepare
@@ -108,11 +109,11 @@ def verify(
     names: Names = None,
     raw: Annotated[
         Path | None,
-        typer.Option(help="Raw folder.", show_default=f"{RAW}, or {DEMO_RAW} at scale demo"),
+        Option(help="Raw folder.", show_default=f"{RAW}, or {DEMO_RAW} at scale demo"),
     ] = None,
     data: Annotated[
         Path | None,
-        typer.Option(help="Folder of the prepared corpora.", show_default="results/SCALE/data"),
+        Option(help="Folder of the prepared corpora.", show_default="results/SCALE/data"),
     ] = None,
     scale: OfScale = Scale.paper,
 ) -> None:
@@ -140,7 +141,7 @@ def verify(
 @app.command()
 def generate(
     names: Names = None,
-    folder: Annotated[Path, typer.Option(help="Raw folder to write.")] = DEMO_RAW,
+    folder: Annotated[Path, Option(help="Raw folder to write.")] = DEMO_RAW,
     seed: Seed = 42,
 ) -> None:
     """Write generated corpora in the raw formats of the real ones, for the scale demo."""
@@ -154,9 +155,9 @@ def generate(
 def stats(
     manifests: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="[MANIFEST]...", help="Prepared folders or their manifests; all of the scale by default."),
+        Argument(metavar="[MANIFEST]...", help="Prepared folders or their manifests; all of the scale by default."),
     ] = None,
-    output: Annotated[Path | None, typer.Option(help="CSV to write, with Markdown and LaTeX beside it.")] = None,
+    output: Annotated[Path | None, Option(help="CSV to write, with Markdown and LaTeX beside it.")] = None,
     scale: OfScale = Scale.paper,
 ) -> None:
     """Compare sentences and labels with table 2 of the paper; without --output, print the table."""

@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from hyperloader.cli.corpora import app as corpora_app
+from hyperloader.cli.parameters import Argument, Option
 from hyperloader.cli.reports import app as reports_app
 from hyperloader.cli.standard_streams import flushed_output, open_standard_streams
 from hyperloader.config.settings import Decoding
@@ -28,13 +29,13 @@ app = typer.Typer(
 app.add_typer(corpora_app, name="corpora")
 app.add_typer(reports_app)
 
-RunFolders = Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run directories, each with its settings.json.")]
+RunFolders = Annotated[list[Path], Argument(metavar="RUN...", help="Run directories, each with its settings.json.")]
 
 
 @app.command()
 def backbone(
-    folder: Annotated[Path, typer.Argument(help="Folder of the backbone, with its settings.json.")],
-    mirror: Annotated[str | None, typer.Option(help="Folder with tokenizers/; otherwise $HYPERLOADER_MIRROR.")] = None,
+    folder: Annotated[Path, Argument(help="Folder of the backbone, with its settings.json.")],
+    mirror: Annotated[str | None, Option(help="Folder with tokenizers/; otherwise $HYPERLOADER_MIRROR.")] = None,
 ) -> None:
     """Download, link or pre-train a backbone."""
     from hyperloader.training.backbones.making import make_backbone
@@ -45,7 +46,7 @@ def backbone(
 @app.command()
 def train(
     runs: RunFolders,
-    tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Write the losses to RUN/tensorboard as well.")] = False,
+    tensorboard: Annotated[bool, Option("--tensorboard", help="Write the losses to RUN/tensorboard as well.")] = False,
 ) -> None:
     """Train runs, one after the other; started again, each goes on from its last checkpoint."""
     from hyperloader.methods.training_run import train_run
@@ -57,7 +58,7 @@ def train(
 @app.command("predict-tests")
 def predict_tests(
     runs: RunFolders,
-    decoding: Annotated[Decoding, typer.Option(help="Write what the model likes, or sentinels and known labels only.")] = "free",
+    decoding: Annotated[Decoding, Option(help="Write what the model likes, or sentinels and known labels only.")] = "free",
 ) -> None:
     """Tag the test sets of runs, whose scores the tables show."""
     from hyperloader.predicting.prediction import predict_run
@@ -68,12 +69,12 @@ def predict_tests(
 
 @app.command()
 def predict(
-    texts: Annotated[list[str] | None, typer.Argument(help="Sentences to tag.", show_default="lines of --file")] = None,
-    run: Annotated[Path, typer.Option(help="Run directory, or folder of a saved model.")] = ...,
-    task: Annotated[str | None, typer.Option(help="Corpus whose slots to look for, where the model knows several.")] = None,
-    file: Annotated[str, typer.Option(help="Sentences, one a line; in a .jsonl text or tokens; - is standard input.")] = "-",
-    decoding: Annotated[Decoding, typer.Option(help="Write what the model likes, or sentinels and known labels only.")] = "free",
-    format: Annotated[Format, typer.Option(help="How spans are printed.")] = Format.text,
+    texts: Annotated[list[str] | None, Argument(help="Sentences to tag.", show_default="lines of --file")] = None,
+    run: Annotated[Path, Option(help="Run directory, or folder of a saved model.")] = ...,
+    task: Annotated[str | None, Option(help="Corpus whose slots to look for, where the model knows several.")] = None,
+    file: Annotated[str, Option(help="Sentences, one a line; in a .jsonl text or tokens; - is standard input.")] = "-",
+    decoding: Annotated[Decoding, Option(help="Write what the model likes, or sentinels and known labels only.")] = "free",
+    format: Annotated[Format, Option(help="How spans are printed.")] = Format.text,
 ) -> None:
     """Tag sentences: those given, or those of a file or a pipe, for as long as they come."""
     from hyperloader.predicting.streams import tag_stream
@@ -92,13 +93,13 @@ def score(runs: RunFolders) -> None:
 
 @app.command()
 def evaluate(
-    run: Annotated[Path, typer.Option(help="Run directory.")],
-    corpus: Annotated[str, typer.Option(help="A task of the run, the folder of a prepared corpus, or a CoNLL file.")],
-    split: Annotated[str | None, typer.Option(help="train, validation or test, where the corpus has splits.", show_default="test")] = None,
-    task: Annotated[str | None, typer.Option(help="Corpus whose labels to predict, where --corpus does not say it.")] = None,
-    decoding: Annotated[Decoding, typer.Option(help="Write what the model likes, or sentinels and known labels only.")] = "free",
-    output: Annotated[Path | None, typer.Option(help="JSON lines to write: the predictions.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print all scores, also those of each slot type, as JSON.")] = False,
+    run: Annotated[Path, Option(help="Run directory.")],
+    corpus: Annotated[str, Option(help="A task of the run, the folder of a prepared corpus, or a CoNLL file.")],
+    split: Annotated[str | None, Option(help="train, validation or test, where the corpus has splits.", show_default="test")] = None,
+    task: Annotated[str | None, Option(help="Corpus whose labels to predict, where --corpus does not say it.")] = None,
+    decoding: Annotated[Decoding, Option(help="Write what the model likes, or sentinels and known labels only.")] = "free",
+    output: Annotated[Path | None, Option(help="JSON lines to write: the predictions.")] = None,
+    as_json: Annotated[bool, Option("--json", help="Print all scores, also those of each slot type, as JSON.")] = False,
 ) -> None:
     """Score a run on any tagged corpus (docs/scores.md)."""
     from hyperloader.predicting.evaluation import as_text, evaluate
@@ -109,11 +110,11 @@ def evaluate(
 
 @app.command()
 def params(
-    scale: Annotated[str, typer.Option(help="demo, mini or paper.")] = "paper",
-    config: Annotated[Path, typer.Option(help="What to reproduce.")] = Path("config/config.yaml"),
-    change: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A key of it that differs.")] = None,
-    published: Annotated[Path, typer.Option(help="CSV of the paper's brackets.")] = Path("workflow/published/methods.csv"),
-    output: Annotated[Path | None, typer.Option(help="CSV to write, with Markdown and LaTeX beside it; otherwise print the table.")] = None,
+    scale: Annotated[str, Option(help="demo, mini or paper.")] = "paper",
+    config: Annotated[Path, Option(help="What to reproduce.")] = Path("config/config.yaml"),
+    change: Annotated[list[str] | None, Option("--set", metavar="KEY=VALUE", help="A key of it that differs.")] = None,
+    published: Annotated[Path, Option(help="CSV of the paper's brackets.")] = Path("workflow/published/methods.csv"),
+    output: Annotated[Path | None, Option(help="CSV to write, with Markdown and LaTeX beside it; otherwise print the table.")] = None,
 ) -> None:
     """Count the parameters of every method, beside the paper's brackets; no weights are needed."""
     from hyperloader.planning.parameters import count
@@ -129,12 +130,12 @@ def params(
 
 @app.command()
 def plan(
-    scale: Annotated[str, typer.Option(help="demo, mini or paper.")] = "paper",
-    recipe: Annotated[str | None, typer.Option(help="matched, paper or authors; otherwise that of the configuration.")] = None,
-    speed: Annotated[float | None, typer.Option(min=0.001, help="Sentences per second; otherwise that of finished runs.")] = None,
-    config: Annotated[Path, typer.Option(help="What to reproduce.")] = Path("config/config.yaml"),
-    change: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A key of it that differs.")] = None,
-    published: Annotated[Path, typer.Option(help="CSV of the paper's brackets.")] = Path("workflow/published/methods.csv"),
+    scale: Annotated[str, Option(help="demo, mini or paper.")] = "paper",
+    recipe: Annotated[str | None, Option(help="matched, paper or authors; otherwise that of the configuration.")] = None,
+    speed: Annotated[float | None, Option(min=0.001, help="Sentences per second; otherwise that of finished runs.")] = None,
+    config: Annotated[Path, Option(help="What to reproduce.")] = Path("config/config.yaml"),
+    change: Annotated[list[str] | None, Option("--set", metavar="KEY=VALUE", help="A key of it that differs.")] = None,
+    published: Annotated[Path, Option(help="CSV of the paper's brackets.")] = Path("workflow/published/methods.csv"),
 ) -> None:
     """Estimate hours, disk and memory of all planned trainings."""
     from hyperloader.planning.estimates import as_text, estimate
@@ -146,10 +147,10 @@ def plan(
 
 @app.command()
 def status(
-    scale: Annotated[str, typer.Option(help="demo, mini or paper.")] = "paper",
-    speed: Annotated[float | None, typer.Option(min=0.001, help="Sentences per second; otherwise that of finished runs.")] = None,
-    config: Annotated[Path, typer.Option(help="What to reproduce.")] = Path("config/config.yaml"),
-    change: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A key of it that differs.")] = None,
+    scale: Annotated[str, Option(help="demo, mini or paper.")] = "paper",
+    speed: Annotated[float | None, Option(min=0.001, help="Sentences per second; otherwise that of finished runs.")] = None,
+    config: Annotated[Path, Option(help="What to reproduce.")] = Path("config/config.yaml"),
+    change: Annotated[list[str] | None, Option("--set", metavar="KEY=VALUE", help="A key of it that differs.")] = None,
 ) -> None:
     """Show which runs are done, running, failed, stale or missing, and the hours left."""
     from hyperloader.planning.plan import Plan
@@ -160,7 +161,7 @@ def status(
 
 
 @app.command()
-def schema(folder: Annotated[Path, typer.Argument(help="Folder to write to.")] = Path("workflow/schemas")) -> None:
+def schema(folder: Annotated[Path, Argument(help="Folder to write to.")] = Path("workflow/schemas")) -> None:
     """Write the JSON schemas of the configuration files."""
     from hyperloader.config.schemas import write_schemas
 
@@ -169,11 +170,11 @@ def schema(folder: Annotated[Path, typer.Argument(help="Folder to write to.")] =
 
 @app.command("import")
 def import_(
-    checkpoint: Annotated[Path, typer.Argument(help="safetensors or pytorch_model.bin of an original implementation, or its folder.")],
-    backbone: Annotated[Path, typer.Option(help="Folder of the T5 that it was trained on.")],
-    output: Annotated[Path, typer.Option(help="Folder to write the model to.")],
-    labels: Annotated[list[str] | None, typer.Option(metavar="TASK=FILE", help="Slot types of a task, one a line.")] = None,
-    data: Annotated[list[Path] | None, typer.Option(help="Folder of a prepared corpus, whose slot types are its task's.")] = None,
+    checkpoint: Annotated[Path, Argument(help="safetensors or pytorch_model.bin of an original implementation, or its folder.")],
+    backbone: Annotated[Path, Option(help="Folder of the T5 that it was trained on.")],
+    output: Annotated[Path, Option(help="Folder to write the model to.")],
+    labels: Annotated[list[str] | None, Option(metavar="TASK=FILE", help="Slot types of a task, one a line.")] = None,
+    data: Annotated[list[Path] | None, Option(help="Folder of a prepared corpus, whose slot types are its task's.")] = None,
 ) -> None:
     """Make a model of a checkpoint of HyperFormer++, HyperLoader or Hyperdecoder (docs/interop.md)."""
     from hyperloader.interop.importing import import_checkpoint

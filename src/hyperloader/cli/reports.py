@@ -7,21 +7,23 @@ from typing import Annotated
 
 import typer
 
+from hyperloader.cli.parameters import Argument, Option
+
 # Modules that import numpy are imported in the commands: `--help` answers at once.
 
 app = typer.Typer()
 
-ScoreFiles = Annotated[list[Path] | None, typer.Argument(help="scores.json of the runs.")]
-PublishedFolder = Annotated[Path, typer.Option(help="Folder of the paper's numbers.")]
+ScoreFiles = Annotated[list[Path] | None, Argument(help="scores.json of the runs.")]
+PublishedFolder = Annotated[Path, Option(help="Folder of the paper's numbers.")]
 PUBLISHED = Path("workflow/published")
 
 
 @app.command()
 def table(
-    number: Annotated[int, typer.Argument(help="3 or 4, as in the paper.", min=3, max=4)],
+    number: Annotated[int, Argument(help="3 or 4, as in the paper.", min=3, max=4)],
     scores: ScoreFiles = None,
-    published: Annotated[Path, typer.Option(help="CSV of the paper's table.")] = ...,
-    output: Annotated[Path, typer.Option(help="CSV to write; Markdown and LaTeX of the same name go beside it.")] = ...,
+    published: Annotated[Path, Option(help="CSV of the paper's table.")] = ...,
+    output: Annotated[Path, Option(help="CSV to write; Markdown and LaTeX of the same name go beside it.")] = ...,
 ) -> None:
     """Gather scores into a table of the paper, beside the paper's numbers."""
     from hyperloader.reports.tables.results import write_table
@@ -30,7 +32,7 @@ def table(
 
 
 @app.command()
-def gather(scores: ScoreFiles = None, output: Annotated[Path, typer.Option(help="CSV to write.")] = ...) -> None:
+def gather(scores: ScoreFiles = None, output: Annotated[Path, Option(help="CSV to write.")] = ...) -> None:
     """Gather every score of runs into one tidy CSV."""
     from hyperloader.reports.tables.scores import write_scores
 
@@ -40,10 +42,10 @@ def gather(scores: ScoreFiles = None, output: Annotated[Path, typer.Option(help=
 @app.command()
 def claims(
     scores: ScoreFiles = None,
-    parameters: Annotated[Path, typer.Option(help="parameters.csv of the same scale.")] = ...,
+    parameters: Annotated[Path, Option(help="parameters.csv of the same scale.")] = ...,
     published: PublishedFolder = PUBLISHED,
-    bearing: Annotated[str, typer.Option(help="How much these results say about the paper, for a column.")] = "",
-    output: Annotated[Path, typer.Option(help="Folder to write comparisons and claims to.")] = ...,
+    bearing: Annotated[str, Option(help="How much these results say about the paper, for a column.")] = "",
+    output: Annotated[Path, Option(help="Folder to write comparisons and claims to.")] = ...,
 ) -> None:
     """Compare HyperLoader with the other methods, and judge the paper's claims."""
     from hyperloader.reports.tables.claims import write_claims
@@ -54,7 +56,7 @@ def claims(
 @app.command()
 def audit(
     published: PublishedFolder = PUBLISHED,
-    output: Annotated[Path, typer.Option(help="CSV to write, with Markdown beside it.")] = ...,
+    output: Annotated[Path, Option(help="CSV to write, with Markdown beside it.")] = ...,
 ) -> None:
     """Check whether the paper's printed numbers agree with each other."""
     from hyperloader.reports.tables.audit import write_audit
@@ -64,8 +66,8 @@ def audit(
 
 @app.command()
 def compare(
-    first: Annotated[Path, typer.Argument(help="Run directory, scored.")],
-    second: Annotated[Path, typer.Argument(help="Another, scored on the same test sets.")],
+    first: Annotated[Path, Argument(help="Run directory, scored.")],
+    second: Annotated[Path, Argument(help="Another, scored on the same test sets.")],
 ) -> None:
     """Compare two runs on their common corpora: scores, intervals, and a paired test."""
     from hyperloader.reports.tables.comparisons import compare_runs
@@ -75,11 +77,11 @@ def compare(
 
 @app.command()
 def figures(
-    runs: Annotated[list[Path] | None, typer.Argument(metavar="[RUN]...", help="Run directories, for slot types and losses.")] = None,
-    scores: Annotated[Path, typer.Option(help="scores.csv of these runs.")] = ...,
-    parameters: Annotated[Path, typer.Option(help="parameters.csv of their scale.")] = ...,
-    published: Annotated[Path, typer.Option(help="Folder of the paper's numbers.")] = Path("workflow/published"),
-    output: Annotated[Path, typer.Option(help="Folder to write figure2, labels and curves to: each .svg, .png and .csv.")] = ...,
+    runs: Annotated[list[Path] | None, Argument(metavar="[RUN]...", help="Run directories, for slot types and losses.")] = None,
+    scores: Annotated[Path, Option(help="scores.csv of these runs.")] = ...,
+    parameters: Annotated[Path, Option(help="parameters.csv of their scale.")] = ...,
+    published: Annotated[Path, Option(help="Folder of the paper's numbers.")] = Path("workflow/published"),
+    output: Annotated[Path, Option(help="Folder to write figure2, labels and curves to: each .svg, .png and .csv.")] = ...,
 ) -> None:
     """Draw F1 against parameters, F1 by slot type, and the losses of trained and scored runs."""
     from hyperloader.reports.figures.curves import write_curves
@@ -93,8 +95,8 @@ def figures(
 
 @app.command("score-page")
 def score_page(
-    runs: Annotated[list[Path] | None, typer.Argument(metavar="[RUN]...", help="Directories of scored runs.")] = None,
-    output: Annotated[Path, typer.Option(help="HTML file to write.")] = ...,
+    runs: Annotated[list[Path] | None, Argument(metavar="[RUN]...", help="Directories of scored runs.")] = None,
+    output: Annotated[Path, Option(help="HTML file to write.")] = ...,
 ) -> None:
     """Write a page on which every score leads to its run's settings, logs and predictions."""
     from hyperloader.reports.tables.score_page import write_score_page

@@ -8,6 +8,8 @@ from pathlib import Path
 from hyperloader.errors import SettingsError
 
 MIRROR_VARIABLE = "HYPERLOADER_MIRROR"
+# of a file of the paper's numbers that is missing
+PUBLISHED_REMEDY = "let --published name workflow/published of a checkout, or the file in it"
 
 
 def expanded(path: str | Path) -> Path:

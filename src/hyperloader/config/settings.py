@@ -289,7 +289,8 @@ def read_yaml(model: type[Model], path: str | Path) -> Model:
     path = Path(path)
     known = [] if there(path) else [other.stem for other in listed(path.parent) if other.suffix == ".yaml"]
     try:
-        with reading(path, remedy=f"known here: {', '.join(known) or 'none'}", error=SettingsError):
+        remedy = f"known here: {', '.join(known)}" if known else "name one of a checkout's config/"
+        with reading(path, remedy=remedy, error=SettingsError):
             value = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         mark = getattr(error, "problem_mark", None)

@@ -44,8 +44,14 @@ class Prediction(NamedTuple):
 class Formulation(ABC):
     """Between sentences and one kind of model."""
 
-    def check(self, task: str, types: Iterable[str], training: Training) -> None:
+    def check(self, task: str, types: Iterable[str], training: Training, *, as_they_are: bool = False) -> None:
         """Refuse slot types that no answer of a model can hold.
+
+        Args:
+            task: whose they are.
+            types: the slot types.
+            training: for the longest answer.
+            as_they_are: the model learned them without what replaces characters that a vocabulary lacks.
 
         Raises:
             CorpusError: names the task and the slot types.
@@ -70,7 +76,11 @@ class Formulation(ABC):
         """How many of the words, from the first on, fit into the recipe's source length."""
 
     def gold_words(self, tags: Sequence[str]) -> int:
-        """How many of a sentence's gold tags the authors' scorer saw: it read them from a target of limited length."""
+        """How many of a sentence's gold tags the authors' scorer saw: it read them from a target of limited length.
+
+        Asked when a run is predicted, and kept with the predictions: the answer takes the backbone's vocabulary, and predictions are
+        scored where there is no backbone.
+        """
         return len(tags)
 
     def learn(self, task: str, sentences: Sequence[Sentence]) -> None:

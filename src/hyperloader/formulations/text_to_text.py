@@ -41,13 +41,15 @@ class TextToText(Formulation):
         self._decoders = {name: GreedyDecoder(vocabulary, types, decoding) for name, types in tasks.items()}
         self._known = {name: frozenset(types) for name, types in tasks.items()}
 
-    def check(self, task: str, types: Iterable[str], training: Training) -> None:
+    def check(self, task: str, types: Iterable[str], training: Training, *, as_they_are: bool = False) -> None:
         names = list(types)
         unwritten = [name for name in names if not self.vocabulary.writes(name)]
+        unlearned = [name for name in names if as_they_are and self.vocabulary.written(name) != name]
         # the target of a sentence of one word: its label, a sentinel on either side, and </s>
         too_long = [name for name in names if len(self.vocabulary.label_pieces(name)) + 3 > training.target_length]
         for wrong, why, otherwise in (
             (unwritten, "that this vocabulary cannot write", "take a backbone whose vocabulary has %, ASCII letters and digits"),
+            (unlearned, "that the model cannot have learned to write", "train it again"),
             (too_long, f"too long for a target of {training.target_length} tokens", "raise target_length"),
         ):
             if wrong:

@@ -45,7 +45,7 @@ def import_checkpoint(checkpoint: Path, backbone: Path, output: Path, labels: Se
     Raises:
         RunError: the checkpoint cannot be read, or does not fit the backbone; nothing is written.
         SettingsError: no settings of the method give the checkpoint's sizes, or a file holds no slot types.
-        CorpusError: the backbone cannot write the slot types.
+        CorpusError: the original implementation cannot write the slot types.
     """
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise RunError("exists already", file=output, remedy="name a folder that does not")
@@ -69,7 +69,7 @@ def import_checkpoint(checkpoint: Path, backbone: Path, output: Path, labels: Se
     model.tasks = _tasks(layout, slot_types)
     formulation = formulation_of(opened, {})
     for task, types in model.tasks.items():
-        formulation.check(task, types, Lengths())
+        formulation.check(task, types, Lengths(), as_they_are=True)
     record = {"method": layout.method, "settings": settings}
     save_pretrained(model, output, **record, backbone=str(backbone.resolve()), backbone_checksum=opened.checksum)
     counts = model.parameter_counts()

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from hyperloader.config.settings import Decoding, Precision
-from hyperloader.errors import RunError
+from hyperloader.errors import RunError, SettingsError
 from hyperloader.files import there
 from hyperloader.methods.method import Predictor
 from hyperloader.methods.registry import get_method
@@ -29,8 +29,11 @@ def load_predictor(folder: str | Path, decoding: Decoding = "free", precision: P
         precision: of a network's weights and arithmetic.
 
     Raises:
-        UserError: it is missing, untrained or damaged.
+        UserError: it is missing, untrained or damaged, or there is no such decoding or precision.
     """
+    for name, value, known in (("decoding", decoding, get_args(Decoding)), ("precision", precision, get_args(Precision))):
+        if value not in known:
+            raise SettingsError(f"unknown {name} {value!r}", remedy=f"name one of {', '.join(known)}")
     run = Run(folder)
     if not (there(run.folder) and run.folder.is_dir()):
         raise RunError("no such folder", file=run.folder, remedy="name a run, or the folder of a saved model")
@@ -40,7 +43,9 @@ def load_predictor(folder: str | Path, decoding: Decoding = "free", precision: P
         return get_method(read_config(folder).method).predictor(run.folder, None, decoding, precision)
     if not there(run.model):
         raise RunError("the run has no model", file=run.folder, remedy=f"train it: hyperloader train {run}")
-    return get_method(run.settings.method).predictor(run.model, run, decoding, precision)
+    method = get_method(run.settings.method)
+    method.check(run)
+    return method.predictor(run.model, run, decoding, precision)
 
 
 def from_pretrained(folder: str | Path, backbone: PreTrainedModel | None = None) -> TaskModel:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 from hyperloader.config.settings import Decoding, Precision, Settings, validate
+from hyperloader.errors import SettingsError
 
 if TYPE_CHECKING:
     from hyperloader.corpora.prepared import PreparedCorpus
@@ -62,6 +63,16 @@ class Method(ABC):
     def settings(self, values: dict) -> Settings:
         """Check settings that differ from the defaults."""
         return validate(self.Settings, values, f"settings of method {self.name}")
+
+    def check(self, run: Run) -> None:
+        """Refuse a run without the backbone that this method needs.
+
+        Raises:
+            SettingsError: its settings name none.
+        """
+        if self.backbone and run.backbone is None:
+            message = f"method {self.name} needs a backbone, and there is none"
+            raise SettingsError(message, file=run.folder / run.SETTINGS, remedy=f"name the folder of a {self.backbone} under 'backbone'")
 
     @abstractmethod
     def train(self, run: Run, corpora: Sequence[PreparedCorpus], fingerprint: str, *, tensorboard: bool = False) -> dict[str, Any]:

@@ -87,7 +87,7 @@ class NetworkPredictor:
         import torch
 
         from hyperloader.formulations import formulation_of
-        from hyperloader.methods.saved_models import backbone_of, load_saved
+        from hyperloader.methods.saved_models import backbone_of, load_saved, read_config
         from hyperloader.models.precision import arithmetic
 
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -97,8 +97,9 @@ class NetworkPredictor:
         self._model.place(self._device, precision)
         self._arithmetic = partial(arithmetic, self._device, precision)
         self._formulation = formulation_of(backbone, self._model.tasks, decoding)
+        former = read_config(folder).backbone_checksum is None
         for task, types in self._model.tasks.items():
-            self._formulation.check(task, types, lengths)
+            self._formulation.check(task, types, lengths, as_they_are=former)
         self._lengths = lengths
         self.tasks = tuple(self._model.tasks)
 

@@ -32,7 +32,8 @@ class ModelRecord(Record):
         settings: that method's.
         tasks: names of the tasks, with the slot types of each.
         backbone: folder of the backbone.
-        backbone_checksum: of the backbone that it was trained on; former versions did not write it.
+        backbone_checksum: of the backbone that it was trained on; former versions did not write it, and could not write every slot type
+            (`Vocabulary.written`).
     """
 
     WHAT, VERSION = "the configuration of a saved model", 2

@@ -39,11 +39,13 @@ def train_run(folder: str | Path, *, tensorboard: bool = False) -> None:
     run = Run(folder)
     with run.lock():
         settings = run.settings
+        method = get_method(settings.method)
+        method.check(run)
         corpora = [load_corpus(path, settings.percent) for path in run.data.values()]
         backbone = None if run.backbone is None else open_backbone(run.backbone).checksum
         checksums = {"backbone": backbone, "data": {corpus.name: corpus.checksum for corpus in corpora}}
         fingerprint = hashlib.sha256(f"{settings.model_dump_json()} {checksums}".encode()).hexdigest()
-        outcome = get_method(settings.method).train(run, corpora, fingerprint, tensorboard=tensorboard)
+        outcome = method.train(run, corpora, fingerprint, tensorboard=tensorboard)
         if int(os.environ.get("RANK", 0)) > 0:
             return
         record = TrainingRecord(

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from hyperloader.config.places import PUBLISHED_REMEDY
 from hyperloader.config.settings import HubBackbone
 from hyperloader.errors import SettingsError
 from hyperloader.files import read_rows, there
@@ -54,7 +55,7 @@ def count(plan: Plan, scale: str, published: str | Path, results: str = "results
     """
     import torch
 
-    paper = {row["title"]: row for row in read_rows(published, ("title", "total", "trainable"))}
+    paper = {row["title"]: row for row in read_rows(published, ("title", "total", "trainable"), remedy=PUBLISHED_REMEDY)}
     tasks = dict.fromkeys(plan.corpora, ())
     for name, method in methods().items():
         if not method.trains_network or method.backbone not in plan.scale(scale).backbones:

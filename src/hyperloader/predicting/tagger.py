@@ -145,8 +145,8 @@ def locate(text: Text) -> Words:
 def _items(values: Iterable, expected: str) -> list:
     """The items of a list or anything like one; of a generator too, which can be read once."""
     try:
-        # these have no order, or none of what they are asked for, or numbers instead of characters
-        if isinstance(values, bytes | bytearray | Mapping | set | frozenset):
+        # these have no order, or none of what they are asked for, or numbers instead of characters, or, as tables, names of columns
+        if isinstance(values, bytes | bytearray | Mapping | set | frozenset) or hasattr(values, "columns"):
             raise TypeError
         items = iter(values)
     except TypeError:

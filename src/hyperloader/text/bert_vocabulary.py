@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
+from string import ascii_uppercase
 
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 
@@ -31,7 +32,7 @@ class WordPieces:
         pad, unknown, start, end, mask: ids of the special pieces.
 
     Raises:
-        BackboneError: the file is missing or is not such a vocabulary.
+        BackboneError: the file is missing or is not such a vocabulary, or is that of a cased BERT.
     """
 
     def __init__(self, path: str | Path):
@@ -95,6 +96,9 @@ def _read(path: Path) -> dict[str, int]:
     missing = [piece for piece in SPECIAL if piece not in ids]
     if missing:
         raise BackboneError(f"is not a vocabulary of BERT: it has no {', '.join(missing)}", file=path, remedy=remedy)
+    if capitals := [letter for letter in ascii_uppercase if letter in ids]:
+        message = f"is the vocabulary of a cased BERT (it has the piece '{capitals[0]}'), and words are read in lower case"
+        raise BackboneError(message, file=path, remedy="take an uncased BERT, such as google-bert/bert-base-uncased")
     return ids
 
 

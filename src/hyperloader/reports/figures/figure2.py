@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from hyperloader.corpora.registry import get_corpus
 from hyperloader.files import read_rows, write_text
 from hyperloader.reports.figures.style import COLOURS, GREY, canvas, open_frame, remark
-from hyperloader.reports.tables.published import Paper, read_brackets
+from hyperloader.reports.tables.published import Paper, read_brackets, read_published
 from hyperloader.reports.tables.sheet import as_csv
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ def _ours(rows: list[dict[str, str]], corpora: int, parameters: str | Path) -> l
 
 def _papers(paper: Paper, corpora: list[str], brackets: Path) -> list[Point]:
     shares = read_brackets(brackets)
-    single_task = {row["title"]: row["single_task"] == "yes" for row in read_rows(brackets, ("title", "single_task"))}
+    single_task = {row["title"]: row["single_task"] == "yes" for row in read_published(brackets, ("title", "single_task"))}
     points = []
     for fraction in paper.fractions:
         for title in paper.titles:

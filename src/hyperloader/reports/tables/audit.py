@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hyperloader.corpora.registry import known_corpora
-from hyperloader.files import read_rows
 from hyperloader.reports.tables.claims import read_claims, read_paper
 from hyperloader.reports.tables.evidence import Printed
-from hyperloader.reports.tables.published import AVERAGE, Paper, millions, read_brackets
+from hyperloader.reports.tables.published import AVERAGE, Paper, millions, read_brackets, read_published
 from hyperloader.reports.tables.rules import Verdict
 from hyperloader.reports.tables.sheet import Sheet, as_csv, write_sheet
 
@@ -71,7 +70,7 @@ def _averages(paper: Paper) -> Iterator[Check]:
 
 
 def _text(paper: Paper, path: Path) -> Iterator[Check]:
-    for row in read_rows(path, ("where", "method", "fraction", "dataset", "printed")):
+    for row in read_published(path, ("where", "method", "fraction", "dataset", "printed")):
         title, fraction, dataset = row["method"], float(row["fraction"]), row["dataset"]
         average = dataset == AVERAGE
         value = _average(paper, title, fraction) if average else paper.f1[title, fraction, dataset]
@@ -102,7 +101,7 @@ def _counts(paper: Paper, published: Path) -> Iterator[Check]:
 
 def _brackets(path: Path) -> Iterator[Check]:
     """The brackets against the counts in the authors' logs, rounded to as many digits."""
-    for line, row in enumerate(read_rows(path, ("title", "total", "trainable", "logged_total", "logged_trainable")), 2):
+    for line, row in enumerate(read_published(path, ("title", "total", "trainable", "logged_total", "logged_trainable")), 2):
         for column in ("total", "trainable"):
             if logged := row[f"logged_{column}"]:
                 printed, exact = millions(row[column], path, line), int(logged)

@@ -10,7 +10,7 @@ from hyperloader.errors import UserError
 from hyperloader.files import read_rows
 from hyperloader.reports.tables.comparisons import comparisons, write_comparisons
 from hyperloader.reports.tables.evidence import Evidence, Measured, Outcome, Printed
-from hyperloader.reports.tables.published import Paper, read_brackets
+from hyperloader.reports.tables.published import Paper, read_brackets, read_published
 from hyperloader.reports.tables.rules import Clause, Verdict, all_of, parse
 from hyperloader.reports.tables.samples import Samples
 from hyperloader.reports.tables.scores import TABLE_KEYS, Scores, describe
@@ -55,7 +55,7 @@ def read_claims(path: str | Path) -> list[Claim]:
         UserError: it is missing, or a rule is not one; names the line.
     """
     claims = []
-    for line, row in enumerate(read_rows(path, ("id", "claim", "where", "rule")), 2):
+    for line, row in enumerate(read_published(path, ("id", "claim", "where", "rule")), 2):
         claims.append(Claim(row["id"], row["claim"], row["where"], row["rule"]))
         try:
             parse(row["rule"])

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hyperloader.config.places import PUBLISHED_REMEDY
 from hyperloader.errors import UserError
 from hyperloader.files import read_rows
 
@@ -45,10 +46,15 @@ class Paper:
         return [name for name in dict.fromkeys(dataset for _, _, dataset in self.f1) if name != AVERAGE]
 
 
+def read_published(path: str | Path, columns: Iterable[str]) -> list[dict[str, str]]:
+    """The rows of a CSV file of the paper's numbers; see `read_rows`."""
+    return read_rows(path, columns, remedy=PUBLISHED_REMEDY)
+
+
 def read_brackets(path: str | Path) -> dict[str, dict[str, float]]:
     """Parameters of the paper's methods as its brackets have them: `trainable`, and as a `share` of all, by title."""
     brackets = {}
-    for line, row in enumerate(read_rows(path, ("title", "total", "trainable")), 2):
+    for line, row in enumerate(read_published(path, ("title", "total", "trainable")), 2):
         total, trainable = (millions(row[column], path, line) for column in ("total", "trainable"))
         brackets[row["title"]] = {"trainable": trainable, "share": trainable / total}
     return brackets
@@ -62,7 +68,7 @@ def millions(text: str, path: str | Path, line: int) -> float:
 
 
 def _f1s(path: Path) -> Iterable[tuple[tuple[str, float, str], float]]:
-    for line, row in enumerate(read_rows(path, ("fraction", "dataset")), 2):
+    for line, row in enumerate(read_published(path, ("fraction", "dataset")), 2):
         values: dict[str, Any] = dict(row)
         fraction, dataset = values.pop("fraction"), values.pop("dataset")
         for title, value in values.items():
