@@ -30,6 +30,13 @@ app.add_typer(corpora_app, name="corpora")
 app.add_typer(reports_app)
 
 RunFolders = Annotated[list[Path], Argument(metavar="RUN...", help="Run directories, each with its settings.json.")]
+OfDecoding = Annotated[Decoding, Option(help="Write what the model likes, or sentinels and known labels only.")]
+ScaleName = Annotated[str, Option(help="demo, mini or paper.")]
+ConfigFile = Annotated[Path, Option(help="What to reproduce.")]
+Changes = Annotated[list[str] | None, Option("--set", metavar="KEY=VALUE", help="A key of it that differs.")]
+Speed = Annotated[float | None, Option(min=0.001, help="Sentences per second; otherwise that of finished runs.")]
+Brackets = Annotated[Path, Option(help="CSV of the paper's brackets.")]
+CONFIG, BRACKETS = Path("config/config.yaml"), Path("workflow/published/methods.csv")
 
 
 @app.command()
@@ -58,7 +65,7 @@ def train(
 @app.command("predict-tests")
 def predict_tests(
     runs: RunFolders,
-    decoding: Annotated[Decoding, Option(help="Write what the model likes, or sentinels and known labels only.")] = "free",
+    decoding: OfDecoding = "free",
 ) -> None:
     """Tag the test sets of runs, whose scores the tables show."""
     from hyperloader.predicting.prediction import predict_run
@@ -73,7 +80,7 @@ def predict(
     run: Annotated[Path, Option(help="Run directory, or folder of a saved model.")] = ...,
     task: Annotated[str | None, Option(help="Corpus whose slots to look for, where the model knows several.")] = None,
     file: Annotated[str, Option(help="Sentences, one a line; in a .jsonl text or tokens; - is standard input.")] = "-",
-    decoding: Annotated[Decoding, Option(help="Write what the model likes, or sentinels and known labels only.")] = "free",
+    decoding: OfDecoding = "free",
     format: Annotated[Format, Option(help="How spans are printed.")] = Format.text,
 ) -> None:
     """Tag sentences: those given, or those of a file or a pipe, for as long as they come."""
@@ -97,7 +104,7 @@ def evaluate(
     corpus: Annotated[str, Option(help="A task of the run, the folder of a prepared corpus, or a CoNLL file.")],
     split: Annotated[str | None, Option(help="train, validation or test, where the corpus has splits.", show_default="test")] = None,
     task: Annotated[str | None, Option(help="Corpus whose labels to predict, where --corpus does not say it.")] = None,
-    decoding: Annotated[Decoding, Option(help="Write what the model likes, or sentinels and known labels only.")] = "free",
+    decoding: OfDecoding = "free",
     output: Annotated[Path | None, Option(help="JSON lines to write: the predictions.")] = None,
     as_json: Annotated[bool, Option("--json", help="Print all scores, also those of each slot type, as JSON.")] = False,
 ) -> None:
@@ -110,10 +117,10 @@ def evaluate(
 
 @app.command()
 def params(
-    scale: Annotated[str, Option(help="demo, mini or paper.")] = "paper",
-    config: Annotated[Path, Option(help="What to reproduce.")] = Path("config/config.yaml"),
-    change: Annotated[list[str] | None, Option("--set", metavar="KEY=VALUE", help="A key of it that differs.")] = None,
-    published: Annotated[Path, Option(help="CSV of the paper's brackets.")] = Path("workflow/published/methods.csv"),
+    scale: ScaleName = "paper",
+    config: ConfigFile = CONFIG,
+    change: Changes = None,
+    published: Brackets = BRACKETS,
     output: Annotated[Path | None, Option(help="CSV to write, with Markdown and LaTeX beside it; otherwise print the table.")] = None,
 ) -> None:
     """Count the parameters of every method, beside the paper's brackets; no weights are needed."""
@@ -130,12 +137,12 @@ def params(
 
 @app.command()
 def plan(
-    scale: Annotated[str, Option(help="demo, mini or paper.")] = "paper",
+    scale: ScaleName = "paper",
     recipe: Annotated[str | None, Option(help="matched, paper or authors; otherwise that of the configuration.")] = None,
-    speed: Annotated[float | None, Option(min=0.001, help="Sentences per second; otherwise that of finished runs.")] = None,
-    config: Annotated[Path, Option(help="What to reproduce.")] = Path("config/config.yaml"),
-    change: Annotated[list[str] | None, Option("--set", metavar="KEY=VALUE", help="A key of it that differs.")] = None,
-    published: Annotated[Path, Option(help="CSV of the paper's brackets.")] = Path("workflow/published/methods.csv"),
+    speed: Speed = None,
+    config: ConfigFile = CONFIG,
+    change: Changes = None,
+    published: Brackets = BRACKETS,
 ) -> None:
     """Estimate hours, disk and memory of all planned trainings."""
     from hyperloader.planning.estimates import as_text, estimate
@@ -147,10 +154,10 @@ def plan(
 
 @app.command()
 def status(
-    scale: Annotated[str, Option(help="demo, mini or paper.")] = "paper",
-    speed: Annotated[float | None, Option(min=0.001, help="Sentences per second; otherwise that of finished runs.")] = None,
-    config: Annotated[Path, Option(help="What to reproduce.")] = Path("config/config.yaml"),
-    change: Annotated[list[str] | None, Option("--set", metavar="KEY=VALUE", help="A key of it that differs.")] = None,
+    scale: ScaleName = "paper",
+    speed: Speed = None,
+    config: ConfigFile = CONFIG,
+    change: Changes = None,
 ) -> None:
     """Show which runs are done, running, failed, stale or missing, and the hours left."""
     from hyperloader.planning.plan import Plan

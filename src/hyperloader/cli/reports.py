@@ -80,7 +80,7 @@ def figures(
     runs: Annotated[list[Path] | None, Argument(metavar="[RUN]...", help="Run directories, for slot types and losses.")] = None,
     scores: Annotated[Path, Option(help="scores.csv of these runs.")] = ...,
     parameters: Annotated[Path, Option(help="parameters.csv of their scale.")] = ...,
-    published: Annotated[Path, Option(help="Folder of the paper's numbers.")] = Path("workflow/published"),
+    published: PublishedFolder = PUBLISHED,
     output: Annotated[Path, Option(help="Folder to write figure2, labels and curves to: each .svg, .png and .csv.")] = ...,
 ) -> None:
     """Draw F1 against parameters, F1 by slot type, and the losses of trained and scored runs."""
