@@ -1,10 +1,17 @@
 """What several tests share: the mirror of real files, where there is one."""
 
 import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+
+def pytest_configure() -> None:
+    # what a shell without job control starts in the background ignores Ctrl-C, and so would everything that tests interrupt
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
