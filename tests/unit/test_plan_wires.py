@@ -68,7 +68,7 @@ def test_every_key_of_a_recipe_and_of_its_changes_arrives(tmp_path):
         "steps": 11, "batch_size": 12, "learning_rate": 0.013, "schedule": "trapezoidal", "warmup_steps": 14, "weight_decay": 0.15,
         "label_smoothing": 0.16, "loss_reduction": "mean", "max_grad_norm": 17.0, "temperature": 18.0, "evaluate_every": 19,
         "evaluation_batches": 20, "epochs": 21, "patience": 22, "sampling": "epochs", "bucketing": False, "gradient_accumulation_steps": 2,
-        "precision": "bf16", "compile": True, "selection": "best", "source_length": 23, "target_length": 24,
+        "precision": "bf16", "compile": True, "cuda_graphs": False, "selection": "best", "source_length": 23, "target_length": 24,
     }  # fmt: skip
     assert odd.keys() == Training.model_fields.keys(), "a new key needs a value here"
     layers = {"recipe": odd, "single": {"steps": 31, "warmup_steps": 32, "evaluate_every": 33, "batch_size": 34}}
