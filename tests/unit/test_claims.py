@@ -159,6 +159,12 @@ def test_two_runs_are_compared_on_their_common_corpora(tmp_path):
     assert cells["Average"][:3] == ["0.9000", "0.5500", "+0.3500"]
 
 
+def test_a_test_set_may_have_one_sentence(tmp_path):
+    for name, f1 in (("first", 1.0), ("second", 0.0)):
+        write_run(tmp_path / name, {"atis": right(f1, sentences=1)})
+    assert "+1.0000" in compare_runs(tmp_path / "first", tmp_path / "second")
+
+
 def test_runs_on_different_corpora_or_data_are_not_compared(tmp_path):
     one, two, three = (
         write_run(tmp_path / str(index), counts).parent
