@@ -18,6 +18,8 @@ from hyperloader.config.settings import Precision
 def prepare(model: nn.Module, precision: Precision) -> None:
     """Store a model's weights for a precision; trained ones stay in float32, which loses no small update."""
     torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
+    # of a GPU's attentions, cuDNN's is the slower one for short sentences (docs/training-speed.md)
+    torch.backends.cuda.enable_cudnn_sdp(False)
     if precision == "bf16":
         # a head that is tied to the embeddings is stored as these
         embeddings = {id(module.weight) for module in model.modules() if isinstance(module, nn.Embedding)}

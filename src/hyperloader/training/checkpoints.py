@@ -7,6 +7,7 @@ a checkpoint needs no more than weights, the optimiser's moments and the step.
 from __future__ import annotations
 
 import logging
+import time
 from pathlib import Path
 
 import torch
@@ -21,6 +22,8 @@ from hyperloader.training.progress import BEST_CHECKPOINT, LAST_CHECKPOINT, Chec
 
 log = logging.getLogger(__name__)
 
+# seconds: full fine-tuning of T5-base writes 3.6 GB
+CHEAP, RARELY = 2.0, 600.0
 # of a tensor of weights; the optimiser's have names of its own there
 WEIGHTS = "weights"
 
@@ -35,6 +38,11 @@ class Checkpoints:
 
     def __init__(self, folder: Path, fingerprint: str):
         self._last, self._best, self._fingerprint = folder / LAST_CHECKPOINT, folder / BEST_CHECKPOINT, fingerprint
+        self._saved, self._cost = 0.0, 0.0
+
+    def due(self) -> bool:
+        """Whether the last checkpoint is to be replaced: always where that takes a moment, else from time to time."""
+        return self._cost < CHEAP or time.monotonic() - self._saved > RARELY
 
     def save_last(self, weights: dict[str, Tensor], optimizer: torch.optim.Optimizer, progress: Progress) -> None:
         """Replace the last checkpoint.
@@ -42,11 +50,14 @@ class Checkpoints:
         Raises:
             StorageError: it cannot be written; the former one is still there.
         """
+        started = time.monotonic()
         tensors = {f"{WEIGHTS}/{name}": tensor for name, tensor in weights.items()}
         for name, parameter in weights.items():
             for key, value in optimizer.state[parameter].items():
                 tensors[f"{key}/{name}"] = torch.as_tensor(value)
         self._save(self._last, tensors, progress)
+        self._saved = time.monotonic()
+        self._cost = self._saved - started
 
     def save_best(self, weights: dict[str, Tensor], progress: Progress) -> None:
         """Replace the best weights.

@@ -17,6 +17,9 @@ from hyperloader.training.tokenised import Tokeniser
 
 log = logging.getLogger(__name__)
 
+# sentences; without gradients many need little memory, and fill a GPU
+VALIDATION_BATCH = 256
+
 
 def long_sentences(corpora: Sequence[PreparedCorpus], tokenise: Tokeniser) -> dict[str, dict[str, LongSentences]]:
     """By corpus and split, where there are any: how many sentences are read in parts or cut; logged."""
@@ -54,6 +57,6 @@ def validation_batches(corpora: Sequence[PreparedCorpus], tokenise: Tokeniser, t
             order = order[: training.evaluation_batches * training.batch_size]
         # sorted by length, batches hold little padding
         chosen = sorted((examples[index] for index in order), key=lambda example: (len(example.source), len(example.target)))
-        starts = range(0, len(chosen), training.batch_size)
-        result[corpus.name] = [tokenise.formulation.collate(corpus.name, chosen[start : start + training.batch_size]) for start in starts]
+        batches = [chosen[start : start + VALIDATION_BATCH] for start in range(0, len(chosen), VALIDATION_BATCH)]
+        result[corpus.name] = [tokenise.formulation.collate(corpus.name, batch) for batch in batches]
     return result

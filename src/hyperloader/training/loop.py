@@ -110,7 +110,7 @@ def fit(
             if evaluated or stopped:
                 progress.losses = [loss.item() for loss in losses]
                 progress.seconds = time.perf_counter() - started
-                if accelerator.is_main_process:
+                if accelerator.is_main_process and (last or stopped or checkpoints.due()):
                     checkpoints.save_last(weights, optimizer, progress)
                 accelerator.wait_for_everyone()
             if evaluated:
