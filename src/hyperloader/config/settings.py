@@ -71,6 +71,7 @@ class HubBackbone(Settings):
     source: Literal["hub"]
     name: str
     revision: str = "main"
+    sha256: dict[str, Annotated[str, Field(pattern="^[0-9a-f]{64}$")]] = Field({}, description="of its files: others are refused")
     config: dict[str, int] = Field({}, description="its sizes as in its config.json, to count parameters before the weights are there")
 
 
