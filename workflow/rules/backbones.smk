@@ -36,9 +36,9 @@ rule backbone:
     threads: lambda wildcards: threads_of(wildcards.scale)
     resources:
         download=lambda wildcards: int(backbone_settings(wildcards).backbone.source == "hub"),
-        gpu=lambda wildcards: int(backbone_settings(wildcards).backbone.source == "pretrained"),
+        gpu=lambda wildcards: gpus_of_network(wildcards.scale) if backbone_settings(wildcards).backbone.source == "pretrained" else 0,
     params:
         folder=subpath(output[0], parent=True),
     shell:
-        "export OMP_NUM_THREADS={threads} MKL_NUM_THREADS={threads};"
+        "export OMP_NUM_THREADS={threads} MKL_NUM_THREADS={threads} HYPERLOADER_GPU_PARTS={resources.gpu};"
         ' bash "$HYPERLOADER_LOGGED" {log:q} hyperloader backbone {params.folder:q}'
