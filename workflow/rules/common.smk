@@ -45,7 +45,7 @@ WITHOUT = {
     "pretrained": ["formulations.decoding", "models.generated_layers", "models.hypernetwork"],
     "train": ["formulations.decoding"],
     "predict": ["training"],
-    "parameters": ["corpora", "training", "formulations"],
+    "parameters": ["corpora", "training", "formulations", "planning.trials"],
     **dict.fromkeys(("table2", "table", "gather", "claims", "figures", "score_page", "audit"), NAMES),
 }
 
@@ -258,8 +258,9 @@ def in_report(path, category, name, caption):
     return report(path, caption=f"../report/{caption}.rst", category=category, labels={category[:-1]: name})
 
 
+@one_line
 def threads_of(scale):
-    """Threads of a job that computes: at small scales several runs side by side are faster than one on all cores."""
-    threads = {"demo": 1, "mini": 2}.get(scale, 4)
+    """Threads of a job that computes."""
+    threads = PLAN.scale(scale).threads
     # on GPUs the threads do little, and should leave none of them idle
     return max(1, min(threads, (workflow.cores or 1) * gpus_of_network(scale) // sum(GPUS.values()))) if GPUS else threads

@@ -131,7 +131,10 @@ def params(
 def plan(
     scale: Annotated[str, typer.Option(help="demo, mini or paper.")] = "paper",
     recipe: Annotated[str | None, typer.Option(help="matched, paper or authors; otherwise that of the configuration.")] = None,
-    speed: Annotated[float | None, typer.Option(min=0.001, help="Sentences per second; otherwise that of finished runs.")] = None,
+    speed: Annotated[
+        float | None, typer.Option(min=0.001, help="Sentences per second; otherwise that of finished runs, or of small models a trial.")
+    ] = None,
+    cores: Annotated[int | None, typer.Option(min=1, help="That the workflow will have; otherwise all.")] = None,
     config: Annotated[Path, typer.Option(help="What to reproduce.")] = Path("config/config.yaml"),
     change: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A key of it that differs.")] = None,
     published: Annotated[Path, typer.Option(help="CSV of the paper's brackets.")] = Path("workflow/published/methods.csv"),
@@ -141,7 +144,7 @@ def plan(
     from hyperloader.planning.plan import Plan
 
     changes = [*(change or []), *([f"recipe={recipe}"] if recipe else [])]
-    typer.echo(as_text(list(estimate(Plan.read(config, changes), scale, published, speed))), nl=False)
+    typer.echo(as_text(estimate(Plan.read(config, changes), scale, published, speed, cores=cores)), nl=False)
 
 
 @app.command()
