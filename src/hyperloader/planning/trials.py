@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from hyperloader.text.batches import Batch
 
 # the first steps are slower
-STEPS, WARM_UP = 12, 3
+STEPS, WARM_UP = 8, 2
 # of a step's time, what a forward pass takes, and the tagging of a sentence; both measured on the demo
 FORWARD, TAGGING = 0.3, 0.2
 TYPES = tuple("abcdefghij")
