@@ -102,7 +102,7 @@ def share_gpus():
         GPU_PARTS = math.lcm(*JOBS_PER_GPU.values())
         names = ",".join(f"{name}:{GPU_PARTS}" for name in gpu_parts(names))
     GPUS = gpu_parts(names)
-    os.environ["HYPERLOADER_GPUS"] = names
+    os.environ.update(HYPERLOADER_GPUS=names)
     workflow.register_resource("gpu", sum(GPUS.values()))
     jobs = ", ".join(f"{name} {sum(GPUS.values()) // gpus_of_network(name)}" for name in JOBS_PER_GPU)
     logger.info(f"GPUs {', '.join(GPUS)} (HYPERLOADER_GPUS names others); jobs on them at a time by scale: {jobs}")
