@@ -64,7 +64,7 @@ def test_small_models_are_tried_out_before_there_is_anything(tmp_path, scale):
     # a T5's and a BERT's method, and a control, which takes no time
     small = plan("methods=[unipelt_bert,hyperloader,gazetteer]")
     estimates = estimate(small, scale, PUBLISHED, results=str(tmp_path), cores=2)
-    assert [row.method for row in estimates.rows] == ["UniPELT-BERT", "HyperLoader", "pre-training of the t5", "pre-training of the bert"]
+    assert [row.method for row in estimates.rows] == ["UniPELT-BERT", "HyperLoader", "T5, pre-training", "BERT, pre-training"]
     assert [row.runs for row in estimates.rows] == [21, 3, 1, 1]
     assert all(row.hours > 0 for row in estimates.rows) and estimates.other_hours > 0
     steps = [row.hours * 3600 / (row.runs * row.sentences) for row in estimates.rows]

@@ -137,7 +137,7 @@ def _backbones(plan: Plan, scale: str, speed: float | None, results: str, stopwa
         training = training_of(wanted.pretraining)
         trial = Trial(None, {}, config_of(plan, scale, kind, results, roughly=True), kind, text.lengths[kind], ("pre-training",), training)
         weights = sum(parameter.numel() for parameter in trial.model().backbone.parameters())
-        yield _estimate(f"pre-training of the {kind}", [training], speed or training.batch_size / stopwatch(trial), weights, 0)
+        yield _estimate(f"{kind.upper()}, pre-training", [training], speed or training.batch_size / stopwatch(trial), weights, 0)
 
 
 def _estimate(title: str, trainings: list[Training], speed: float, trainable: int, frozen: int) -> Estimate:
