@@ -67,9 +67,6 @@ def test_small_models_are_tried_out_before_there_is_anything(tmp_path, scale):
     assert [row.method for row in estimates.rows] == ["UniPELT-BERT", "HyperLoader", "T5, pre-training", "BERT, pre-training"]
     assert [row.runs for row in estimates.rows] == [21, 3, 1, 1]
     assert all(row.hours > 0 for row in estimates.rows) and estimates.other_hours > 0
-    steps = [row.hours * 3600 / (row.runs * row.sentences) for row in estimates.rows]
-    # of a BERT without a decoder or a large vocabulary to write, a sentence is cheaper
-    assert steps[0] < steps[1] and steps[3] < steps[2]
     jobs = "one job" if small.scale(scale).threads == 2 else "2 jobs"
     line = f"hours on 2 cores, {jobs} at a time, predictions and the start of each job included."
     assert as_text(estimates).splitlines()[-1].endswith(line)

@@ -201,9 +201,9 @@ def test_what_is_wrong_with_the_network_is_told_apart(hub, tmp_path, variables, 
 
 
 ON_DISK = """
-import os, sys
+import json, os, sys
 os.environ.clear()
-os.environ.update(eval(sys.argv[2]))
+os.environ.update(json.loads(sys.argv[2]))
 sys.argv[1:], sys.stderr = ["backbone", sys.argv[3]], sys.stdout
 from hyperloader.cli.main import main
 try:
@@ -216,7 +216,7 @@ except SystemExit:
 def test_a_full_disk_is_named(hub, models, tmp_path):
     cache, folder = tmp_path / "cache", settings(tmp_path / "own", "tiny/t5")
     cache.mkdir()
-    answer = run_on_small_disk(cache, "8k", ON_DISK, repr(environment(hub, cache)), str(folder))
+    answer = run_on_small_disk(cache, "8k", ON_DISK, json.dumps(environment(hub, cache)), str(folder))
     assert f"no room on the disk of {cache}/hub; make room there, or let HF_HOME name a folder on another disk" in answer
 
 
