@@ -49,7 +49,7 @@ def test_hours_follow_from_the_speed(tmp_path):
     assert loader.runs == 3 and loader.hours == pytest.approx(3 * 2**18 / 146 / 3600)
     assert loader.disk == 3 * 4 * 6784368
     assert costs["UniPELT-T5"].runs == 21 and costs["UniPELT-T5"].hours == pytest.approx(loader.hours, rel=1e-3)
-    assert "in all" in as_text(estimates) and "hours on" not in as_text(estimates)
+    assert "in all" in as_text(estimates) and "hours with" not in as_text(estimates)
 
 
 def test_without_a_speed_or_a_finished_run_it_says_what_to_do(tmp_path):
@@ -63,12 +63,11 @@ def test_without_a_speed_or_a_finished_run_it_says_what_to_do(tmp_path):
 def test_small_models_are_tried_out_before_there_is_anything(tmp_path, scale):
     # a T5's and a BERT's method, and a control, which takes no time
     small = plan("methods=[unipelt_bert,hyperloader,gazetteer]")
-    estimates = estimate(small, scale, PUBLISHED, results=str(tmp_path), cores=2)
+    estimates = estimate(small, scale, PUBLISHED, results=str(tmp_path), cores=1)
     assert [row.method for row in estimates.rows] == ["UniPELT-BERT", "HyperLoader", "T5, pre-training", "BERT, pre-training"]
     assert [row.runs for row in estimates.rows] == [21, 3, 1, 1]
     assert all(row.hours > 0 for row in estimates.rows) and estimates.other_hours > 0
-    jobs = "one job" if small.scale(scale).threads == 2 else "2 jobs"
-    line = f"hours on 2 cores, {jobs} at a time, predictions and the start of each job included."
+    line = "hours with --cores 1, one job at a time, predictions and the start of each job included."
     assert as_text(estimates).splitlines()[-1].endswith(line)
 
 

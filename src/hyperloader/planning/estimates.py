@@ -100,17 +100,17 @@ def as_text(estimates: Estimates) -> str:
         [e.method, e.runs, f"{e.sentences:,}", f"{e.hours:,.2f}", decimal(e.disk), decimal(e.checkpoints), decimal(e.memory), e.arithmetic]
         for e in rows
     ]
-    total = [sum(getattr(e, name) for e in rows) for name in ("runs", "hours", "disk")]
-    lines.append(["in all", total[0], "", f"{total[1]:,.2f}", decimal(total[2]), "", "", ""])
+    sums = [sum(getattr(e, name) for e in rows) for name in ("runs", "hours", "disk")]
+    lines.append(["in all", sums[0], "", f"{sums[1]:,.2f}", decimal(sums[2]), "", "", ""])
     header = ["Method", "Runs", "Sentences each, at most", "Hours", "Disk", "Checkpoints each", "Memory each, without activations"]
     columns = ["left", *["right"] * 6, "left"]
     table = tabulate(lines, [*header, "Arithmetic"], tablefmt="pipe", disable_numparse=True, colalign=columns) + "\n"
     if not estimates.other_hours:
         return table
-    hours = (total[1] + estimates.other_hours) / estimates.jobs
+    hours = (sums[1] + estimates.other_hours) / estimates.jobs
     jobs = "one job" if estimates.jobs == 1 else f"{estimates.jobs} jobs"
-    place = f"on {estimates.cores} cores, {jobs} at a time"
-    return f"{table}\nAbout {hours:,.2f} hours {place}, predictions and the start of each job included.\n"
+    total = f"About {hours:,.2f} hours with --cores {estimates.cores}, {jobs} at a time"
+    return f"{table}\n{total}, predictions and the start of each job included.\n"
 
 
 def _methods(plan: Plan, scale: str, published: str | Path, speed: float | None, results: str, stopwatch: Stopwatch) -> Iterator[Estimate]:
