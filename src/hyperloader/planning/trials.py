@@ -33,6 +33,8 @@ STEPS, WARM_UP = 8, 2
 # of a step's time, about what a forward pass takes; of a sentence's in a step, its tagging, as in the demo's records
 FORWARD, TAGGING = 0.3, 0.6
 TYPES = tuple("abcdefghij")
+# in a T5's vocabulary of the corpora's own sub-words: what it has beside these, labels and sentinels above all
+LABELS = 322
 
 
 class Text(NamedTuple):
@@ -59,6 +61,8 @@ TEXTS: dict[Literal["real", "generated"], Text] = {
 def expected_config(kind: Kind, wanted: PretrainedBackbone) -> PretrainedConfig:
     """The sizes of a backbone that is to be pre-trained, with about as many pieces as its vocabulary will have."""
     sizes: dict[str, Any] = {"vocab_size": TEXTS["real" if wanted.text == "corpora" else "generated"].pieces[kind]}
+    if own := getattr(wanted, "pieces", None):
+        sizes["vocab_size"] = own + (LABELS if kind == "t5" else 0)
     if kind == "t5":
         sizes["num_decoder_layers"] = wanted.architecture.num_layers
     return BACKBONES[kind].config_class()(**sizes, **wanted.architecture.model_dump())
