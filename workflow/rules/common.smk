@@ -1,6 +1,5 @@
 # What the rules share: the plan of all runs, and which code each stage's result depends on.
 import json
-import math
 from functools import cache, wraps
 
 from snakemake.logging import logger
@@ -79,7 +78,7 @@ check_results()
 if PLAN.config.mirror:
     os.environ.update(HYPERLOADER_MIRROR=PLAN.config.mirror)
 
-# GPUs are counted in parts, so that several jobs of a small scale share one: `jobs_per_gpu` of a scale divides this number
+# GPUs are counted in parts, so that several jobs of a small scale share one: `jobs_per_gpu`, a power of two, divides this number
 JOBS_PER_GPU = one_line(lambda: {name: PLAN.scale(name).jobs_per_gpu for name in PLAN.scales()})()
 GPU_PARTS, GPUS = 1, {}
 
@@ -99,7 +98,7 @@ def share_gpus():
         return
     # whoever gives parts has decided how many jobs share a GPU
     if ":" not in names:
-        GPU_PARTS = math.lcm(*JOBS_PER_GPU.values())
+        GPU_PARTS = max(JOBS_PER_GPU.values())
         names = ",".join(f"{name}:{GPU_PARTS}" for name in gpu_parts(names))
     GPUS = gpu_parts(names)
     os.environ.update(HYPERLOADER_GPUS=names)

@@ -209,7 +209,7 @@ class Scale(Settings):
     backbones: dict[Kind, Backbone]
     one_job_per_method: bool = Field(False, description="all corpora of a single-task method in one job, where starting up takes longer")
     threads: PositiveInt = Field(4, description="of a job that computes; several small runs side by side are faster than one on all cores")
-    jobs_per_gpu: Annotated[int, Field(gt=0, le=16)] = Field(1, description="how many jobs share a GPU, where models are small")
+    jobs_per_gpu: Literal[1, 2, 4, 8] = Field(1, description="how many jobs share a GPU, where models are small")
     training: TrainingChanges = TrainingChanges()
     single_task: TrainingChanges = Field(TrainingChanges(), description="what differs for methods with one run per corpus")
     methods: MethodSettings = {}
