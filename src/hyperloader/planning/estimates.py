@@ -110,7 +110,7 @@ def as_text(estimates: Estimates) -> str:
     hours = (sums[1] + estimates.other_hours) / estimates.jobs
     jobs = "one job" if estimates.jobs == 1 else f"{estimates.jobs} jobs"
     total = f"About {hours:,.2f} hours with --cores {estimates.cores}, {jobs} at a time"
-    return f"{table}\n{total}, predictions and the start of each job included.\n"
+    return f"{table}\n{total}, on this machine as busy as it is now; predictions and the start of each job are included.\n"
 
 
 def _methods(plan: Plan, scale: str, published: str | Path, speed: float | None, results: str, stopwatch: Stopwatch) -> Iterator[Estimate]:
