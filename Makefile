@@ -1,4 +1,4 @@
-# make demo | report | test | test-slow | test-processors | lint | rulegraph | clean
+# make demo | mini | plan | report | test | test-slow | test-processors | lint | rulegraph | clean
 PYTHON ?= python3
 CORES ?= 2
 VENV := .venv
@@ -13,13 +13,19 @@ RESULTS = $(addprefix results/$(SCALE)/,$(TABLES) figure2.svg scores.html) resul
 # models are tiny: one thread in each of several processes
 PYTEST = $(RUN) pytest -q -n auto --maxprocesses 4 --dist loadfile -m "not slow"
 
-.PHONY: demo report test test-slow test-processors lint rulegraph clean
+.PHONY: demo mini plan report test test-slow test-processors lint rulegraph clean
 
 demo: override SCALE := demo
-demo: $(VENV)/installed
+# the real corpora: from the internet, or from the folder that HYPERLOADER_MIRROR names
+mini: override SCALE := mini
+mini: plan
+demo mini: $(VENV)/installed
 	@$(RUN) snakemake --cores $(CORES) --quiet host rules reason -- $(RESULTS)
-	@$(MAKE) --no-print-directory report SCALE=demo
-	@echo && cat results/demo/table4.md
+	@$(MAKE) --no-print-directory report SCALE=$(SCALE)
+	@echo && cat results/$(SCALE)/table4.md
+
+plan: $(VENV)/installed
+	@$(RUN) hyperloader plan --scale $(SCALE) --cores $(CORES)
 
 # of results that are there already; needs no internet
 report: $(VENV)/installed

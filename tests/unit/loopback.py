@@ -1,6 +1,7 @@
 """A real HTTP server on the loopback interface that answers as a test wants, and a tiny corpus to fetch from it."""
 
 import hashlib
+import json
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -58,6 +59,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
+    do_HEAD = do_GET
+
     def log_message(self, *_):
         pass
 
@@ -83,3 +86,44 @@ def raw(*addresses, path="t/train.bio", accepted=None):
 
 def everything(folder):
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+class Hub(Server):
+    """The hub, as far as its library asks: what models there are, and their files, at one commit."""
+
+    COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+    def serve(self, name, folder):
+        """Have a model, the files of a folder."""
+        files = sorted(path.name for path in folder.iterdir())
+        listing = {"id": name, "modelId": name, "sha": self.COMMIT, "siblings": [{"rfilename": file} for file in files]}
+        for revision in ("main", self.COMMIT):
+            self.answers[f"api/models/{name}/revision/{revision}"] = json.dumps(listing).encode()
+            for file in files:
+                self.answers[f"{name}/resolve/{revision}/{file}"] = self.file((folder / file).read_bytes())
+
+    def file(self, data, sent=None, **headers):
+        """Answers with a file's bytes, or with others that are `sent` in their place."""
+
+        def answer(handler):
+            handler.send_response(200)
+            known = {"ETag": f'"{sha(data)}"', "X-Repo-Commit": self.COMMIT, "Content-Length": str(len(data))}
+            for key, value in (known | headers).items():
+                handler.send_header(key, value)
+            handler.end_headers()
+            if handler.command == "GET":
+                handler.wfile.write(data if sent is None else sent)
+
+        return answer
+
+    def refuse(self, status, code=""):
+        """Answers with a status, and the hub's own code for it."""
+
+        def answer(handler):
+            handler.send_response(status)
+            handler.send_header("Content-Length", "0")
+            if code:
+                handler.send_header("X-Error-Code", code)
+            handler.end_headers()
+
+        return answer

@@ -89,6 +89,10 @@ def test_without_the_hub_the_error_names_what_is_missing_and_what_to_do(tmp_path
         make_backbone(folder)
     assert "\n" not in str(caught.value)
     assert not (folder / "manifest.json").exists() and not (folder / "model").exists()
+    monkeypatch.delenv("HYPERLOADER_MIRROR", raising=False)
+    line = "spiece.model of google-t5/t5-base can be had neither .*: HF_HUB_OFFLINE is set; unset it, or let HYPERLOADER_MIRROR"
+    with pytest.raises(BackboneError, match=line):
+        t5_pieces()
 
 
 def test_a_vocabulary_that_is_not_t5s_is_refused(tmp_path):

@@ -1,13 +1,17 @@
 """What a plan costs before it is run, and how many parameters each method has."""
 
+import re
+import shutil
 from pathlib import Path
 
 import pytest
 
 from hyperloader.errors import SettingsError
+from hyperloader.models.backbones import open_backbone
 from hyperloader.planning.estimates import as_text, estimate
 from hyperloader.planning.parameters import count
 from hyperloader.planning.plan import Plan
+from hyperloader.planning.trials import expected_config
 from hyperloader.reports.tables.parameters import as_csv
 
 ROOT = Path(__file__).parents[2]
@@ -39,17 +43,51 @@ def test_counts_of_scale_paper_stand_beside_the_papers_brackets(tmp_path):
 
 
 def test_hours_follow_from_the_speed(tmp_path):
-    costs = {cost.method: cost for cost in estimate(plan(), "paper", PUBLISHED, speed=4672, results=str(tmp_path))}
+    estimates = estimate(plan(), "paper", PUBLISHED, speed=4672, results=str(tmp_path))
+    costs = {cost.method: cost for cost in estimates.rows}
     loader = costs["HyperLoader"]
     # 2^18 steps at 146 steps of 32 sentences a second are half an hour; three fractions
     assert loader.runs == 3 and loader.hours == pytest.approx(3 * 2**18 / 146 / 3600)
     assert loader.disk == 3 * 4 * 6784368
     assert costs["UniPELT-T5"].runs == 21 and costs["UniPELT-T5"].hours == pytest.approx(loader.hours, rel=1e-3)
-    assert "in all" in as_text(list(costs.values()))
+    assert "in all" in as_text(estimates) and "hours with" not in as_text(estimates)
 
 
 def test_without_a_speed_or_a_finished_run_it_says_what_to_do(tmp_path):
     with pytest.raises(SettingsError, match="no run of unipelt_bert at scale paper has finished; give a --speed"):
-        list(estimate(plan(), "paper", PUBLISHED, results=str(tmp_path)))
+        estimate(plan(), "paper", PUBLISHED, results=str(tmp_path))
     with pytest.raises(SettingsError, match="sizes of the backbone 't5' of scale 'mini' are not known yet; make it first"):
         list(count(plan(), "mini", PUBLISHED, str(tmp_path)))
+
+
+@pytest.mark.parametrize("scale", ["demo", pytest.param("mini", marks=pytest.mark.slow)])
+def test_small_models_are_tried_out_before_there_is_anything(tmp_path, scale):
+    # a T5's and a BERT's method, and a control, which takes no time
+    small = plan("methods=[unipelt_bert,hyperloader,gazetteer]")
+    estimates = estimate(small, scale, PUBLISHED, results=str(tmp_path), cores=1)
+    assert [row.method for row in estimates.rows] == ["UniPELT-BERT", "HyperLoader", "T5, pre-training", "BERT, pre-training"]
+    assert [row.runs for row in estimates.rows] == [21, 3, 1, 1]
+    assert all(row.hours > 0 for row in estimates.rows) and estimates.other_hours > 0
+    assert re.match(r"About [\d.]+ hours with --cores 1, one job at a time, on this machine", as_text(estimates).splitlines()[-1])
+
+
+def test_the_size_of_a_vocabulary_is_known_before_it_is_made(place):
+    assert expected_config("t5", plan().scale("demo").backbones["t5"]).vocab_size == open_backbone(place / "t5").config.vocab_size
+
+
+def test_the_arithmetic_of_a_scale_is_planned_and_shown(tmp_path):
+    config = tmp_path / "config"
+    shutil.copytree(ROOT / "config", config)
+    scale = config / "scales" / "paper.yaml"
+    text = scale.read_text()
+    scale.write_text(f"{text}training: {{precision: bf16, compile: true}}\n")
+    fast = Plan.read(config / "config.yaml")
+    training = fast.run_settings(fast.runs("paper")[0]).training
+    assert training.precision == "bf16" and training.compile
+    estimates = estimate(fast, "paper", PUBLISHED, speed=4672, results=str(tmp_path))
+    assert {row.arithmetic for row in estimates.rows} == {"bf16, compiled"} and "bf16, compiled" in as_text(estimates)
+    scale.write_text(f"{text}training: {{precision: fp16}}\n")
+    with pytest.raises(
+        SettingsError, match=f"{scale}: 'training.precision': T5's activations overflow in fp16; use bf16".replace("T5", "t5")
+    ):
+        fast.scale("paper")

@@ -121,7 +121,8 @@ def test_costs_follow_from_counts_and_recipe(few, tmp_path, selection, precision
     (tmp_path / "scales").symlink_to(ROOT / "config/scales")
     values = {"corpora": list(known_corpora()), "fractions": [10, 20], "seeds": [1, 2, 3]}
     values["methods"] = ["hyperloader", "unipelt_t5", "gazetteer"]
-    costs = list(estimates.estimate(Plan.of(values | {"recipe": "own"}, tmp_path), "paper", PUBLISHED, speed=100, results=str(tmp_path)))
+    found = estimates.estimate(Plan.of(values | {"recipe": "own"}, tmp_path), "paper", PUBLISHED, speed=100, results=str(tmp_path))
+    costs = found.rows
     assert [cost.method for cost in costs] == ["HyperLoader", "UniPELT-T5"]
     for name, cost, runs, sentences in zip(TOTAL, costs, (6, 42), (8000, 1200), strict=True):
         assert (cost.runs, cost.sentences) == (runs, sentences) and cost.hours == pytest.approx(runs * sentences / 100 / 3600)
@@ -130,8 +131,8 @@ def test_costs_follow_from_counts_and_recipe(few, tmp_path, selection, precision
         assert cost.checkpoints == 4 * TRAINABLE[name] * (4 if selection == "best" else 3)
         # frozen weights, and of trained ones gradient and two moments too
         assert cost.memory == (4 if precision == "fp32" else 2) * (TOTAL[name] - TRAINABLE[name]) + 4 * 4 * TRAINABLE[name]
-    *_, total = estimates.as_text(costs).splitlines()
-    assert [cell.strip() for cell in total.split("|")[1:5]] == ["in all", "48", "", f"{(6 * 8000 + 42 * 1200) / 360000:,.1f}"]
+    *_, total = estimates.as_text(found).splitlines()
+    assert [cell.strip() for cell in total.split("|")[1:5]] == ["in all", "48", "", f"{(6 * 8000 + 42 * 1200) / 360000:,.2f}"]
 
 
 @pytest.fixture
@@ -159,7 +160,7 @@ def test_speed_is_that_of_the_methods_own_finished_runs(few, tmp_path, finished)
     # sentences of all over seconds of all
     assert estimates.measured_speed(loaders, tmp_path) == pytest.approx(600 * batch / 40)
     assert estimates.measured_speed(decoders[:2], tmp_path) is None
-    known = {cost.method: cost for cost in estimates.estimate(planned, "paper", PUBLISHED, results=str(tmp_path))}
+    known = {cost.method: cost for cost in estimates.estimate(planned, "paper", PUBLISHED, results=str(tmp_path)).rows}
     assert known["HyperLoader"].hours == pytest.approx(3 * known["HyperLoader"].sentences / (15 * batch) / 3600)
     assert known["Hyperdecoder"].hours == pytest.approx(3 * known["Hyperdecoder"].sentences / batch / 3600)
     rows = {row.run: row for row in status.status(planned, "paper", results=tmp_path)}
@@ -227,8 +228,8 @@ def test_options_of_plan_status_and_params_count(few, printed, tmp_path):
 
     known = ("--config", config, "--set", "seeds=[5,6]")
     for recipe in ("own", "matched"):
-        costs = list(estimates.estimate(planned("seeds=[5,6]", f"recipe={recipe}"), "paper", PUBLISHED, 7))
-        assert costs[0].runs == 2
+        costs = estimates.estimate(planned("seeds=[5,6]", f"recipe={recipe}"), "paper", PUBLISHED, 7)
+        assert costs.rows[0].runs == 2
         assert printed("plan", "--scale", "paper", "--recipe", recipe, "--speed", 7, *known) == estimates.as_text(costs)
     states = printed("status", "--scale", "demo", "--speed", 7, *known)
     assert states == status.as_text(list(status.status(planned("seeds=[5,6]"), "demo", 7)))

@@ -17,8 +17,8 @@ RUN_WHAT_THEY_READ = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "mar
 CALLS = {"eval", "exec", "os.system", "os.popen", "subprocess.getoutput", "subprocess.getstatusoutput", "yaml.load", "yaml.unsafe_load"}
 UNSAFE_OPTIONS = {"shell": True, "trust_remote_code": True, "allow_pickle": True, "weights_only": False}
 OWN_TEXT = {"tests/workflow/test_plans.py": ["calls exec"]}  # on a part of this project's own rules
-# numbers that the settings have checked; everything else in a shell command is quoted
-NUMBERS = {"threads", "params.seed", "wildcards.number"}
+# numbers that the settings have checked, or Snakemake; everything else in a shell command is quoted
+NUMBERS = {"threads", "resources.gpu", "params.seed", "wildcards.number"}
 
 
 def findings(tree):

@@ -14,7 +14,7 @@ import yaml
 from hyperloader.config.schemas import MODELS, write_schemas
 from hyperloader.files import read_json
 
-from .conftest import ROOT
+from .conftest import ROOT, Workflow
 
 RULES = "\n".join(path.read_text(encoding="utf-8") for path in sorted((ROOT / "workflow/rules").glob("*.smk")))
 PROFILES = sorted(path.parent.name for path in (ROOT / "workflow/profiles").glob("*/profile.yaml"))
@@ -62,6 +62,34 @@ def test_a_limit_on_gpus_names_those_that_jobs_lease(fresh_workflow, given, devi
     answer = fresh_workflow("--cores", "1", *limits, "--", target, **given)
     assert answer.status == 0, answer.text
     assert (fresh_workflow.folder / target).read_text() == f"{devices}\n"
+
+
+@pytest.mark.parametrize(
+    ("given", "devices", "names", "jobs", "threads"),
+    [
+        ({}, "0:4,1:4", "0, 1", "demo 8, mini 8, paper 2", 2),
+        ({"CUDA_VISIBLE_DEVICES": "1"}, "1:4", "1", "demo 4, mini 4, paper 1", 4),
+        ({"HYPERLOADER_GPUS": "7:2"}, "7:2", "7", "demo 2, mini 2, paper 2", 2),
+        ({"HYPERLOADER_GPUS": ""}, "", "", "", 4),
+    ],
+    ids=["found", "visible", "given", "none"],
+)
+def test_gpus_that_are_found_are_leased_and_shared(fresh_workflow, given, devices, names, jobs, threads):
+    fresh_workflow.stand_in('echo "$HYPERLOADER_GPUS $HYPERLOADER_GPU_PARTS" > "$2/manifest.json"\n')
+    pretended = fresh_workflow.folder / "bin" / "nvidia-smi"
+    pretended.parent.mkdir()
+    pretended.write_text("#!/bin/sh\necho 'GPU 0: a (UUID: GPU-0)'\necho 'GPU 1: b (UUID: GPU-1)'\n")
+    pretended.chmod(0o755)
+    machine = Workflow(fresh_workflow.folder, (pretended.parent, *fresh_workflow.path))
+    target = "results/demo/backbones/t5/manifest.json"
+    answer = machine("--cores", "4", "--", target, **given)
+    assert answer.status == 0, answer.text
+    assert (machine.folder / target).read_text() == f"{devices} 1\n"
+    line = f"GPUs {names} (HYPERLOADER_GPUS names others); jobs on them at a time by scale: {jobs}"
+    assert [said for said in answer.text.splitlines() if "GPUs" in said] == ([line] if names else [])
+    paper = machine("--cores", "4", "--dry-run", "--", "results/paper/table3.csv", **given).text
+    rule = paper[paper.index("rule train:") :]
+    assert f"threads: {threads}\n" in rule[: rule.index("\n\n")]
 
 
 def test_the_diagram_shows_the_rules_of_a_bare_call(workflow):

@@ -36,9 +36,11 @@ rule backbone:
     threads: lambda wildcards: threads_of(wildcards.scale)
     resources:
         download=lambda wildcards: int(backbone_settings(wildcards).backbone.source == "hub"),
-        gpu=lambda wildcards: int(backbone_settings(wildcards).backbone.source == "pretrained"),
+        gpu=lambda wildcards: gpus_of_network(wildcards.scale) if backbone_settings(wildcards).backbone.source == "pretrained" else 0,
     params:
         folder=subpath(output[0], parent=True),
+    # the log says every ten seconds how far a download is
     shell:
-        "export OMP_NUM_THREADS={threads} MKL_NUM_THREADS={threads};"
+        "export OMP_NUM_THREADS={threads} MKL_NUM_THREADS={threads} HYPERLOADER_GPU_PARTS={resources.gpu};"
+        " export TQDM_POSITION=-1 TQDM_MININTERVAL=10;"
         ' bash "$HYPERLOADER_LOGGED" {log:q} hyperloader backbone {params.folder:q}'

@@ -2,12 +2,15 @@
 import json
 from functools import cache, wraps
 
+from snakemake.logging import logger
+
 from hyperloader.config.sources import sources
 from hyperloader.corpora.generated.generate import check_counterpart
 from hyperloader.corpora.registry import get_corpus, known_corpora
 from hyperloader.errors import SettingsError, UserError
 from hyperloader.methods.registry import get_method, method_folders, methods
 from hyperloader.planning.plan import Plan
+from hyperloader.runs.gpus import find_gpus, gpu_parts
 from hyperloader.runs.run import Run
 
 # the fractions of the training data, in percent, in each of the paper's tables of results
@@ -41,7 +44,7 @@ WITHOUT = {
     "pretrained": ["formulations.decoding", "models.generated_layers", "models.hypernetwork"],
     "train": ["formulations.decoding"],
     "predict": ["training"],
-    "parameters": ["corpora", "training", "formulations"],
+    "parameters": ["corpora", "training", "formulations", "planning.trials"],
     **dict.fromkeys(("table2", "table", "gather", "claims", "figures", "score_page", "audit"), NAMES),
 }
 
@@ -75,9 +78,41 @@ check_results()
 if PLAN.config.mirror:
     os.environ.update(HYPERLOADER_MIRROR=PLAN.config.mirror)
 
-# `--resources gpu=N` is for the GPUs of one machine: jobs lease one of them each (hyperloader.runs.gpus); SLURM assigns its own
-if gpus := workflow.global_resources.get("gpu").value:
-    os.environ.setdefault("HYPERLOADER_GPUS", os.environ.get("CUDA_VISIBLE_DEVICES") or ",".join(map(str, range(gpus))))
+# GPUs are counted in parts, so that several jobs of a small scale share one: `jobs_per_gpu`, a power of two, divides this number
+JOBS_PER_GPU = one_line(lambda: {name: PLAN.scale(name).jobs_per_gpu for name in PLAN.scales()})()
+GPU_PARTS, GPUS = 1, {}
+
+
+@one_line
+def share_gpus():
+    """Let jobs lease the GPUs of this machine (hyperloader.runs.gpus), those given or those found; SLURM assigns its own."""
+    global GPU_PARTS, GPUS
+    if not workflow.is_main_process or workflow.nodes is not None:
+        return
+    given, counted = os.environ.get("HYPERLOADER_GPUS"), workflow.global_resources.get("gpu").value
+    if counted:
+        os.environ.setdefault("HYPERLOADER_GPUS", os.environ.get("CUDA_VISIBLE_DEVICES") or ",".join(map(str, range(counted))))
+        return
+    names = ",".join(find_gpus()) if given is None else given
+    if not names:
+        return
+    # whoever gives parts has decided how many jobs share a GPU
+    if ":" not in names:
+        GPU_PARTS = max(JOBS_PER_GPU.values())
+        names = ",".join(f"{name}:{GPU_PARTS}" for name in gpu_parts(names))
+    GPUS = gpu_parts(names)
+    os.environ.update(HYPERLOADER_GPUS=names)
+    workflow.register_resource("gpu", sum(GPUS.values()))
+    jobs = ", ".join(f"{name} {sum(GPUS.values()) // gpus_of_network(name)}" for name in JOBS_PER_GPU)
+    logger.info(f"GPUs {', '.join(GPUS)} (HYPERLOADER_GPUS names others); jobs on them at a time by scale: {jobs}")
+
+
+def gpus_of_network(scale):
+    """Parts of a GPU that a job takes which trains or predicts a network."""
+    return max(1, GPU_PARTS // JOBS_PER_GPU[scale])
+
+
+share_gpus()
 
 
 # patterns of names: scales with one job for all corpora of a single-task method, and those methods
@@ -205,9 +240,9 @@ def scores(scale, fractions=None):
     return [f"results/{run.path}/{Run.SCORES}" for run in PLAN.runs(scale, fractions)]
 
 
-def gpus_of(method):
-    """GPUs of a job that computes: controls have no network."""
-    return int(get_method(method).trains_network)
+def gpus_of(scale, method):
+    """Parts of a GPU that a job takes: controls have no network."""
+    return gpus_of_network(scale) if get_method(method).trains_network else 0
 
 
 def in_report(path, category, name, caption):
@@ -222,6 +257,9 @@ def in_report(path, category, name, caption):
     return report(path, caption=f"../report/{caption}.rst", category=category, labels={category[:-1]: name})
 
 
+@one_line
 def threads_of(scale):
-    """Threads of a job that computes: at small scales several runs side by side are faster than one on all cores."""
-    return {"demo": 1, "mini": 2}.get(scale, 4)
+    """Threads of a job that computes."""
+    threads = PLAN.scale(scale).threads
+    # on GPUs the threads do little, and should leave none of them idle
+    return max(1, min(threads, (workflow.cores or 1) * gpus_of_network(scale) // sum(GPUS.values()))) if GPUS else threads

@@ -34,11 +34,11 @@ rule train:
         "../../environment.yml"
     threads: lambda wildcards: threads_of(wildcards.scale)
     resources:
-        gpu=lambda wildcards: gpus_of(wildcards.method),
+        gpu=lambda wildcards: gpus_of(wildcards.scale, wildcards.method),
     params:
         run=subpath(output[0], parent=True),
     shell:
-        "export OMP_NUM_THREADS={threads} MKL_NUM_THREADS={threads} HF_HUB_OFFLINE=1;"
+        "export OMP_NUM_THREADS={threads} MKL_NUM_THREADS={threads} HYPERLOADER_GPU_PARTS={resources.gpu} HF_HUB_OFFLINE=1;"
         ' bash "$HYPERLOADER_LOGGED" {log:q} hyperloader train {params.run:q}'
 
 
@@ -57,12 +57,12 @@ rule predict:
         "../../environment.yml"
     threads: lambda wildcards: threads_of(wildcards.scale)
     resources:
-        gpu=lambda wildcards: gpus_of(wildcards.method),
+        gpu=lambda wildcards: gpus_of(wildcards.scale, wildcards.method),
     params:
         run=subpath(output[0], parent=True),
         decoding=PLAN.config.decoding,
     shell:
-        "export OMP_NUM_THREADS={threads} MKL_NUM_THREADS={threads} HF_HUB_OFFLINE=1;"
+        "export OMP_NUM_THREADS={threads} MKL_NUM_THREADS={threads} HYPERLOADER_GPU_PARTS={resources.gpu} HF_HUB_OFFLINE=1;"
         ' bash "$HYPERLOADER_LOGGED" {log:q} hyperloader predict-tests --decoding {params.decoding:q} {params.run:q}'
 
 

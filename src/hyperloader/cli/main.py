@@ -140,6 +140,7 @@ def plan(
     scale: ScaleName = "paper",
     recipe: Annotated[str | None, Option(help="matched, paper or authors; otherwise that of the configuration.")] = None,
     speed: Speed = None,
+    cores: Annotated[int | None, Option(min=1, help="That the workflow will have; otherwise all.")] = None,
     config: ConfigFile = CONFIG,
     change: Changes = None,
     published: Brackets = BRACKETS,
@@ -149,7 +150,7 @@ def plan(
     from hyperloader.planning.plan import Plan
 
     changes = [*(change or []), *([f"recipe={recipe}"] if recipe else [])]
-    typer.echo(as_text(list(estimate(Plan.read(config, changes), scale, published, speed))), nl=False)
+    typer.echo(as_text(estimate(Plan.read(config, changes), scale, published, speed, cores=cores)), nl=False)
 
 
 @app.command()

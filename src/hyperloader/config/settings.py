@@ -71,6 +71,7 @@ class HubBackbone(Settings):
     source: Literal["hub"]
     name: str
     revision: str = "main"
+    sha256: dict[str, Annotated[str, Field(pattern="^[0-9a-f]{64}$")]] = Field({}, description="of its files: others are refused")
     config: dict[str, int] = Field({}, description="its sizes as in its config.json, to count parameters before the weights are there")
 
 
@@ -207,6 +208,8 @@ class Scale(Settings):
     corpora: Literal["real", "generated"]
     backbones: dict[Kind, Backbone]
     one_job_per_method: bool = Field(False, description="all corpora of a single-task method in one job, where starting up takes longer")
+    threads: PositiveInt = Field(4, description="of a job that computes; several small runs side by side are faster than one on all cores")
+    jobs_per_gpu: Literal[1, 2, 4, 8] = Field(1, description="how many jobs share a GPU, where models are small")
     training: TrainingChanges = TrainingChanges()
     single_task: TrainingChanges = Field(TrainingChanges(), description="what differs for methods with one run per corpus")
     methods: MethodSettings = {}

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
 PACKAGE = __name__.partition(".")[0]
 ROOT = Path(__file__).resolve().parents[1]
-# an edit there changes no result: what is said, who may work, how settings are read (their values are inputs of their own)
-NEUTRAL = ("errors", "files", "config", "runs.gpus", "runs.locks", "training.display")
+# an edit there changes no result: what is said, who may work, how files come, how settings are read (their values are inputs of their own)
+NEUTRAL = ("errors", "files", "config", "runs.gpus", "runs.locks", "training.display", "training.backbones.hub")
 
 
 def sources(*modules: str, without: Iterable[str] = ()) -> list[Path]:

@@ -9,6 +9,7 @@ import resource
 import shutil
 import subprocess
 import sys
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 
@@ -51,6 +52,7 @@ def train_run(folder: str | Path, *, tensorboard: bool = False) -> None:
         record = TrainingRecord(
             settings=settings.model_dump(mode="json"),
             **outcome,
+            processor=_processor(),
             peak_memory_bytes=_peak_memory(),
             checksums=checksums,
             packages={"hyperloader": __version__} | {name: version(name) for name in RECORDED_PACKAGES},
@@ -67,6 +69,17 @@ def _peak_memory() -> dict[str, int]:
     if torch is not None and torch.cuda.is_available():
         peak["gpu"] = torch.cuda.max_memory_allocated()
     return peak
+
+
+def _processor() -> str:
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    name = platform.processor() or platform.machine()
+    with suppress(OSError, StopIteration):  # Linux alone has this file, and not on every machine this line
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        name = next(line.partition(": ")[2] for line in lines if line.startswith("model name"))
+    return f"{name}, {torch.backends.cpu.get_cpu_capability()}" if torch is not None else name
 
 
 def _commit() -> dict[str, str | bool | None]:

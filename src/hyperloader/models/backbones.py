@@ -44,6 +44,7 @@ class BackboneManifest(Record):
         kind: `t5` or `bert`.
         source: of the settings: `hub`, `directory` or `pretrained`.
         path: of the model's folder, relative to the backbone's.
+        revision: of the hub, the commit.
         sha256: of each of its files.
     """
 
@@ -53,6 +54,7 @@ class BackboneManifest(Record):
     kind: Kind
     source: str = ""
     path: str
+    revision: str = ""
     sha256: dict[str, str]
 
 

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from hyperloader.config.settings import PretrainedBackbone, Training
 from hyperloader.errors import SettingsError
-from hyperloader.planning.parameters import count
+from hyperloader.files import there
+from hyperloader.methods.registry import get_method
+from hyperloader.models.backbones import MANIFEST
+from hyperloader.planning.parameters import config_of, count
 from hyperloader.planning.plan import Plan, PlannedRun
+from hyperloader.planning.trials import FORWARD, TAGGING, TEXTS, Stopwatch, Trial
 from hyperloader.runs.run import Run
 
 # bytes per number in fp32; a trained one has a gradient and two moments beside it
@@ -17,7 +23,7 @@ FP32, BF16, OPTIMISER = 4, 2, 3
 
 @dataclass(frozen=True)
 class Estimate:
-    """The cost of all runs of one method.
+    """The cost of all runs of one method, or of the pre-training of a backbone.
 
     Attributes:
         method: title.
@@ -27,6 +33,7 @@ class Estimate:
         disk: bytes that all of them leave: trained weights.
         checkpoints: bytes that one of them takes while it trains: the last checkpoint with the optimiser, and the best.
         memory: bytes of weights, gradients and moments in one of them; activations come on top.
+        arithmetic: `fp32` or `bf16`, and whether it is compiled.
     """
 
     method: str
@@ -36,10 +43,32 @@ class Estimate:
     disk: int
     checkpoints: int
     memory: int
+    arithmetic: str
 
 
-def estimate(plan: Plan, scale: str, published: str | Path, speed: float | None = None, results: str = "results") -> Iterator[Estimate]:
-    """Estimate every planned method that trains a network.
+@dataclass(frozen=True)
+class Estimates:
+    """The costs of a plan.
+
+    Attributes:
+        rows: of each method that trains a network, and of each backbone that is to be pre-trained.
+        other_hours: of predictions and of the start of all jobs, one after the other; 0 if nothing was tried out.
+        jobs: that run side by side.
+        cores: that they have.
+    """
+
+    rows: list[Estimate]
+    other_hours: float
+    jobs: int
+    cores: int
+
+
+def estimate(
+    plan: Plan, scale: str, published: str | Path, speed: float | None = None, results: str = "results", cores: int | None = None
+) -> Estimates:
+    """Estimate what training costs at a scale.
+
+    Where nothing tells how fast a method is, and its backbone is pre-trained here and so a small one, a few of its steps are tried out.
 
     Args:
         plan: what to reproduce.
@@ -47,42 +76,106 @@ def estimate(plan: Plan, scale: str, published: str | Path, speed: float | None 
         published: see `parameters.count`.
         speed: sentences per second; by default that of finished runs of the method at this scale.
         results: folder of finished runs, and of backbones that were pre-trained here.
+        cores: that the workflow will have; by default all.
 
     Raises:
-        SettingsError: no speed is given, and no run of a method has finished.
+        SettingsError: no speed is given, no run of a method has finished, and it cannot be tried out.
     """
-    parameters = {row.name: row for row in count(plan, scale, published, results)}
+    cores = cores or len(os.sched_getaffinity(0))
+    jobs = max(1, cores // plan.scale(scale).threads)
+    with Stopwatch(jobs, min(cores, plan.scale(scale).threads)) as stopwatch:
+        rows = list(_methods(plan, scale, published, speed, results, stopwatch))
+        other = _other_hours(plan, scale, rows, stopwatch) if stopwatch.used else 0.0
+        rows += _backbones(plan, scale, speed, results, stopwatch)
+    return Estimates(rows, other, jobs, cores)
+
+
+def as_text(estimates: Estimates) -> str:
+    """The estimates as a table with their sum, and how long all of it takes, as far as it was tried out."""
+    from rich.filesize import decimal
+    from tabulate import tabulate
+
+    rows = estimates.rows
+    lines = [
+        [e.method, e.runs, f"{e.sentences:,}", f"{e.hours:,.2f}", decimal(e.disk), decimal(e.checkpoints), decimal(e.memory), e.arithmetic]
+        for e in rows
+    ]
+    sums = [sum(getattr(e, name) for e in rows) for name in ("runs", "hours", "disk")]
+    lines.append(["in all", sums[0], "", f"{sums[1]:,.2f}", decimal(sums[2]), "", "", ""])
+    header = ["Method", "Runs", "Sentences each, at most", "Hours", "Disk", "Checkpoints each", "Memory each, without activations"]
+    columns = ["left", *["right"] * 6, "left"]
+    table = tabulate(lines, [*header, "Arithmetic"], tablefmt="pipe", disable_numparse=True, colalign=columns) + "\n"
+    if not estimates.other_hours:
+        return table
+    hours = (sums[1] + estimates.other_hours) / estimates.jobs
+    jobs = "one job" if estimates.jobs == 1 else f"{estimates.jobs} jobs"
+    total = f"About {hours:,.2f} hours with --cores {estimates.cores}, {jobs} at a time"
+    return f"{table}\n{total}, on this machine as busy as it is now; predictions and the start of each job are included.\n"
+
+
+def _methods(plan: Plan, scale: str, published: str | Path, speed: float | None, results: str, stopwatch: Stopwatch) -> Iterator[Estimate]:
+    parameters = {row.name: row for row in count(plan, scale, published, results, roughly=True)}
     for name in plan.config.methods:
         if name not in parameters:
             continue
         runs, row = [run for run in plan.runs(scale) if run.method == name], parameters[name]
         trainings = [plan.run_settings(run).training for run in runs]
-        sentences = [training.steps * training.batch_size for training in trainings]
-        frozen = row.total - row.trainable
-        yield Estimate(
-            row.method,
-            len(runs),
-            max(sentences),
-            sum(sentences) / (speed or _speed(runs, results)) / 3600,
-            len(runs) * row.trainable * FP32,
-            row.trainable * FP32 * (OPTIMISER + (trainings[0].selection == "best")),
-            frozen * (BF16 if trainings[0].precision == "bf16" else FP32) + row.trainable * FP32 * (1 + OPTIMISER),
-        )
+        own = speed or measured_speed(runs, results) or _tried(plan, runs[0], results, stopwatch)
+        yield _estimate(row.method, trainings, own, row.trainable, row.total - row.trainable)
 
 
-def as_text(estimates: list[Estimate]) -> str:
-    """The estimates as a table, with their sum."""
-    from rich.filesize import decimal
-    from tabulate import tabulate
+def _backbones(plan: Plan, scale: str, speed: float | None, results: str, stopwatch: Stopwatch) -> Iterator[Estimate]:
+    """Of the backbones that the methods need and that are not pre-trained yet."""
+    text = TEXTS[plan.scale(scale).corpora]
+    needed = {get_method(name).backbone for name in plan.config.methods}
+    for kind, wanted in plan.scale(scale).backbones.items():
+        made = there(Path(results) / scale / "backbones" / kind / MANIFEST)
+        if kind not in needed or not isinstance(wanted, PretrainedBackbone) or made:
+            continue
+        from hyperloader.training.backbones.t5 import training_of
 
-    lines = [
-        [e.method, e.runs, f"{e.sentences:,}", f"{e.hours:,.1f}", decimal(e.disk), decimal(e.checkpoints), decimal(e.memory)]
-        for e in estimates
-    ]
-    total = [sum(getattr(e, name) for e in estimates) for name in ("runs", "hours", "disk")]
-    lines.append(["in all", total[0], "", f"{total[1]:,.1f}", decimal(total[2]), "", ""])
-    header = ["Method", "Runs", "Sentences each, at most", "Hours", "Disk", "Checkpoints each", "Memory each, without activations"]
-    return tabulate(lines, header, tablefmt="pipe", disable_numparse=True, colalign=["left", *["right"] * 6]) + "\n"
+        training = training_of(wanted.pretraining)
+        trial = Trial(None, {}, config_of(plan, scale, kind, results, roughly=True), kind, text.lengths[kind], ("pre-training",), training)
+        weights = sum(parameter.numel() for parameter in trial.model().backbone.parameters())
+        yield _estimate(f"{kind.upper()}, pre-training", [training], speed or training.batch_size / stopwatch(trial), weights, 0)
+
+
+def _estimate(title: str, trainings: list[Training], speed: float, trainable: int, frozen: int) -> Estimate:
+    sentences, first = [training.steps * training.batch_size for training in trainings], trainings[0]
+    return Estimate(
+        title,
+        len(trainings),
+        max(sentences),
+        sum(sentences) / speed / 3600,
+        len(trainings) * trainable * FP32,
+        trainable * FP32 * (OPTIMISER + (first.selection == "best")),
+        frozen * (BF16 if first.precision == "bf16" else FP32) + trainable * FP32 * (1 + OPTIMISER),
+        first.precision + (", compiled" if first.compile else ""),
+    )
+
+
+def _tried(plan: Plan, run: PlannedRun, results: str, stopwatch: Stopwatch) -> float:
+    """Sentences per second of a method's training, its validations included."""
+    method, scale = get_method(run.method), plan.scale(run.scale)
+    if not isinstance(scale.backbones[method.backbone], PretrainedBackbone):
+        message = f"no run of {run.method} at scale {run.scale} has finished"
+        raise SettingsError(message, remedy="give a --speed in sentences per second")
+    settings, config = plan.run_settings(run), config_of(plan, run.scale, method.backbone, results, roughly=True)
+    training, lengths = settings.training, TEXTS[scale.corpora].lengths[method.backbone]
+    trial = Trial(run.method, settings.method_settings, config, method.backbone, lengths, run.corpora, training)
+    validation = FORWARD * (training.evaluation_batches or 0) * len(run.corpora) / training.evaluate_every
+    return training.batch_size / stopwatch(trial) / (1 + validation)
+
+
+def _other_hours(plan: Plan, scale: str, rows: list[Estimate], stopwatch: Stopwatch) -> float:
+    """Of predictions, and of the starts of the jobs that train, predict and score, one after the other."""
+    tagged = TEXTS[plan.scale(scale).corpora].test * len(plan.config.fractions) * len(plan.config.seeds)
+    predictions = sum(TAGGING * row.hours * tagged / (row.runs * row.sentences) for row in rows)
+    together = {name for name in plan.config.methods if plan.scale(scale).one_job_per_method and not get_method(name).multitask}
+    trained = {(run.method, run.percent, run.seed, run.method in together or run.tasks) for run in plan.runs(scale)}
+    # that of a control is short
+    starts = sum(3 if get_method(method).trains_network else 1 for method, *_ in trained)
+    return predictions + starts * stopwatch.start_seconds / 3600
 
 
 def measured_speed(runs: list[PlannedRun], results: str | Path) -> float | None:
@@ -95,11 +188,3 @@ def measured_speed(runs: list[PlannedRun], results: str | Path) -> float | None:
             sentences += record.steps * record.settings.training.batch_size
             seconds += record.seconds
     return sentences / seconds if seconds else None
-
-
-def _speed(runs: list[PlannedRun], results: str) -> float:
-    speed = measured_speed(runs, results)
-    if speed is None:
-        message = f"no run of {runs[0].method} at scale {runs[0].scale} has finished"
-        raise SettingsError(message, remedy="give a --speed in sentences per second")
-    return speed

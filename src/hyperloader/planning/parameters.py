@@ -5,14 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hyperloader.config.places import PUBLISHED_REMEDY
-from hyperloader.config.settings import HubBackbone
+from hyperloader.config.settings import HubBackbone, Kind, PretrainedBackbone
 from hyperloader.errors import SettingsError
 from hyperloader.files import read_rows, there
 from hyperloader.methods.registry import methods
 from hyperloader.models.backbones import BACKBONES, MANIFEST, open_backbone
 from hyperloader.planning.plan import Plan
+from hyperloader.planning.trials import expected_config
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig
 
 
 @dataclass(frozen=True)
@@ -44,7 +49,7 @@ class Row:
     paper_trainable: str
 
 
-def count(plan: Plan, scale: str, published: str | Path, results: str = "results") -> Iterator[Row]:
+def count(plan: Plan, scale: str, published: str | Path, results: str = "results", *, roughly: bool = False) -> Iterator[Row]:
     """Count the parameters of every method that has any, with its settings at a scale.
 
     Args:
@@ -52,6 +57,10 @@ def count(plan: Plan, scale: str, published: str | Path, results: str = "results
         scale: name of the scale.
         published: CSV of the paper's brackets.
         results: folder of the backbones that were pre-trained here; those from the hub are not needed.
+        roughly: take about the right size for a vocabulary that is not made yet, instead of raising.
+
+    Raises:
+        SettingsError: the sizes of a backbone are not known.
     """
     import torch
 
@@ -61,9 +70,10 @@ def count(plan: Plan, scale: str, published: str | Path, results: str = "results
         if not method.trains_network or method.backbone not in plan.scale(scale).backbones:
             continue
         own = tasks if method.multitask else dict.fromkeys(plan.corpora[:1], ())
+        config = config_of(plan, scale, method.backbone, results, roughly=roughly)
         # on the meta device parameters have shapes but no memory
         with torch.device("meta"):
-            model = method.build(_empty(plan, scale, method.backbone, results), own, plan.method_settings(name, scale))
+            model = method.build(BACKBONES[method.backbone].empty_model(config), own, plan.method_settings(name, scale))
         counts = model.parameter_counts()
         head = sum(parameter.numel() for parameter in model.classifier.parameters()) if method.backbone == "bert" else 0
         total, trainable, live = (number - head for number in counts)
@@ -82,14 +92,14 @@ def count(plan: Plan, scale: str, published: str | Path, results: str = "results
         )
 
 
-def _empty(plan: Plan, scale: str, kind: str, results: str):
-    """A backbone with the shapes of the real one."""
+def config_of(plan: Plan, scale: str, kind: Kind, results: str, *, roughly: bool) -> PretrainedConfig:
+    """The configuration of a backbone of a scale; for the arguments and errors see `count`."""
     folder, wanted = Path(results) / scale / "backbones" / kind, plan.scale(scale).backbones[kind]
     if there(folder / MANIFEST):
-        config = open_backbone(folder).config
-    elif isinstance(wanted, HubBackbone) and wanted.config:
-        config = BACKBONES[kind].config_class()(**wanted.config)
-    else:
-        message = f"the sizes of the backbone '{kind}' of scale '{scale}' are not known yet"
-        raise SettingsError(message, remedy=f"make it first: snakemake --cores 2 {folder / MANIFEST}")
-    return BACKBONES[kind].empty_model(config)
+        return open_backbone(folder).config
+    if isinstance(wanted, HubBackbone) and wanted.config:
+        return BACKBONES[kind].config_class()(**wanted.config)
+    if roughly and isinstance(wanted, PretrainedBackbone):
+        return expected_config(kind, wanted)
+    message = f"the sizes of the backbone '{kind}' of scale '{scale}' are not known yet"
+    raise SettingsError(message, remedy=f"make it first: snakemake --cores 2 {folder / MANIFEST}")

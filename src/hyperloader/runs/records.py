@@ -75,6 +75,7 @@ class TrainingRecord(Record):
         curve: one point per evaluation.
         seconds: spent in training, over all interruptions.
         processes, threads: that it ran in; threads in each.
+        processor: the GPU's name; without one, the CPU's, and the instructions that were used.
         peak_memory_bytes: of `cpu`, and of `gpu` where there is one.
         checksums: of data and backbone.
         packages: versions.
@@ -93,6 +94,7 @@ class TrainingRecord(Record):
     seconds: NonNegativeFloat = 0.0
     processes: NonNegativeInt = 1
     threads: NonNegativeInt = 1
+    processor: str = ""
     peak_memory_bytes: dict[str, NonNegativeInt] = {}
     checksums: TrainedOn
     packages: dict[str, str] = {}

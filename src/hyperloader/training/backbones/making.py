@@ -23,11 +23,9 @@ from hyperloader.models.backbones import (
 )
 from hyperloader.runs.gpus import lease_gpu
 from hyperloader.text.tokenizer_files import check_tokenizer
+from hyperloader.training.backbones.hub import explained, snapshot
 
 MODEL, SHARDS = "model", "model-*.safetensors"
-VOCABULARIES = [*(backbone.VOCABULARY for backbone in BACKBONES.values()), TOKENIZER, "tokenizer_config.json"]
-# of a hub repository, only what is used: weights as safetensors, never as pickle
-HUB_FILES = [CONFIG, "generation_config.json", WEIGHTS, INDEX, SHARDS, *VOCABULARIES]
 T5_PIECES_SHA256 = "d60acb128cf7b7f2536e8f38a5b18a05535c9e14c7a355904270e15b0945ea86"
 
 
@@ -43,24 +41,20 @@ def make_backbone(folder: str | Path, mirror: str | None = None) -> None:
     """
     folder = Path(folder)
     settings = read_settings(BackboneSettings, folder / SETTINGS)
-    wanted = settings.backbone
+    wanted, kind = settings.backbone, BACKBONES[settings.kind]
+    model, path, revision = folder / MODEL, MODEL, ""
     if isinstance(wanted, DirectoryBackbone):
         model = near(expanded(wanted.path), folder).resolve()
-        if not (model / CONFIG).is_file():
-            raise BackboneError(f"is not a folder in save_pretrained layout (no {CONFIG})", file=model)
         path = str(model)
+    elif isinstance(wanted, HubBackbone):
+        revision = _download(wanted, kind, model)
     else:
-        model, path = folder / MODEL, MODEL
-        if isinstance(wanted, HubBackbone):
-            _download(wanted, model)
-        else:
-            lease_gpu()
-            from hyperloader.training.backbones.pretraining import pretrain_backbone
+        lease_gpu()
+        from hyperloader.training.backbones.pretraining import pretrain_backbone
 
-            pretrain_backbone(settings, folder, model, mirror)
-    names = [CONFIG, *_weight_files(model), _vocabulary_file(model, BACKBONES[settings.kind])]
-    checksums = {name: sha256(model / name) for name in names}
-    BackboneManifest(kind=settings.kind, source=wanted.source, path=path, sha256=checksums).write(folder / MANIFEST)
+        pretrain_backbone(settings, folder, model, mirror)
+    checksums = {name: sha256(model / name) for name in _used_files(model, kind)}
+    BackboneManifest(kind=settings.kind, source=wanted.source, path=path, revision=revision, sha256=checksums).write(folder / MANIFEST)
 
 
 def t5_pieces(mirror: str | None = None) -> Path:
@@ -72,16 +66,19 @@ def t5_pieces(mirror: str | None = None) -> Path:
     if path is None or not path.is_file():
         from huggingface_hub import hf_hub_download
 
-        try:
+        elsewhere = f"or let {MIRROR_VARIABLE} name a folder with tokenizers/t5/{name}, or use the scale demo"
+        with explained(HubBackbone(source="hub", name=T5Backbone.EXAMPLE), name, elsewhere):
             path = Path(hf_hub_download(T5Backbone.EXAMPLE, name))
-        except Exception as error:
-            raise BackboneError(
-                f"{name} of {T5Backbone.EXAMPLE} can be had neither from a mirror nor from the hub ({type(error).__name__})",
-                remedy="let HYPERLOADER_MIRROR name a folder with tokenizers/t5/spiece.model, or use the scale demo",
-            ) from None
     if sha256(path) != T5_PIECES_SHA256:
         raise BackboneError(f"is not T5's vocabulary (its checksum differs: {described(path.read_bytes())})", file=path)
     return path
+
+
+def _used_files(model: Path, kind: type[Backbone]) -> list[str]:
+    """The names of the files of a model that are used: sizes, weights as safetensors, and the vocabulary."""
+    if not (model / CONFIG).is_file():
+        raise BackboneError(f"has no {CONFIG}", file=model, remedy="let it be a folder in save_pretrained layout")
+    return [CONFIG, *_weight_files(model), _vocabulary_file(model, kind)]
 
 
 def _weight_files(model: Path) -> list[str]:
@@ -100,30 +97,34 @@ def _weight_files(model: Path) -> list[str]:
     return names
 
 
-def _vocabulary_file(model: Path, backbone: type[Backbone]) -> str:
+def _vocabulary_file(model: Path, kind: type[Backbone]) -> str:
     """The name of the file that holds a model's vocabulary; a `tokenizer.json` must be one that cuts words as the usual file does."""
-    name = backbone.VOCABULARY
+    name = kind.VOCABULARY
     if (model / name).is_file():
         backbone.read_vocabulary(model / name)
         return name
     path = model / TOKENIZER
     if not path.is_file():
-        remedy = f'AutoTokenizer.from_pretrained("{backbone.EXAMPLE}", or whichever it was).save_pretrained(FOLDER)'
+        remedy = f'AutoTokenizer.from_pretrained("{kind.EXAMPLE}", or whichever it was).save_pretrained(FOLDER)'
         raise BackboneError(f"has no {name} and no {TOKENIZER}", file=model, remedy=f"put that of its tokenizer there: {remedy}")
-    check_tokenizer(path, backbone.read_vocabulary(path))
+    check_tokenizer(path, kind.read_vocabulary(path))
     return TOKENIZER
 
 
-def _download(wanted: HubBackbone, model: Path) -> None:
-    from huggingface_hub import snapshot_download
-
-    try:
-        source = snapshot_download(wanted.name, revision=wanted.revision, allow_patterns=HUB_FILES)
-    except Exception as error:
-        raise BackboneError(
-            f"the weights of {wanted.name} can be had neither from the hub nor from its cache ({type(error).__name__})",
-            remedy="download them where there is internet and name their folder in config/scales/ "
-            "(source: directory, path: ...), or run a scale that needs none: snakemake results/demo/table4.csv",
-        ) from None
+def _download(wanted: HubBackbone, kind: type[Backbone], model: Path) -> str:
+    """Copy what is used of a model on the hub to a folder; the commit that it is of."""
+    source = snapshot(wanted, [CONFIG, WEIGHTS, INDEX, SHARDS, kind.VOCABULARY, TOKENIZER], lambda folder: _used_files(folder, kind))
+    used = _used_files(source, kind)
+    for name, expected in wanted.sha256.items():
+        if name not in used:
+            raise BackboneError(f"'sha256' of {wanted.name} names {name}, which is not used", remedy=f"what is used: {', '.join(used)}")
+        if (own := sha256(source / name)) != expected:
+            raise BackboneError(
+                f"is not the {name} of {wanted.name} that is expected: its SHA-256 is {own}, not {expected}",
+                file=(source / name).resolve(),
+                remedy="delete it, and try again; if the hub's has changed, correct 'revision' and 'sha256' in config/scales/",
+            )
     with replacing_folder(model) as temporary:
-        shutil.copytree(source, temporary, dirs_exist_ok=True)
+        for name in used:
+            shutil.copy(source / name, temporary / name)
+    return source.name
