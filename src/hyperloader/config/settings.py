@@ -128,6 +128,9 @@ class PretrainedBackbone(Settings):
     source: Literal["pretrained"]
     text: Literal["generated", "corpora"]
     architecture: AnyArchitecture = T5Architecture()
+    pieces: PositiveInt | None = Field(
+        None, description="sub-words of a vocabulary trained on the corpora's text; null: those of T5's that they use, for a BERT 6000"
+    )
     pretraining: Pretraining
     seed: Seed = 42
 
@@ -209,6 +212,7 @@ class Scale(Settings):
     one_job_per_method: bool = Field(False, description="all corpora of a single-task method in one job, where starting up takes longer")
     training: TrainingChanges = TrainingChanges()
     single_task: TrainingChanges = Field(TrainingChanges(), description="what differs for methods with one run per corpus")
+    training_of: dict[str, TrainingChanges] = Field({}, description="per method: what differs in its training")
     methods: MethodSettings = {}
 
     @field_validator("backbones")
