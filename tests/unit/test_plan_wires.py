@@ -98,8 +98,8 @@ def test_every_key_of_a_recipe_and_of_its_changes_arrives(tmp_path):
     assert of("unipelt_t5", "bare") == odd | layers["single"] | layers["method"]
     assert of("hyperdecoder", "odd") == odd | layers["scale"]
     assert of("hyperloader", "odd") == odd | layers["method"] | layers["scale"]
-    single = layers["single"] | layers["scale"] | layers["scale single"]
-    assert of("full_finetuning_single_task", "odd") == odd | single
+    single = layers["scale"] | layers["scale single"]
+    assert of("full_finetuning_single_task", "odd") == odd | layers["single"] | single
     assert of("unipelt_t5", "odd") == odd | layers["single"] | layers["method"] | single | layers["scale method"]
     assert of("full_finetuning", "odd") == odd | layers["scale"] | layers["scale method"]
 
