@@ -14,11 +14,11 @@ from hyperloader.errors import BackboneError, UserError
 from hyperloader.models.backbones import open_backbone
 from hyperloader.text.bert_vocabulary import SPECIAL, WordPieces
 from hyperloader.text.sentences import Sentence
-from hyperloader.text.t5_vocabulary import Vocabulary
+from hyperloader.text.t5_vocabulary import UNKNOWN, Vocabulary
 from hyperloader.training.backbones.making import make_backbone, t5_pieces
 from hyperloader.training.backbones.t5 import batches
 from hyperloader.training.backbones.text import with_word_classes
-from hyperloader.training.backbones.vocabularies import write_word_vocabulary
+from hyperloader.training.backbones.vocabularies import write_trained_vocabulary, write_word_vocabulary
 from hyperloader.training.backbones.word_classes import word_classes
 
 TINY = {
@@ -60,6 +60,21 @@ def test_embeddings_of_labels_to_come_stay_apart(tmp_path):
     ids = [vocabulary.pieces(label)[0] for label in demo_label_names()]
     cosines = torch.nn.functional.cosine_similarity(embeddings[ids][:, None], embeddings[ids][None], dim=-1)
     assert abs(cosines[~torch.eye(len(ids), dtype=bool)].mean().item()) < 0.05
+
+
+def test_a_vocabulary_of_a_text_with_its_labels_whole(tmp_path):
+    sentences = [sentence.words for sentence in auxiliary_sentences(DemoLanguage(), 300, 1)]
+    labels = ["O", "I", "fromloc.city_name", "{person}"]
+    for name in "ab":
+        write_trained_vocabulary(sentences, labels, 600, tmp_path / name)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    vocabulary = Vocabulary(tmp_path / "a")
+    assert vocabulary.size <= 3 + 600 + len(labels) + 100
+    assert [vocabulary.label_pieces(label) for label in labels] == [(3,), (4,), (5,), (6,)]
+    pieces = [vocabulary.pieces(word) for words in sentences for word in words]
+    assert UNKNOWN not in {piece for own in pieces for piece in own} and len(pieces) < sum(map(len, pieces)) < 2 * len(pieces)
+    # and labels that it was not told of
+    assert all(vocabulary.writes(label) for label in ("toloc.city_name", "naïve", "中文", "%7B", "<extra_id_3>"))
 
 
 def test_a_directory_is_used_in_place(tmp_path):

@@ -73,7 +73,8 @@ def test_every_key_of_a_recipe_and_of_its_changes_arrives(tmp_path):
     assert odd.keys() == Training.model_fields.keys(), "a new key needs a value here"
     layers = {"recipe": odd, "single": {"steps": 31, "warmup_steps": 32, "evaluate_every": 33, "batch_size": 34}}
     layers |= {"method": {"steps": 41, "warmup_steps": 42, "evaluate_every": 43, "temperature": 44.0, "max_grad_norm": None}}
-    layers |= {"scale": {"steps": 51, "warmup_steps": 52}, "scale single": {"steps": 61}}
+    layers |= {"scale": {"steps": 51, "warmup_steps": 52}, "scale single": {"steps": 61, "warmup_steps": 62}}
+    layers |= {"scale method": {"learning_rate": 0.071, "warmup_steps": 72}}
     recipe = {
         "training": odd,
         "single_task": layers["single"],
@@ -82,9 +83,10 @@ def test_every_key_of_a_recipe_and_of_its_changes_arrives(tmp_path):
     (folder / "recipes/odd.yaml").write_text(yaml.safe_dump(recipe))
     backbones = {"t5": {"source": "directory", "path": "t5"}}
     scale = {"corpora": "generated", "backbones": backbones, "training": layers["scale"], "single_task": layers["scale single"]}
+    scale["training_of"] = {"unipelt_t5": layers["scale method"], "full_finetuning": layers["scale method"]}
     (folder / "scales/odd.yaml").write_text(yaml.safe_dump(scale))
     (folder / "scales/bare.yaml").write_text(yaml.safe_dump({"corpora": "generated", "backbones": backbones}))
-    names = ["hyperloader", "hyperdecoder", "unipelt_t5", "full_finetuning_single_task"]
+    names = ["hyperloader", "hyperdecoder", "unipelt_t5", "full_finetuning", "full_finetuning_single_task"]
     planned = Plan.of({"corpora": ["atis"], "methods": names, "fractions": [100], "seeds": [1], "recipe": "odd"}, folder)
 
     def of(method, scale):
@@ -96,8 +98,10 @@ def test_every_key_of_a_recipe_and_of_its_changes_arrives(tmp_path):
     assert of("unipelt_t5", "bare") == odd | layers["single"] | layers["method"]
     assert of("hyperdecoder", "odd") == odd | layers["scale"]
     assert of("hyperloader", "odd") == odd | layers["method"] | layers["scale"]
-    assert of("full_finetuning_single_task", "odd") == odd | layers["single"] | layers["scale"] | layers["scale single"]
-    assert of("unipelt_t5", "odd") == odd | layers["single"] | layers["method"] | layers["scale"] | layers["scale single"]
+    single = layers["scale"] | layers["scale single"]
+    assert of("full_finetuning_single_task", "odd") == odd | layers["single"] | single
+    assert of("unipelt_t5", "odd") == odd | layers["single"] | layers["method"] | single | layers["scale method"]
+    assert of("full_finetuning", "odd") == odd | layers["scale"] | layers["scale method"]
 
 
 @pytest.fixture

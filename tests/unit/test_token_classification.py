@@ -15,7 +15,7 @@ from hyperloader.formulations.token_classification import TokenClassification
 from hyperloader.methods.registry import get_method
 from hyperloader.models.task_model import TokenClassifier
 from hyperloader.text.batches import IGNORED
-from hyperloader.text.bert_vocabulary import SPECIAL, WordPieces, write_trained_vocabulary, write_word_vocabulary
+from hyperloader.text.bert_vocabulary import SPECIAL, VOCABULARY_SIZE, WordPieces, write_trained_vocabulary, write_word_vocabulary
 from hyperloader.text.sentences import Sentence
 from hyperloader.text.sentt import bio_tags, spans
 
@@ -182,7 +182,7 @@ def test_a_vocabulary_of_whole_words(tmp_path):
 
 def test_a_trained_vocabulary_knows_every_character_and_joins_what_is_frequent(tmp_path):
     words = ["monday", "tuesday", "friday", "Zoë"] * 50 + ["ж", "x"]
-    write_trained_vocabulary(words, tmp_path / "vocab.txt")
+    write_trained_vocabulary(words, VOCABULARY_SIZE, tmp_path / "vocab.txt")
     word_pieces = WordPieces(tmp_path / "vocab.txt")
     assert len(word_pieces.pieces("Monday")) == len(word_pieces.pieces("zoe")) == 1
     assert word_pieces.unknown not in word_pieces.pieces("xжdaynom")
@@ -191,5 +191,5 @@ def test_a_trained_vocabulary_knows_every_character_and_joins_what_is_frequent(t
 def test_a_vocabulary_trained_twice_is_the_same(tmp_path):
     words = DemoLanguage().words() * 2
     for name in ("first", "second", "third"):
-        write_trained_vocabulary(words, tmp_path / name)
+        write_trained_vocabulary(words, VOCABULARY_SIZE, tmp_path / name)
     assert (tmp_path / "first").read_bytes() == (tmp_path / "second").read_bytes() == (tmp_path / "third").read_bytes()

@@ -129,6 +129,9 @@ class PretrainedBackbone(Settings):
     source: Literal["pretrained"]
     text: Literal["generated", "corpora"]
     architecture: AnyArchitecture = T5Architecture()
+    pieces: PositiveInt | None = Field(
+        None, description="sub-words of a vocabulary trained on the corpora's text; null: those of T5's that they use, for a BERT 6000"
+    )
     pretraining: Pretraining
     seed: Seed = 42
 
@@ -212,6 +215,7 @@ class Scale(Settings):
     jobs_per_gpu: Literal[1, 2, 4, 8] = Field(1, description="how many jobs share a GPU, where models are small")
     training: TrainingChanges = TrainingChanges()
     single_task: TrainingChanges = Field(TrainingChanges(), description="what differs for methods with one run per corpus")
+    training_of: dict[str, TrainingChanges] = Field({}, description="per method: what differs in its training")
     methods: MethodSettings = {}
 
     @field_validator("backbones")

@@ -15,6 +15,7 @@ from hyperloader.config.settings import (
     RunSettings,
     Scale,
     Settings,
+    TrainingChanges,
     read_yaml,
     validate,
 )
@@ -111,7 +112,10 @@ class Plan:
             close = get_close_matches(name, self.scales(), n=1)
             hint = f"did you mean '{close[0]}'? " if close else ""
             raise SettingsError(f"unknown scale '{name}'", remedy=f"{hint}known scales: {', '.join(self.scales())}")
-        return read_yaml(Scale, self.folder / "scales" / f"{name}.yaml")
+        scale = read_yaml(Scale, self.folder / "scales" / f"{name}.yaml")
+        for method in scale.training_of:
+            get_method(method)
+        return scale
 
     def runs(self, scale: str, fractions: list[float] | None = None) -> list[PlannedRun]:
         """The runs of a scale, of all configured fractions or of those given."""
@@ -128,14 +132,13 @@ class Plan:
         """All that decides a run.
 
         What decides the training is merged: recipe < its changes for single-task methods < its changes for this method < scale < the
-        scale's changes for single-task methods.
+        scale's changes for single-task methods < the scale's changes for this method.
         """
         scale, method = self.scale(run.scale), get_method(run.method)
-        layers: list[Settings] = [scale.training]
-        if run.method in self.recipe.training_of:
-            layers.insert(0, self.recipe.training_of[run.method])
-        if not method.multitask:
-            layers = [self.recipe.single_task, *layers, scale.single_task]
+        layers: list[Settings] = []
+        for source in (self.recipe, scale):
+            single_task = [] if method.multitask else [source.single_task]
+            layers += [source.training, *single_task, source.training_of.get(run.method, TrainingChanges())]
         changes = {key: value for layer in layers for key, value in layer.model_dump(exclude_unset=True).items()}
         values = dict(
             scale=run.scale,

@@ -56,14 +56,14 @@ def write_word_vocabulary(words: Iterable[str], path: Path) -> None:
     _write([*SPECIAL, *parts], path)
 
 
-def write_trained_vocabulary(words: Iterable[str], path: Path) -> None:
-    """Write a WordPiece vocabulary trained on the words of a text, repetitions included; no character of it is unknown."""
+def write_trained_vocabulary(words: Iterable[str], size: int, path: Path) -> None:
+    """Write a WordPiece vocabulary of a size trained on the words of a text, repetitions included; no character of it is unknown."""
     words = list(words)
     tokenizer = _tokenizer({UNKNOWN: 0})
     characters = {character for word in set(words) for character in tokenizer.normalizer.normalize_str(word) if not character.isspace()}
     # the trainer numbers the continuing characters in a random order, which breaks ties between pieces; named here, they have a fixed one
     continuing = [CONTINUATION + character for character in sorted(characters)]
-    trainer = trainers.WordPieceTrainer(vocab_size=VOCABULARY_SIZE, special_tokens=[*SPECIAL, *continuing], show_progress=False)
+    trainer = trainers.WordPieceTrainer(vocab_size=size, special_tokens=[*SPECIAL, *continuing], show_progress=False)
     tokenizer.train_from_iterator(words, trainer)
     ids = tokenizer.get_vocab()
     _write(sorted(ids, key=ids.__getitem__), path)

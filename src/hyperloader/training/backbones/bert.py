@@ -25,7 +25,7 @@ from hyperloader.corpora.prepared import PreparedCorpus, slot_types
 from hyperloader.formulations.token_classification import TokenClassification
 from hyperloader.models.task_model import Head, TaskModel
 from hyperloader.text.batches import IGNORED, Batch, Example
-from hyperloader.text.bert_vocabulary import WordPieces, write_trained_vocabulary, write_word_vocabulary
+from hyperloader.text.bert_vocabulary import VOCABULARY_SIZE, WordPieces, write_trained_vocabulary, write_word_vocabulary
 from hyperloader.text.sentences import Sentence
 from hyperloader.text.sentt import bio_tags
 from hyperloader.training.backbones.t5 import keep_unseen_embeddings, training_of
@@ -66,17 +66,20 @@ class TwoHeadedBert(TaskModel):
         return TokenClassifierOutput(logits=F.linear(self.states(task, **inputs), head.weight, head.bias))
 
 
-def write_vocabulary(corpora: Sequence[PreparedCorpus], sentences: Sequence[Sentence], path: Path, mirror: str | None) -> None:
+def write_vocabulary(
+    corpora: Sequence[PreparedCorpus], sentences: Sequence[Sentence], pieces: int | None, path: Path, mirror: str | None
+) -> None:
     """Whole words of the generated language, or WordPiece trained on the corpora's text; BERT writes no labels.
 
     Args:
         corpora: whose text it is for; none for the generated language.
         sentences: that text.
+        pieces: number of pieces that are trained on it; 6000 if none.
         path: where to write.
         mirror: not needed.
     """
     if corpora:
-        write_trained_vocabulary([word for sentence in sentences for word in sentence.words], path)
+        write_trained_vocabulary([word for sentence in sentences for word in sentence.words], pieces or VOCABULARY_SIZE, path)
     else:
         write_word_vocabulary(DemoLanguage().words(), path)
 

@@ -33,7 +33,7 @@ def pretrain_backbone(settings: BackboneSettings, folder: Path, model_folder: Pa
     sentences = generated_text(wanted.seed) if wanted.text == "generated" else corpora_text(corpora, wanted.seed)
     backbone = BACKBONES[settings.kind]
     path = folder / backbone.VOCABULARY
-    kind.write_vocabulary(corpora, sentences, path, mirror)
+    kind.write_vocabulary(corpora, sentences, wanted.pieces, path, mirror)
     fingerprint = hashlib.sha256(f"{settings.model_dump_json()} {sha256(path)} {checksum(sentences)}".encode()).hexdigest()
     model = kind.pretrain(sentences, backbone.read_vocabulary(path), wanted, folder / "checkpoints", fingerprint)
     with replacing_folder(model_folder) as temporary:

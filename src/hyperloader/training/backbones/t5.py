@@ -26,7 +26,7 @@ from hyperloader.text.sentences import Sentence
 from hyperloader.text.sentt import to_sbio
 from hyperloader.text.t5_vocabulary import EOS, PAD, Vocabulary
 from hyperloader.training.backbones.making import t5_pieces
-from hyperloader.training.backbones.vocabularies import ASCII, write_cut_vocabulary, write_word_vocabulary
+from hyperloader.training.backbones.vocabularies import ASCII, write_cut_vocabulary, write_trained_vocabulary, write_word_vocabulary
 from hyperloader.training.checkpoints import Checkpoints
 from hyperloader.training.loop import fit
 from hyperloader.training.sampler import TaskSampler
@@ -38,21 +38,27 @@ MATCH, NEIGHBOUR = 4.0, 5.0
 LENGTH = 512
 
 
-def write_vocabulary(corpora: Sequence[PreparedCorpus], sentences: Sequence[Sentence], path: Path, mirror: str | None) -> None:
-    """Whole words of the generated language, or the part of T5's sub-words that the corpora use; with all labels to come.
+def write_vocabulary(
+    corpora: Sequence[PreparedCorpus], sentences: Sequence[Sentence], pieces: int | None, path: Path, mirror: str | None
+) -> None:
+    """Whole words of the generated language, sub-words of the corpora, or the part of T5's that they use; with all labels to come.
 
     Args:
         corpora: whose text it is for; none for the generated language.
         sentences: that text.
+        pieces: number of sub-words that are trained on it; none for T5's.
         path: where to write.
         mirror: see `making.t5_pieces`.
     """
     if not corpora:
         write_word_vocabulary(["O", "I", *DemoLanguage().words(), *demo_label_names()], path, ASCII)
         return
+    labels = {"O", "I"} | {label for corpus in corpora for label in slot_types([*corpus.train, *corpus.validation])}
+    if pieces is not None:
+        write_trained_vocabulary([sentence.words for sentence in sentences], sorted(labels), pieces, path)
+        return
     full = t5_pieces(mirror)
-    labels = {"O", "I"} | {label for sentence in sentences for label in to_sbio(sentence.tags)}
-    labels |= {label for corpus in corpora for label in slot_types([*corpus.train, *corpus.validation])}
+    labels |= {label for sentence in sentences for label in to_sbio(sentence.tags)}
     words = {word for sentence in sentences for word in sentence.words} | set(map(Vocabulary(full).written, labels))
     write_cut_vocabulary(full, sorted(words), path)
 

@@ -1,12 +1,13 @@
-"""Vocabularies for backbones that are pre-trained here: whole words, or T5's own sub-words cut to those in use.
+"""Vocabularies for backbones that are pre-trained here: whole words, sub-words of a text, or T5's own cut to those in use.
 
-Both are sentencepiece models with T5's first three pieces, so everything that reads T5's `spiece.model` reads them. Both can write
-any label: the first in ASCII's characters, the second in T5's.
+All are sentencepiece models with T5's first three pieces, so everything that reads T5's `spiece.model` reads them. All can write
+any label: the first two in ASCII's characters, the third in T5's.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import io
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from string import ascii_letters, digits, punctuation
 
@@ -30,6 +31,39 @@ def write_word_vocabulary(words: Iterable[str], path: Path, characters: str = ""
     pieces = [(BLANK + word, 0.0) for word in dict.fromkeys(words)]
     spelt = [(character, -1.0) for character in (BLANK, *characters)] if characters else []
     path.write_bytes(unigram([*pieces, *spelt]))
+
+
+def write_trained_vocabulary(sentences: Iterable[Sequence[str]], labels: Iterable[str], size: int, path: Path) -> None:
+    """Write a unigram vocabulary that is trained on a text, with each of some labels as one piece.
+
+    A label that is one piece costs one step to write, and what is frozen need not know how it is spelt.
+
+    Args:
+        sentences: tokenised text.
+        labels: in the order of their ids, the first ones.
+        size: number of pieces of the text, those of ASCII's characters among them.
+        path: where to write.
+    """
+    trained = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=map(" ".join, sentences),
+        model_writer=trained,
+        vocab_size=size,
+        hard_vocab_limit=False,
+        required_chars=ASCII,
+        character_coverage=1.0,
+        normalization_rule_name="identity",
+        bos_id=-1,
+        eos_id=-1,
+        num_threads=1,
+        minloglevel=2,
+    )
+    model = protobuf.ModelProto.FromString(trained.getvalue())
+    pieces = {BLANK + label: 0.0 for label in labels}
+    for piece in model.pieces:
+        if piece.type == protobuf.ModelProto.SentencePiece.NORMAL:
+            pieces.setdefault(piece.piece, piece.score)
+    path.write_bytes(unigram(pieces.items()))
 
 
 def write_cut_vocabulary(full: Path, words: Iterable[str], path: Path) -> None:
