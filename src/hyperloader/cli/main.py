@@ -34,7 +34,9 @@ OfDecoding = Annotated[Decoding, Option(help="Write what the model likes, or sen
 ScaleName = Annotated[str, Option(help="demo, mini or paper.")]
 ConfigFile = Annotated[Path, Option(help="What to reproduce.")]
 Changes = Annotated[list[str] | None, Option("--set", metavar="KEY=VALUE", help="A key of it that differs.")]
-Speed = Annotated[float | None, Option(min=0.001, help="Sentences per second; otherwise that of finished runs.")]
+Speed = Annotated[
+    float | None, Option(min=0.001, help="Sentences per second; otherwise that of finished runs, or of small models a trial.")
+]
 Brackets = Annotated[Path, Option(help="CSV of the paper's brackets.")]
 CONFIG, BRACKETS = Path("config/config.yaml"), Path("workflow/published/methods.csv")
 

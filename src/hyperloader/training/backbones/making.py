@@ -101,7 +101,7 @@ def _vocabulary_file(model: Path, kind: type[Backbone]) -> str:
     """The name of the file that holds a model's vocabulary; a `tokenizer.json` must be one that cuts words as the usual file does."""
     name = kind.VOCABULARY
     if (model / name).is_file():
-        backbone.read_vocabulary(model / name)
+        kind.read_vocabulary(model / name)
         return name
     path = model / TOKENIZER
     if not path.is_file():
