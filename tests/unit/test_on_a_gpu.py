@@ -12,6 +12,7 @@ from hyperloader.config.settings import Training
 from hyperloader.errors import RunError
 from hyperloader.formulations.text_to_text import collate
 from hyperloader.methods.registry import get_method
+from hyperloader.models.task_model import TaskModel
 from hyperloader.text.batches import IGNORED, Batch, Example, pad
 from hyperloader.training.checkpoints import Checkpoints
 from hyperloader.training.loop import fit
@@ -145,3 +146,19 @@ def test_too_little_memory_is_told_in_a_line(tmp_path):
             fit(model("full_finetuning"), training(), lambda step: large, checkpoints=Checkpoints(tmp_path, "same"), seed=5)
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0)
+
+
+def test_where_a_step_cannot_be_recorded_it_is_launched(tmp_path, monkeypatch, caplog):
+    _, launched = train(tmp_path / "launched", "hyperloader", cuda_graphs=False)
+    states = TaskModel.states
+
+    def read_on_the_host(self, task, **inputs):
+        found = states(self, task, **inputs)
+        found.sum().item()
+        return found
+
+    monkeypatch.setattr(TaskModel, "states", read_on_the_host)
+    with caplog.at_level("WARNING"):
+        _, tried = train(tmp_path / "tried", "hyperloader")
+    assert sum("not recorded as CUDA graphs" in record.message for record in caplog.records) == 1
+    torch.testing.assert_close(torch.tensor(tried), torch.tensor(launched), rtol=1e-5, atol=0)

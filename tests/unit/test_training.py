@@ -245,3 +245,12 @@ def test_schedules():
     constant = training(schedule="constant", warmup_steps=0, learning_rate=0.5)
     assert {learning_rate(constant, step) for step in range(30)} == {0.5}
     assert not math.isnan(sum(rates))
+
+
+def test_too_little_memory_is_told_with_the_shape_and_what_lowers_it(tmp_path):
+    """The kernel refuses 2^60 bytes at once, whatever the machine."""
+    settings = training()
+    ids = torch.zeros(4, 8, dtype=torch.long)
+    endless = Batch("copy", {"input_ids": ids, "attention_mask": ids + 1, "decoder_input_ids": ids.new_zeros(1).expand(4, 2**40)}, ids)
+    with pytest.raises(RunError, match=r"too little memory for a batch of copy in 1 part: .*\(4, 8\).*gradient_accumulation_steps to 2"):
+        fit(model(), settings, lambda step: endless, checkpoints=Checkpoints(tmp_path, "same"), seed=5)

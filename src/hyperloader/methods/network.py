@@ -13,6 +13,7 @@ from hyperloader.errors import SettingsError
 from hyperloader.formulations.parts import predict_in_parts
 from hyperloader.methods.method import Method
 from hyperloader.models.backbones import open_backbone
+from hyperloader.models.memory import memory_for
 from hyperloader.runs.gpus import lease_gpu
 
 if TYPE_CHECKING:
@@ -105,7 +106,8 @@ class NetworkPredictor:
 
     def predict(self, task: str, sentences: Sequence[Sentence]) -> list[Prediction]:
         def predict(parts: list[Sentence]) -> list[Prediction]:
-            with self._arithmetic():
+            what = f"tagging {len(parts)} sentences of {task} on {self._device.type}"
+            with memory_for(what, "tag shorter ones, or on the CPU: CUDA_VISIBLE_DEVICES="), self._arithmetic():
                 return self._formulation.predict(self._model, task, [part.words for part in parts], self._lengths)
 
         return predict_in_parts(sentences, self.capacity, predict)

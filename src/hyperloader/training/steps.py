@@ -17,7 +17,7 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from hyperloader.config.settings import Training
-from hyperloader.errors import RunError
+from hyperloader.models.memory import memory_for
 from hyperloader.models.precision import arithmetic
 from hyperloader.models.task_model import TaskModel
 from hyperloader.text.batches import IGNORED, Batch
@@ -185,18 +185,9 @@ def own_stream() -> Iterator[None]:
 
 @contextmanager
 def enough_memory(batch: Batch, training: Training) -> Iterator[None]:
-    """Tell a device's lack of memory, with the shapes that it was for and what lowers them.
-
-    Raises:
-        RunError: there was too little.
-    """
-    try:
+    """See `memory_for`."""
+    shapes = ", ".join(f"{name} {tuple(tensor.shape)}" for name, tensor in batch.inputs.items())
+    parts = training.gradient_accumulation_steps
+    remedy = f"set gradient_accumulation_steps to {2 * parts}, which only costs time, or a smaller batch_size (config/README.md)"
+    with memory_for(f"a batch of {batch.task} in {parts} part{'s' * (parts > 1)}: {shapes}", remedy):
         yield
-    except RuntimeError as error:
-        # what a CPU raises has no class of its own
-        if not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
-            raise
-        shapes = ", ".join(f"{name} {tuple(tensor.shape)}" for name, tensor in batch.inputs.items())
-        parts = training.gradient_accumulation_steps
-        remedy = f"set gradient_accumulation_steps to {2 * parts}, which only costs time, or a smaller batch_size (config/README.md)"
-        raise RunError(f"too little memory for a batch of {batch.task} in {parts} part(s): {shapes}", remedy=remedy) from None
