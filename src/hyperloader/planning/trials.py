@@ -61,8 +61,8 @@ TEXTS: dict[Literal["real", "generated"], Text] = {
 def expected_config(kind: Kind, wanted: PretrainedBackbone) -> PretrainedConfig:
     """The sizes of a backbone that is to be pre-trained, with about as many pieces as its vocabulary will have."""
     sizes: dict[str, Any] = {"vocab_size": TEXTS["real" if wanted.text == "corpora" else "generated"].pieces[kind]}
-    if own := getattr(wanted, "pieces", None):
-        sizes["vocab_size"] = own + (LABELS if kind == "t5" else 0)
+    if wanted.pieces:
+        sizes["vocab_size"] = wanted.pieces + (LABELS if kind == "t5" else 0)
     if kind == "t5":
         sizes["num_decoder_layers"] = wanted.architecture.num_layers
     return BACKBONES[kind].config_class()(**sizes, **wanted.architecture.model_dump())
