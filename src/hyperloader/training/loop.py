@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import hashlib
 import logging
 import math
@@ -127,7 +128,10 @@ def fit(
     # what still holds the processes' group when it ends would end it under Python's lock, for which its threads may be waiting
     del step_with
     (prepared,) = accelerator.free_memory(prepared)
-    accelerator.end_training()
+    for tracker in accelerator.trackers:
+        tracker.finish()
+    # not before the last of several trainings
+    atexit.register(accelerator.state.destroy_process_group)
     model.eval()
     return progress
 
