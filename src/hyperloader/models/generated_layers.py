@@ -22,7 +22,7 @@ NORM_EPS = 1e-5
 def adapter(x: Tensor, weights: AdapterWeights) -> Tensor:
     """Generated adapter (eq. 2 and 3), x of shape (..., d_model); gelu is the tanh approximation, as in the original.
 
-    The norm is made in float32 at least, whatever the products are made in.
+    The norm is made in the type of its weights, whatever the products are made in.
     """
     hidden = F.gelu(F.linear(x, weights.down_weight, weights.down_bias), approximate="tanh")
     update = F.linear(hidden, weights.up_weight, weights.up_bias)

@@ -105,8 +105,8 @@ class AdapterGenerator(nn.Module):
             down_bias=self.down_bias(embedding),
             up_weight=self.up_weight(embedding).unflatten(-1, self.shape[::-1]),
             up_bias=self.up_bias(embedding),
-            norm_weight=_wide(self.norm_weight(embedding)),
-            norm_bias=_wide(self.norm_bias(embedding)),
+            norm_weight=_in_the_type_of(self.norm_weight.weight, self.norm_weight(embedding)),
+            norm_bias=_in_the_type_of(self.norm_bias.weight, self.norm_bias(embedding)),
         )
 
 
@@ -179,7 +179,7 @@ class StackHypernetwork(nn.Module):
         parts_LPC = [z.expand(L, P, -1), layer_LC[:, None].expand(-1, P, -1)]
         if self.position_embeddings is not None:
             parts_LPC.append(self.position_embeddings.weight[:P].expand(L, -1, -1))
-        return self.norm(_wide(self.projector(torch.cat(parts_LPC, dim=-1))))
+        return self.norm(_in_the_type_of(self.norm.weight, self.projector(torch.cat(parts_LPC, dim=-1))))
 
     def forward(self, z: Tensor) -> StackWeights:
         """All weights of this stack for one task; `z` as in `embed`."""
@@ -253,9 +253,9 @@ def _generate(generators: nn.ModuleList, groups: tuple[tuple[int, ...], ...], I_
     return type(made)(*(torch.stack(tensors, dim=1) for tensors in zip(*(outputs[position] for position in range(present)), strict=True)))
 
 
-def _wide(x: Tensor) -> Tensor:
-    """In float32 at least, as norms are made whatever the products are made in."""
-    return x.to(torch.promote_types(x.dtype, torch.float32))
+def _in_the_type_of(weight: Tensor, x: Tensor) -> Tensor:
+    """What a product made, in the type of the weights that made it: norms are not rounded as products are under autocast."""
+    return x.to(weight.dtype)
 
 
 def _linear(inputs: int, outputs: int) -> nn.Linear:

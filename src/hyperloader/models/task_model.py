@@ -219,9 +219,10 @@ class TokenClassifier(TaskModel):
     def head(self, task: str | None) -> nn.Linear:
         return self.classifier
 
-    def states(self, task: str | None, *, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+    def states(self, task: str | None, *, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
         # one row per token: from a mask with one row per sentence, Transformers reads on the host whether any token is hidden
-        mask = attention_mask[:, None].expand(-1, input_ids.shape[1], -1)
+        mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
+        mask = mask[:, None].expand(-1, input_ids.shape[1], -1)
         # what is made on the way is made where it is used, and not copied there
         with input_ids.device:
             return self.dropout(super().forward(task, input_ids=input_ids, attention_mask=mask).last_hidden_state)
