@@ -111,6 +111,26 @@ def test_comparisons_are_with_trained_methods_and_corrected_in_families(judged):
     assert comparisons[-1]["sd_seeds"] == "" and float(comparisons[-1]["ci_low"]) < -0.1 < float(comparisons[-1]["ci_high"])
 
 
+def test_what_people_read_is_what_the_csv_says(judged, tmp_path):
+    claims, comparisons = judged([("hyperloader", all_corpora(0.9)), *((name, all_corpora(0.3)) for name in BASELINES)])
+    write_audit(PUBLISHED, tmp_path / "audit.csv")
+    columns = ("claim", "where", "rule", "verdict", "numbers", "paper", "paper_numbers")
+    assert pipe_table(tmp_path / "claims.md") == [[row[column] for column in columns] for row in claims.values()]
+    shown = [
+        [f"{row['percent']} %", row["dataset"], row["other"], row["f1"], row["f1_other"], f"{float(row['difference']):+.4f}"]
+        + [f"{float(row['ci_low']):+.4f} to {float(row['ci_high']):+.4f}", row["sd_seeds"], row["detectable"], row["p"], row["p_holm"]]
+        for row in comparisons
+    ]
+    assert pipe_table(tmp_path / "comparisons.md") == shown
+    assert pipe_table(tmp_path / "audit.md") == [list(row.values()) for row in rows(tmp_path / "audit.csv")]
+
+
+def pipe_table(path):
+    """The cells of a table in Markdown, without marks."""
+    lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line.startswith("|")][2:]
+    return [[cell.strip().removeprefix("**").removesuffix("**") for cell in line.strip("|").split("|")] for line in lines]
+
+
 def test_an_average_needs_every_corpus(judged):
     claims, comparisons = judged(
         [(name, {"atis": right(0.9), "snips": right(f1)}) for name, f1 in (("hyperloader", 0.9), ("hyperformer_pp", 0.1))]

@@ -134,7 +134,7 @@ class Drafts:
         self._labels[rows[guessed], draft.segment[guessed]] = labels[guessed]
 
         last, segment, node = answers[stop], draft.segment[stop], draft.node[stop]
-        self._move(last, segment, node, labels[stop])
+        self._move(last, segment, node)
         accepted = draft.position[stop] - self.written[active]
         self.written[active] = draft.position[stop]
         unexpected = (tables.column_of(last) == tables.end) & (last != draft.separator[stop])
@@ -148,7 +148,7 @@ class Drafts:
         """The numbers of the labels that each row's words have now."""
         return [row[1 : length + 1].tolist() for row, length in zip(self._labels, self._lengths, strict=True)]
 
-    def _move(self, token: np.ndarray, segment: np.ndarray, node: np.ndarray, label: np.ndarray) -> None:
+    def _move(self, token: np.ndarray, segment: np.ndarray, node: np.ndarray) -> None:
         """Go on from the last token of each active row: to the word after a sentinel, or further into a label."""
         tables, active = self._tables, self.active
         sentinel = tables.vocabulary.size - 1 - token
@@ -156,9 +156,8 @@ class Drafts:
         # sentinels after that of the last word lead to the end
         following = np.minimum(sentinel, self._lengths[active]) + 1
         in_words = (following >= 1) & (following <= self._lengths[active])
-        root = tables.roots[np.where((label >= IN) | ~np.bool_(self._constrained), OPEN, CLOSED)]
         self._segment[active] = np.where(is_sentinel, following, segment)
-        self._node[active] = np.where(is_sentinel, np.where(in_words, root, NONE), tables.child_NC[node, tables.column_of(token)])
+        self._node[active] = np.where(is_sentinel, np.where(in_words, tables.root, NONE), tables.child_NC[node, tables.column_of(token)])
 
     def _possible_labels(self) -> np.ndarray:
         """The guesses of the active rows; constrained, an `I` that continues no span becomes `O`."""

@@ -35,7 +35,7 @@ class LabelTables:
         columns: the tokens of the columns, (C,); `end` and `other` are the numbers of the two columns after them.
         pieces_KM: tokens of each label, `count_K` of them.
         path_K2M: the node before each token of a label and after the last, in the closed and in the open trie.
-        child_NC: the node after a token; `roots` are the two nodes where a label starts.
+        child_NC: the node after a token; `root` is the one in the open trie where a label starts.
         guess_NC: the first label, in the order of the labels, that goes on with that token or ends there; -1 where there is none.
         allowed_NC: which tokens, and whether END, continue a label.
         opened_N: the same node in the open trie.
@@ -62,7 +62,7 @@ class LabelTables:
             for kind in (CLOSED, OPEN) if number != IN else (OPEN,):
                 for end in range(len(label) + 1):
                     self.path_K2M[number, kind, end] = nodes.setdefault((kind, label[:end]), len(nodes) + 1)
-        self.roots = np.array([nodes[CLOSED, ()], nodes[OPEN, ()]])
+        self.root = nodes[OPEN, ()]
 
         shape = (len(nodes) + 1, len(self.columns) + 2)
         self.child_NC, self.guess_NC = np.full(shape, NONE), np.full(shape, -1)
