@@ -185,6 +185,16 @@ def test_no_constrained_output_is_malformed(models, vocabulary, corpus, sentence
         assert all(label != INSIDE or before != OUTSIDE for before, label in zip([OUTSIDE, *labels], labels, strict=False))
 
 
+def test_one_label_of_more_pieces_than_there_are_labels(models, vocabulary, sentences):
+    model, words, chosen = models("full_finetuning", "wild"), sentences[1], 0
+    for letter in "abcdefghij":
+        label = 12 * letter
+        (own,) = decoded(GreedyDecoder(vocabulary, [label], "constrained"), model, vocabulary, [words])
+        assert own.ids == labels_by_reference(model, vocabulary, [OUTSIDE, INSIDE, label], words)[0]
+        chosen += vocabulary.read(own.ids, len(words), [label])[0].count(label)
+    assert chosen > len(words)
+
+
 def test_labels_that_begin_alike_and_in_pieces(models, vocabulary, sentences):
     """Labels of several pieces, one the beginning of another, one that begins as `I` does."""
     known = [word for word in ("a b", "a b c", "a d", "I x", "b") if vocabulary.label(vocabulary.pieces(word)) == word]
