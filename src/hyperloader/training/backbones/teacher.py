@@ -75,7 +75,7 @@ def word_vectors(texts: list[str]) -> dict[str, Tensor]:
     """The teacher's vector of each text, the mean over its sub-words; (384,) each."""
     with _files() as folder:
         pieces = WordPieces(folder / TOKENIZER)
-        model = BertModel.from_pretrained(folder, local_files_only=True, use_safetensors=True, add_pooling_layer=False, dtype=torch.float32)
+        model = BertModel.from_pretrained(folder, local_files_only=True, use_safetensors=True, dtype=torch.float32)
     model.eval()
     ids = {text: torch.tensor([pieces.start, *pieces.pieces(text), pieces.end]) for text in texts}
     by_length = sorted(texts, key=lambda text: len(ids[text]))
