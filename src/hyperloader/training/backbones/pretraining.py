@@ -35,7 +35,7 @@ def pretrain_backbone(settings: BackboneSettings, folder: Path, model_folder: Pa
     path = folder / backbone.VOCABULARY
     kind.write_vocabulary(corpora, sentences, wanted.pieces, path, mirror)
     fingerprint = hashlib.sha256(f"{settings.model_dump_json()} {sha256(path)} {checksum(sentences)}".encode()).hexdigest()
-    model = kind.pretrain(sentences, backbone.read_vocabulary(path), wanted, folder / "checkpoints", fingerprint)
+    model = kind.pretrain(corpora, sentences, backbone.read_vocabulary(path), wanted, folder / "checkpoints", fingerprint)
     with replacing_folder(model_folder) as temporary:
         model.save_pretrained(temporary, safe_serialization=True)
         path.replace(temporary / path.name)

@@ -26,6 +26,7 @@ from hyperloader.text.sentences import Sentence
 from hyperloader.text.sentt import to_sbio
 from hyperloader.text.t5_vocabulary import EOS, PAD, Vocabulary
 from hyperloader.training.backbones.making import t5_pieces
+from hyperloader.training.backbones.teacher import TEACHER, start_embeddings
 from hyperloader.training.backbones.vocabularies import ASCII, write_cut_vocabulary, write_trained_vocabulary, write_word_vocabulary
 from hyperloader.training.checkpoints import Checkpoints
 from hyperloader.training.loop import fit
@@ -53,7 +54,7 @@ def write_vocabulary(
     if not corpora:
         write_word_vocabulary(["O", "I", *DemoLanguage().words(), *demo_label_names()], path, ASCII)
         return
-    labels = {"O", "I"} | {label for corpus in corpora for label in slot_types([*corpus.train, *corpus.validation])}
+    labels = labels_of(corpora)
     if pieces is not None:
         write_trained_vocabulary([sentence.words for sentence in sentences], sorted(labels), pieces, path)
         return
@@ -61,6 +62,11 @@ def write_vocabulary(
     labels |= {label for sentence in sentences for label in to_sbio(sentence.tags)}
     words = {word for sentence in sentences for word in sentence.words} | set(map(Vocabulary(full).written, labels))
     write_cut_vocabulary(full, sorted(words), path)
+
+
+def labels_of(corpora: Sequence[PreparedCorpus]) -> set[str]:
+    """The sBIO labels of corpora."""
+    return {"O", "I"} | {label for corpus in corpora for label in slot_types([*corpus.train, *corpus.validation])}
 
 
 def batches(sentences: Sequence[Sentence], vocabulary: Vocabulary, settings: Pretraining, seed: int) -> Callable[[int], Batch]:
@@ -148,7 +154,12 @@ def training_of(budget: Pretraining) -> Training:
 
 
 def pretrain(
-    sentences: Sequence[Sentence], vocabulary: Vocabulary, settings: PretrainedBackbone, checkpoints: Path, fingerprint: str
+    corpora: Sequence[PreparedCorpus],
+    sentences: Sequence[Sentence],
+    vocabulary: Vocabulary,
+    settings: PretrainedBackbone,
+    checkpoints: Path,
+    fingerprint: str,
 ) -> T5ForConditionalGeneration:
     """Make a T5 and train all of it; an interrupted pre-training goes on from its last checkpoint."""
     torch.manual_seed(settings.seed)
@@ -165,6 +176,11 @@ def pretrain(
     seen = {id for sentence in sentences for id in vocabulary.encode(sentence.words)}
     seen |= {id for sentence in sentences for id in vocabulary.encode_labels(to_sbio(sentence.tags))}
     assert all(vocabulary.writes(label) for sentence in sentences for label in to_sbio(sentence.tags))
+    if settings.teacher is not None:
+        # labels stay at random, and far apart: those of like meaning would be hard to tell apart where all is frozen
+        labels = {piece for label in labels_of(corpora) if len(own := vocabulary.label_pieces(label)) == 1 for piece in own}
+        texts = {index: text for index in range(vocabulary.size) if index not in labels and (text := vocabulary.label([index]))}
+        start_embeddings(model.backbone.shared.weight, texts, checkpoints.with_name(TEACHER))
     keep_unseen_embeddings(model.backbone.shared.weight, seen)
     batch_of = batches(sentences, vocabulary, settings.pretraining, settings.seed)
     fit(model, training_of(settings.pretraining), batch_of, checkpoints=Checkpoints(checkpoints, fingerprint), seed=settings.seed)
