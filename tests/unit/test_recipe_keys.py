@@ -150,7 +150,7 @@ def pretrained(request, tmp_path_factory):
         if key not in known:
             made = {"architecture": ARCHITECTURES[kind], "pretraining": BUDGET | changes, "seed": seed}
             settings = PretrainedBackbone(source="pretrained", text="generated", **made)
-            model = {"t5": t5, "bert": bert}[kind].pretrain(sentences, vocabulary, settings, folder / str(len(known)), "any")
+            model = {"t5": t5, "bert": bert}[kind].pretrain([], sentences, vocabulary, settings, folder / str(len(known)), "any")
             weights = b"".join(tensor.detach().numpy().tobytes() for tensor in model.state_dict().values())
             known[key] = model.config.to_dict(), hashlib.sha256(weights).hexdigest()
         return known[key]
