@@ -44,7 +44,7 @@ test-processors: export OMP_WAIT_POLICY := passive
 test-processors: $(VENV)/installed-test
 	@failed=0; for capability in default avx2; do for threads in 1 2; do \
 		export ATEN_CPU_CAPABILITY=$$capability OMP_NUM_THREADS=$$threads MKL_NUM_THREADS=$$threads; \
-		$(RUN) python -c "import os, torch; print('processor:', torch.backends.cpu.get_cpu_capability(), '| oneDNN: at most', \
+		$(VENV)/bin/python -c "import os, torch; print('processor:', torch.backends.cpu.get_cpu_capability(), '| oneDNN: at most', \
 			os.environ['ONEDNN_MAX_CPU_ISA'], '| threads:', torch.get_num_threads())"; \
 		$(PYTEST) tests/unit tests/parity || failed=1; \
 	done; done; exit $$failed
