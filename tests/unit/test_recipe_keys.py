@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from itertools import pairwise
 
 import pytest
 import torch
@@ -94,6 +95,10 @@ def outcome(tmp_path_factory, place):
 def test_a_key_changes_what_comes_of_a_run(outcome, key):
     value, others = CASES[key]
     assert (TRAINING | others).get(key, Training.model_fields[key].default) != value
+    if key == "selection":
+        # to end where the validation loss first rises, which is a matter of the processor's rounding
+        curve = outcome(others)["curve"]
+        others = others | {"steps": next(b["step"] for a, b in pairwise(curve) if b["validation_loss"] > a["validation_loss"])}
     before, after = outcome(others), outcome(others | {key: value})
     assert before != after
     steps, weights = before["steps"] != after["steps"], before["weights"] != after["weights"]
@@ -109,7 +114,7 @@ def test_a_key_changes_what_comes_of_a_run(outcome, key):
         case "selection":
             assert (steps, weights, losses, validation) == (False, True, False, False)
             best = min(after["curve"], key=lambda point: point["validation_loss"])["step"]
-            assert (before["best_step"], after["best_step"]) == (40, best) and best < 40
+            assert (before["best_step"], after["best_step"]) == (others["steps"], best) and best < others["steps"]
         case "steps" | "epochs" | "patience":
             assert steps
         case "compile":
