@@ -3,12 +3,12 @@
 import signal
 
 import pytest
+import test_training
 import torch
 from accelerate.state import AcceleratorState
 from torch import nn
 from transformers import BertConfig, BertModel, T5Config, T5ForConditionalGeneration
 
-from hyperloader.config.settings import Training
 from hyperloader.errors import RunError
 from hyperloader.formulations.text_to_text import collate
 from hyperloader.methods.registry import get_method
@@ -31,24 +31,7 @@ SIZES = {
 
 
 def training(**changes):
-    defaults = dict(
-        steps=24,
-        batch_size=8,
-        learning_rate=3e-3,
-        schedule="linear",
-        warmup_steps=3,
-        weight_decay=0.01,
-        label_smoothing=0.1,
-        loss_reduction="mean",
-        max_grad_norm=1.0,
-        temperature=10,
-        evaluate_every=6,
-        evaluation_batches=None,
-        selection="best",
-        source_length=64,
-        target_length=64,
-    )
-    return Training(**(defaults | changes))
+    return test_training.training(**({"steps": 24, "batch_size": 8, "learning_rate": 3e-3, "evaluate_every": 6} | changes))
 
 
 def model(name):
