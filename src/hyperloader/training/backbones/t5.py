@@ -177,7 +177,7 @@ def pretrain(
     seen |= {id for sentence in sentences for id in vocabulary.encode_labels(to_sbio(sentence.tags))}
     assert all(vocabulary.writes(label) for sentence in sentences for label in to_sbio(sentence.tags))
     if settings.teacher is not None:
-        # labels stay at random, and far apart: those of like meaning would be hard to tell apart where all is frozen
+        # labels stay at random: trials that started them from the teacher too scored lower (docs/mini-backbone.md)
         labels = {piece for label in labels_of(corpora) if len(own := vocabulary.label_pieces(label)) == 1 for piece in own}
         texts = {index: text for index in range(vocabulary.size) if index not in labels and (text := vocabulary.label([index]))}
         start_embeddings(model.backbone.shared.weight, texts, checkpoints.with_name(TEACHER))
