@@ -6,6 +6,7 @@ import numpy as np
 
 from hyperloader.corpora.registry import known_corpora
 from hyperloader.runs.records import Score, ScoredCorpus, ScoresRecord
+from hyperloader.scoring.counts import SentenceCounts, write_counts
 
 
 def right(f1: float, sentences: int = 100, start: int = 0) -> np.ndarray:
@@ -22,10 +23,7 @@ def write_run(
     """Write the counts of each corpus and what follows from them; returns the `scores.json`."""
     entries = {}
     for name, own in counts.items():
-        path = folder / "counts" / f"{name}.csv"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        rows = [",".join(map(str, [index, *row])) for index, row in enumerate(own.tolist())]
-        path.write_text("\n".join(["sentence,gold,predicted,correct", *rows, ""]))
+        write_counts(folder / "counts" / f"{name}.csv", SentenceCounts(own, np.arange(len(own))))
         scores = [
             Score.of(
                 *own.sum(0).tolist(),

@@ -4,6 +4,7 @@ import csv
 import json
 import random
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,6 +17,7 @@ from hyperloader.files import sha256
 from hyperloader.runs.predictions import PredictedSentence, read_predictions, write_predictions
 from hyperloader.runs.records import PredictedCorpus, PredictionsManifest, SpanScore
 from hyperloader.scoring import by_seqeval, score_labels, score_run, score_sentences, score_tags, sentence_counts
+from hyperloader.scoring.counts import read_counts, write_counts
 
 TAGS = ["O", "B-x", "I-x", "B-y.z", "I-y.z", "B-a-b", "I-a-b"]
 PAIRS = st.lists(st.lists(st.tuples(st.sampled_from(TAGS), st.sampled_from(TAGS)), min_size=1, max_size=8), min_size=1, max_size=5)
@@ -154,7 +156,7 @@ def test_the_authors_way_sees_neither_gold_nor_predictions_behind_the_cut():
 def test_methods_without_text_have_nothing_to_align():
     entry, counts = score_sentences([sentence("B-x I-x O", "I-x I-x B-y", malformed=True), sentence("O", "O")], "constrained")
     assert list(by_way(entry)) == [("none", "full", "conll"), ("none", "full", "strict")]
-    assert counts.tolist() == [[1, 2, 1], [0, 0, 0]]
+    assert counts.spans.tolist() == [[1, 2, 1], [0, 0, 0]] and counts.clusters.tolist() == [0, 1]
     assert [score.f1 for score in entry.scores] == [pytest.approx(2 / 3), 0.0]
     assert entry.malformed == 0.5 and entry.sentences == 2
     assert "|align:none|decoding:none|labels:raw|repair:none|" in entry.headline.signature
@@ -236,9 +238,20 @@ def test_the_counts_of_sentences_are_those_of_the_headline(run):
     with open(run / "counts/atis.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert rows == [
-        {"sentence": "0", "gold": "1", "predicted": "1", "correct": "1"},
-        {"sentence": "1", "gold": "1", "predicted": "1", "correct": "0"},
+        {"sentence": "0", "gold": "1", "predicted": "1", "correct": "1", "cluster": "0"},
+        {"sentence": "1", "gold": "1", "predicted": "1", "correct": "0", "cluster": "1"},
     ]
+
+
+def test_equal_sentences_are_one_cluster_and_come_back_from_their_file(tmp_path):
+    texts = [sentence("B-x O", "B-x O"), sentence("O", "O"), sentence("B-x O", "O O"), sentence("O", "B-x")]
+    _, counts = score_sentences(texts, "free")
+    assert counts.clusters.tolist() == [0, 1, 0, 1]
+    write_counts(tmp_path / "counts.csv", counts)
+    assert all(map(np.array_equal, read_counts(tmp_path / "counts.csv"), counts))
+    # one kind of sentence, found once and missed once, could as well be all there is
+    known = score_sentences([texts[0], texts[2]] * 9, "free")[0].headline
+    assert (known.ci_low, known.ci_high) == (known.f1, known.f1)
 
 
 def test_damaged_predictions_are_named_by_file_and_line(run):

@@ -31,10 +31,10 @@ from hyperloader.models.backbones import BackboneManifest, open_backbone
 from hyperloader.planning.plan import Plan
 from hyperloader.predicting.prediction import predict_run
 from hyperloader.predicting.tagger import Tagger
-from hyperloader.reports.tables.samples import read_counts
 from hyperloader.runs import gpus
 from hyperloader.runs.predictions import read_predictions
 from hyperloader.scoring import score_run
+from hyperloader.scoring.counts import read_counts
 from hyperloader.text.bert_vocabulary import WordPieces
 from hyperloader.text.t5_vocabulary import Vocabulary
 from hyperloader.training.progress import CheckpointRecord

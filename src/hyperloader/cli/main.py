@@ -147,12 +147,14 @@ def plan(
     change: Changes = None,
     published: Brackets = BRACKETS,
 ) -> None:
-    """Estimate hours, disk and memory of all planned trainings."""
+    """Estimate hours, disk and memory of all planned trainings, and the differences that they can show."""
+    from hyperloader.planning import power
     from hyperloader.planning.estimates import as_text, estimate
     from hyperloader.planning.plan import Plan
 
     changes = [*(change or []), *([f"recipe={recipe}"] if recipe else [])]
-    typer.echo(as_text(estimate(Plan.read(config, changes), scale, published, speed, cores=cores)), nl=False)
+    planned = Plan.read(config, changes)
+    typer.echo(as_text(estimate(planned, scale, published, speed, cores=cores)) + power.as_text(planned, scale), nl=False)
 
 
 @app.command()

@@ -14,10 +14,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from hyperloader.files import write_text
 from hyperloader.runs.predictions import PredictedSentence, read_predictions
 from hyperloader.runs.records import Score, ScoredCorpus, ScoresRecord, SpanScore
 from hyperloader.runs.run import Run
+from hyperloader.scoring.counts import SentenceCounts, clusters_of, write_counts
 from hyperloader.scoring.signatures import data_checksum, signature
 from hyperloader.scoring.statistics import bootstrap_interval
 from hyperloader.text.sentt import LONGEST, spans
@@ -101,7 +101,7 @@ def score_labels(gold: Tags, prediction: Tags) -> dict[str, SpanScore]:
     return {name: SpanScore.of(in_gold[name], predicted[name], correct[name]) for name in sorted(in_gold | predicted)}
 
 
-def score_sentences(sentences: Sequence[PredictedSentence], decoding: str) -> tuple[ScoredCorpus, np.ndarray]:
+def score_sentences(sentences: Sequence[PredictedSentence], decoding: str) -> tuple[ScoredCorpus, SentenceCounts]:
     """All scores of one test set.
 
     Args:
@@ -109,15 +109,16 @@ def score_sentences(sentences: Sequence[PredictedSentence], decoding: str) -> tu
         decoding: how they were decoded, for the signatures.
 
     Returns:
-        Its entry in `scores.json`, and the headline's span counts (sentences, 3).
+        Its entry in `scores.json`, and the headline's counts.
     """
     writes = any(sentence.by_order is not None for sentence in sentences)
     data = data_checksum((sentence.tokens, sentence.gold) for sentence in sentences)
     gold, prediction = [sentence.gold for sentence in sentences], [sentence.prediction for sentence in sentences]
+    clusters = clusters_of(sentence.tokens for sentence in sentences)
     scores, counts = [], []
     for scheme in TEXT_SCHEMES if writes else TEXTLESS_SCHEMES:
         counts.append(sentence_counts(*_tags(sentences, scheme), scheme.mode))
-        low, high = bootstrap_interval(counts[-1])
+        low, high = bootstrap_interval(counts[-1], clusters)
         named = signature(**scheme._asdict(), decoding=decoding, data=data)
         scores.append(Score.of(*counts[-1].sum(0).tolist(), **scheme._asdict(), ci_low=low, ci_high=high, signature=named))
     if sentences:
@@ -125,7 +126,8 @@ def score_sentences(sentences: Sequence[PredictedSentence], decoding: str) -> tu
         assert np.allclose((scores[0].precision, scores[0].recall, scores[0].f1), reference, atol=1e-9), reference
     malformed = sum(sentence.malformed for sentence in sentences) / max(len(sentences), 1)
     in_parts, labels = sum(len(sentence.tokens) > LONGEST for sentence in sentences), score_labels(gold, prediction)
-    return ScoredCorpus(sentences=len(sentences), in_parts=in_parts, malformed=malformed, scores=scores, labels=labels), counts[0]
+    entry = ScoredCorpus(sentences=len(sentences), in_parts=in_parts, malformed=malformed, scores=scores, labels=labels)
+    return entry, SentenceCounts(counts[0], clusters)
 
 
 def _tags(sentences: Iterable[PredictedSentence], scheme: ScoringScheme) -> tuple[list[list[str]], list[list[str]]]:
@@ -150,7 +152,6 @@ def score_run(run: str | Path) -> None:
     corpora = {}
     for name, listed in manifest.corpora.items():
         corpora[name], counts = score_sentences(list(read_predictions(run.predictions_of(name), listed)), manifest.decoding)
-        rows = (f"{number},{','.join(map(str, row))}\n" for number, row in enumerate(counts.tolist()))
-        write_text(run.counts_of(name), "sentence,gold,predicted,correct\n" + "".join(rows))
+        write_counts(run.counts_of(name), counts)
     named = {key: getattr(settings, key) for key in ("scale", "recipe", "method", "percent", "seed")}
     ScoresRecord(**named, decoding=manifest.decoding, corpora=corpora).write(run.folder / Run.SCORES)

@@ -11,8 +11,8 @@ from hyperloader.corpora.registry import known_corpora
 from hyperloader.reports.tables.claims import read_claims, read_paper
 from hyperloader.reports.tables.evidence import Printed
 from hyperloader.reports.tables.published import AVERAGE, Paper, millions, read_brackets, read_published
-from hyperloader.reports.tables.rules import Verdict
 from hyperloader.reports.tables.sheet import Sheet, as_csv, write_sheet
+from hyperloader.scoring.decisions import Verdict
 
 COLUMNS = ("what", "where", "printed", "recomputed", "differs", "note")
 CUT = "cut instead of rounded"
@@ -93,7 +93,7 @@ def _counts(paper: Paper, published: Path) -> Iterator[Check]:
     for claim in read_claims(published / "claims.csv"):
         for part in claim.parts:
             if part.sign:
-                held = [name for name, verdict in evidence.by_dataset(part).items() if verdict is Verdict.CONFIRMED]
+                held = [name for name, own in evidence.by_dataset(part).items() if own.verdict() is Verdict.CONFIRMED]
                 differs = len(held) < part.number or (part.sign == "=" and len(held) > part.number)
                 wanted = f"{'at least ' if part.sign == '>=' else ''}{part.number}"
                 yield Check(claim.text, claim.where, wanted, str(len(held)), differs, ", ".join(held))

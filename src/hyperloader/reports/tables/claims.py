@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,16 +10,23 @@ from pathlib import Path
 from hyperloader.errors import UserError
 from hyperloader.files import read_rows
 from hyperloader.reports.tables.comparisons import comparisons, write_comparisons
-from hyperloader.reports.tables.evidence import Evidence, Measured, Outcome, Printed
-from hyperloader.reports.tables.published import Paper, read_brackets, read_published
-from hyperloader.reports.tables.rules import Clause, Verdict, all_of, parse
+from hyperloader.reports.tables.evidence import Measured, Printed
+from hyperloader.reports.tables.published import Paper, parameter_measures, read_brackets, read_published
+from hyperloader.reports.tables.rules import Clause, parse
 from hyperloader.reports.tables.samples import Samples
-from hyperloader.reports.tables.scores import TABLE_KEYS, Scores, describe
+from hyperloader.reports.tables.scores import TABLE_KEYS, Scores, describe, seeds_in_words
 from hyperloader.reports.tables.sheet import Sheet, as_csv, write_sheet
+from hyperloader.scoring.decisions import MARGIN, Verdict, verdicts
 
-COLUMNS = ("id", "claim", "where", "rule", "verdict", "numbers", "paper", "paper_numbers", *TABLE_KEYS, "seeds", "bearing")
+COLUMNS = (
+    *("id", "proposition", "claim", "where", "rule", "verdict", "p", "p_holm", "margin", "numbers", "paper", "paper_numbers"),
+    *(*TABLE_KEYS, "seeds", "bearing"),
+)
+FIELDS = ("id", "proposition", "claim", "where", "rule", "margin")
 # what the paper's own tables say of a claim
 BORNE_OUT = {Verdict.CONFIRMED: "yes", Verdict.CONTRADICTED: "no", Verdict.NOT_RUN: "no numbers"}
+NEEDS = "needs "
+NOT_DECIDED = "not decided"
 
 
 @dataclass(frozen=True)
@@ -27,41 +35,79 @@ class Claim:
 
     Attributes:
         name: short, unique.
+        proposition: what it is a part of.
         text: the claim in words.
         where: in the paper.
-        rule: what has to hold, see `hyperloader.reports.tables.rules`.
+        rule: what has to hold, see `hyperloader.reports.tables.rules`; or `needs` and what is missing for a rule.
+        margin: F1s that differ by less are equal; None for parameters.
     """
 
     name: str
+    proposition: str
     text: str
     where: str
     rule: str
+    margin: float | None = None
 
     @property
     def parts(self) -> list[Clause]:
-        """The rule, parsed."""
-        return parse(self.rule)
+        """The rule, parsed; empty if there is none."""
+        return [] if self.rule.startswith(NEEDS) else parse(self.rule)
 
-    def decide(self, evidence: Evidence) -> Outcome:
-        """What some numbers say of it."""
-        outcomes = [evidence.decide(part) for part in self.parts]
-        return Outcome(all_of([own.verdict for own in outcomes]), "; ".join(own.numbers for own in outcomes if own.numbers))
+
+@dataclass(frozen=True)
+class Judged:
+    """A claim and what our numbers and the paper's say of it.
+
+    Attributes:
+        p, corrected: of the verdict, as it is and after Holm's correction over all claims that have one.
+    """
+
+    claim: Claim
+    verdict: str
+    p: float | None
+    corrected: float | None
+    numbers: str
+    paper: str
+    paper_numbers: str
 
 
 def read_claims(path: str | Path) -> list[Claim]:
-    """The claims of a CSV with the columns id, claim, where, rule.
+    """The claims of a CSV with the columns id, proposition, claim, where, rule, margin.
 
     Raises:
-        UserError: it is missing, or a rule is not one; names the line.
+        UserError: it is missing, or a rule or a margin is not one; names the line.
     """
     claims = []
-    for line, row in enumerate(read_published(path, ("id", "claim", "where", "rule")), 2):
-        claims.append(Claim(row["id"], row["claim"], row["where"], row["rule"]))
+    for line, row in enumerate(read_published(path, FIELDS), 2):
         try:
-            parse(row["rule"])
-        except UserError as error:
-            raise UserError(error.message, file=path, line=line) from None
+            margin = float(row["margin"]) if row["margin"] else None
+        except ValueError:
+            raise UserError(f"'{row['margin']}' is no margin such as {MARGIN}", file=path, line=line) from None
+        if not row["rule"].startswith(NEEDS):
+            try:
+                parse(row["rule"])
+            except UserError as error:
+                raise UserError(error.message, file=path, line=line) from None
+        claims.append(Claim(row["id"], row["proposition"], row["claim"], row["where"], row["rule"], margin))
     return claims
+
+
+def judge(claims: Sequence[Claim], measured: Measured, printed: Printed) -> list[Judged]:
+    """What our numbers and the paper's say of claims; ours with Holm's correction over all that have an error and were run."""
+    ours = {claim: measured.judge(claim.parts, MARGIN if claim.margin is None else claim.margin) for claim in claims if claim.parts}
+    tested = [claim for claim, own in ours.items() if own.evidence.p < 1 and not all(measured.exact(part.measure) for part in claim.parts)]
+    corrected = dict(zip(tested, verdicts([ours[claim].evidence for claim in tested]), strict=True))
+    judged = []
+    for claim in claims:
+        if not claim.parts:
+            judged.append(Judged(claim, NOT_DECIDED, None, None, claim.rule, BORNE_OUT[Verdict.NOT_RUN], ""))
+            continue
+        own, theirs = ours[claim], printed.judge(claim.parts)
+        p, verdict = corrected.get(claim, (None, own.evidence.verdict()))
+        borne_out = BORNE_OUT[theirs.evidence.verdict()]
+        judged.append(Judged(claim, verdict, p and own.evidence.p, p, own.numbers, borne_out, theirs.numbers))
+    return judged
 
 
 def write_claims(scores: Iterable[str | Path], parameters: str | Path, published: str | Path, bearing: str, folder: str | Path) -> None:
@@ -82,16 +128,21 @@ def write_claims(scores: Iterable[str | Path], parameters: str | Path, published
     gathered = Scores.read(scores)
     samples = Samples(gathered, paper.datasets)
     write_comparisons(comparisons(samples), gathered.signature, folder / "comparisons.csv")
-    measured = Measured(paper, samples, _counted(parameters))
-    printed = Printed(paper, read_brackets(published / "methods.csv"))
-    seeds = " ".join(map(str, gathered.seeds))
+    measured, printed = Measured(paper, samples, _counted(parameters)), Printed(paper, read_brackets(published / "methods.csv"))
+    judged = judge(read_claims(published / "claims.csv"), measured, printed)
+    known = [*(gathered.signature.get(key, "") for key in TABLE_KEYS), " ".join(map(str, gathered.seeds)), bearing]
     rows = []
-    for claim in read_claims(published / "claims.csv"):
-        ours, theirs = claim.decide(measured), claim.decide(printed)
-        known = [gathered.signature.get(key, "") for key in TABLE_KEYS]
-        judged = [ours.verdict.value, ours.numbers, BORNE_OUT[theirs.verdict], theirs.numbers]
-        rows.append([claim.name, claim.text, claim.where, claim.rule, *judged, *known, seeds, bearing])
-    write_sheet(folder / "claims.csv", as_csv(COLUMNS, rows), _sheet(rows, gathered, bearing), latex=False)
+    for own in judged:
+        claim = own.claim
+        said = [
+            own.verdict,
+            *(_p(value) for value in (own.p, own.corrected)),
+            "" if claim.margin is None else f"{claim.margin:g}",
+            own.numbers,
+            own.paper,
+        ]
+        rows.append([claim.name, claim.proposition, claim.text, claim.where, claim.rule, *said, own.paper_numbers, *known])
+    write_sheet(folder / "claims.csv", as_csv(COLUMNS, rows), _sheet(judged, gathered, bearing), latex=False)
 
 
 def read_paper(published: Path) -> Paper:
@@ -100,26 +151,40 @@ def read_paper(published: Path) -> Paper:
 
 
 def _counted(path: str | Path) -> dict[str, dict[str, float]]:
-    """Our numbers of trained parameters, and their share of all, by title."""
-    rows = read_rows(path, ("method", "trainable", "percent"))
-    return {row["method"]: {"trainable": float(row["trainable"]), "share": float(row["percent"]) / 100} for row in rows}
+    """Our numbers of parameters by title."""
+    rows = read_rows(path, ("method", "runs", "trainable", "percent"))
+    return {row["method"]: parameter_measures(float(row["trainable"]), float(row["percent"]) / 100, int(row["runs"])) for row in rows}
 
 
-def _sheet(rows: Sequence[Sequence[str]], scores: Scores, bearing: str) -> Sheet:
-    counts = ", ".join(f"{sum(row[4] == verdict for row in rows)} {verdict}" for verdict in Verdict)
+def _sheet(judged: Sequence[Judged], scores: Scores, bearing: str) -> Sheet:
+    """The claims for people, a line in bold with its verdicts before those of each proposition."""
+    propositions = list(dict.fromkeys(own.claim.proposition for own in judged))
+    rows = []
+    for proposition in propositions:
+        members = [own for own in judged if own.claim.proposition == proposition]
+        rows.append([f"**{proposition}**", "", "", _verdicts(members), "", "", "", ""])
+        for own in members:
+            claim = own.claim
+            numbers = [f"**{own.verdict}**", _p(own.corrected), own.numbers, own.paper, own.paper_numbers]
+            rows.append([claim.text, claim.where, claim.rule, *numbers])
+    made = f"{describe(scores.signature).capitalize()}, {seeds_in_words(scores.seeds)}. " if scores.seeds else "Nothing was run. "
     return Sheet(
         title="Claims",
-        caption=f"what these runs say of the paper's claims: {counts}. Bearing on the paper: **{bearing}**. "
-        + (
-            f"{describe(scores.signature).capitalize()}, training seeds {', '.join(map(str, scores.seeds))}. "
-            if scores.seeds
-            else "Nothing was run. "
-        )
-        + "An inequality is confirmed or contradicted if the 95 % interval of the difference leaves out zero, and inconclusive "
-        "otherwise; the interval is that over test sentences and, with several training seeds, covers that over seeds too. A claim of "
-        "several inequalities is contradicted by one of them. The last two columns judge the paper's own printed numbers, which come "
-        "without intervals, by the same rule.",
-        header=["Claim", "Where", "Rule", "Verdict", "Our numbers", "Borne out by the paper's tables", "The paper's numbers"],
-        rows=[[row[1], row[2], row[3], f"**{row[4]}**", row[5], row[6], row[7]] for row in rows],
-        align="l" * 7,
+        caption=f"what these runs say of the paper's claims, {len(judged)} in {len(propositions)} propositions: {_verdicts(judged)}. "
+        f"Bearing on the paper: **{bearing}**. {made}A claim is confirmed or contradicted at 5 %, over test sentences and training seeds "
+        "and after Holm's correction over all claims; equivalent if the methods differ by less than its margin. One or two training "
+        "seeds decide nothing about methods: the intervals, over test sentences alone, are then those of these models. The last two "
+        "columns judge the paper's own printed numbers, which come without errors, by the same rule.",
+        header=["Claim", "Where", "Rule", "Verdict", "p (Holm)", "Our numbers", "Borne out by the paper's tables", "The paper's numbers"],
+        rows=rows,
+        align="llllrlll",
     )
+
+
+def _verdicts(judged: Sequence[Judged]) -> str:
+    counts = Counter(own.verdict for own in judged)
+    return ", ".join(f"{counts[verdict]} {verdict}" for verdict in (*Verdict, NOT_DECIDED) if counts[verdict])
+
+
+def _p(value: float | None) -> str:
+    return "" if value is None else f"{value:.4f}"

@@ -1,4 +1,4 @@
-"""HyperLoader against every other trained method, or one run against another: differences and how sure they are.
+"""HyperLoader against every other trained method, or one run against another: differences and what they decide.
 
 docs/statistics.md says what each column means.
 """
@@ -6,8 +6,7 @@ docs/statistics.md says what each column means.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,117 +14,81 @@ import numpy as np
 from hyperloader.errors import RunError
 from hyperloader.methods.hyperloader import HyperLoader
 from hyperloader.reports.tables.published import AVERAGE
-from hyperloader.reports.tables.samples import Samples, check_same_test_set, draw_seed, read_counts
-from hyperloader.reports.tables.scores import Cell, Scores, describe
+from hyperloader.reports.tables.samples import Samples, check_same_test_set, f1_samples
+from hyperloader.reports.tables.scores import Cell, Scores, describe, seeds_in_words
 from hyperloader.reports.tables.sheet import Sheet, as_csv, write_sheet
 from hyperloader.runs.run import Run
-from hyperloader.scoring.statistics import detectable_difference, holm, interval, p_value, resampled_f1s, swapped_differences
+from hyperloader.scoring.counts import read_counts
+from hyperloader.scoring.decisions import MARGIN, Decision, Verdict, decide, verdicts
 
 COLUMNS = (
     *("scale", "recipe", "decoding", "percent", "dataset", "method", "other", "seeds", "f1", "f1_other", "difference"),
-    *("ci_low", "ci_high", "sd_seeds", "detectable", "p", "p_holm", "family"),
+    *(
+        "ci_low",
+        "ci_high",
+        "se_test",
+        "sd_seeds",
+        "detectable",
+        "models_differ",
+        "p",
+        "p_equivalent",
+        "p_holm",
+        "family",
+        "margin",
+        "verdict",
+    ),
 )
-
-
-@dataclass(frozen=True)
-class Pair:
-    """Two systems on one corpus, training seed by training seed.
-
-    Attributes:
-        dataset: title of the corpus.
-        counts: of both, span counts (seeds, sentences, 3).
-        f1s: of both, F1s (seeds, 1 + samples), first that on the test set.
-    """
-
-    dataset: str
-    counts: tuple[np.ndarray, np.ndarray]
-    f1s: tuple[np.ndarray, np.ndarray]
-
-    @cached_property
-    def swapped(self) -> np.ndarray:
-        """Differences after random swaps; the first is the one that was measured."""
-        return swapped_differences(*self.counts, seed=draw_seed(self.dataset))
-
-
-@dataclass(frozen=True)
-class Difference:
-    """Two systems' micro F1 on a corpus, or on the average of several, and their difference.
-
-    Attributes:
-        f1, other: means over training seeds.
-        low, high: 95 % interval of the difference over test sentences (paired bootstrap).
-        sd: standard deviation of the difference over training seeds, if there are several.
-        detectable: the smallest difference that such a test set can be relied on to show.
-        p: of the paired approximate randomisation test.
-        holm: the same after Holm's correction, in a family of tests.
-    """
-
-    f1: float
-    other: float
-    low: float
-    high: float
-    sd: float | None
-    detectable: float
-    p: float
-    holm: float | None = None
-
-    @property
-    def difference(self) -> float:
-        """Positive if the first is better."""
-        return self.f1 - self.other
-
-
-def compare(pairs: Sequence[Pair]) -> Difference:
-    """Compare two systems on a corpus, or on the average over several."""
-    first, second = (np.mean([pair.f1s[side] for pair in pairs], axis=0) for side in (0, 1))
-    by_seed = first - second
-    samples = by_seed.mean(0)[1:]
-    return Difference(
-        f1=float(first[:, 0].mean()),
-        other=float(second[:, 0].mean()),
-        **dict(zip(("low", "high"), interval(samples), strict=True)),
-        sd=float(by_seed[:, 0].std(ddof=1)) if len(by_seed) > 1 else None,
-        detectable=detectable_difference(samples),
-        p=p_value(np.mean([pair.swapped for pair in pairs], axis=0)),
-    )
+# of the statement that HyperLoader is better
+SAID = {Verdict.CONFIRMED: "better", Verdict.CONTRADICTED: "worse"}
 
 
 @dataclass(frozen=True)
 class Row:
-    """HyperLoader against another method at one share of the data, on a corpus or on average."""
+    """HyperLoader against another method at one share of the data, on a corpus or on average.
+
+    Attributes:
+        p: after Holm's correction in its family; None if the seeds are too few.
+        verdict: by it.
+    """
 
     fraction: float
     dataset: str
     other: str
-    seeds: list[int]
-    difference: Difference
+    decision: Decision
+    p: float | None
+    verdict: str
 
     @property
     def family(self) -> str:
         """The tests that are corrected together."""
-        return f"{self.fraction:g} % {'averages' if self.dataset == AVERAGE else 'corpora'}"
+        return family(self.dataset)
 
 
-def comparisons(samples: Samples) -> list[Row]:
+def family(dataset: str) -> str:
+    """All averages are corrected together, and all corpora."""
+    return "averages" if dataset == AVERAGE else "corpora"
+
+
+def comparisons(samples: Samples, margin: float = MARGIN) -> list[Row]:
     """Compare HyperLoader with every other trained method, on each corpus and on average, at each share of the data."""
     scores, ours = samples.scores, HyperLoader.title
+    fractions = sorted({fraction for title, fraction, _ in scores.cells if title == ours}, reverse=True)
+    others = [title for title in scores.methods if title != ours and scores.trained(title)]
+    found = {}
+    for fraction, other in ((fraction, other) for fraction in fractions for other in others):
+        datasets = [name for title, percent, name in scores.cells if (title, percent) == (ours, fraction)]
+        for dataset in (*datasets, AVERAGE):
+            if decision := decide(samples.f1(ours, fraction, dataset), samples.f1(other, fraction, dataset), margin):
+                found[fraction, dataset, other] = decision
+    judged = {}
+    for name in ("corpora", "averages"):
+        members = {key: own for key, own in found.items() if family(key[1]) == name and own.enough}
+        judged |= zip(members, verdicts([own.evidence for own in members.values()]), strict=True)
     rows = []
-    for fraction in sorted({fraction for title, fraction, _ in scores.cells if title == ours}, reverse=True):
-        for other in [title for title in scores.methods if title != ours and scores.trained(title)]:
-            datasets = [name for title, percent, name in scores.cells if (title, percent) == (ours, fraction)]
-            pairs: dict[str, tuple[list[int], Pair]] = {}
-            for name in datasets:
-                counts = [samples.counts(title, fraction, name) for title in (ours, other)]
-                f1s = [samples.f1(title, fraction, name) for title in (ours, other)]
-                if seeds := sorted(counts[0].keys() & counts[1].keys()):
-                    stacked = [tuple(np.stack([row[seed] for seed in seeds]) for row in both) for both in (counts, f1s)]
-                    pairs[name] = seeds, Pair(name, *stacked)
-            rows += [Row(fraction, name, other, seeds, compare([pair])) for name, (seeds, pair) in pairs.items()]
-            averaged = [pairs.get(name, ([], None)) for name in samples.datasets]
-            # an average needs every corpus with the same seeds
-            if averaged and averaged[0][0] and all(seeds == averaged[0][0] for seeds, _ in averaged):
-                rows.append(Row(fraction, AVERAGE, other, averaged[0][0], compare([pair for _, pair in averaged])))
-    return _corrected(rows)
+    for key, decision in found.items():
+        p, verdict = judged.get(key, (None, decision.verdict))
+        rows.append(Row(*key, decision, p, SAID.get(verdict, verdict.value)))
+    return rows
 
 
 def write_comparisons(rows: Sequence[Row], signature: dict[str, str], output: str | Path) -> None:
@@ -133,29 +96,34 @@ def write_comparisons(rows: Sequence[Row], signature: dict[str, str], output: st
     known = [signature.get(key, "") for key in ("scale", "recipe", "decoding")]
     lines, cells = [], []
     for row in rows:
-        d = row.difference
-        numbers = [_number(value) for value in (d.f1, d.other, d.difference, d.low, d.high, d.sd, d.detectable, d.p, d.holm)]
-        seeds = " ".join(map(str, row.seeds))
-        lines.append([*known, f"{row.fraction:g}", row.dataset, HyperLoader.title, row.other, seeds, *numbers, row.family])
-        shown = [_number(d.f1), _number(d.other), f"{d.difference:+.4f}", _interval(d), *map(_number, (d.sd, d.detectable, d.p, d.holm))]
+        d = row.decision
+        numbers = [_number(value) for value in (d.first, d.other, d.difference, *d.interval, d.se_test, d.sd_seeds, d.detectable)]
+        ties = d.evidence.ties if d.enough else None
+        tests = [_yes(d.models_differ), _number(d.p), _number(ties), _number(row.p), row.family, f"{d.margin:g}", row.verdict]
+        seeds = " ".join(map(str, d.seeds))
+        lines.append([*known, f"{row.fraction:g}", row.dataset, HyperLoader.title, row.other, seeds, *numbers, *tests])
+        shown = [_number(d.first), _number(d.other), f"{d.difference:+.4f}", _interval(d), *numbers[5:], *tests[:4], f"**{row.verdict}**"]
         cells.append([f"{row.fraction:g} %", row.dataset, row.other, *shown])
+    margin = rows[0].decision.margin if rows else MARGIN
     sheet = Sheet(
         title="Comparisons",
-        caption=f"{HyperLoader.title} against the other trained methods: micro F1 and difference, each a mean over the training seeds; "
-        "95 % interval of the difference over test sentences (paired bootstrap); standard deviation of the difference over training "
-        "seeds, where there are several; the smallest difference that these test sentences would show four times out of five; p of a "
-        "paired test (approximate randomisation over sentences), as it is and after Holm's correction in its family: all methods' "
-        "averages at one share of the data, or all methods on all corpora there. "
-        + (f"{describe(signature).capitalize()}." if signature else "Nothing was run."),
-        header=["Data", "Dataset", "Other", "F1", "Its F1", "Difference", "95 % interval", "sd of seeds", "Detectable", "p", "p (Holm)"],
+        caption=f"{HyperLoader.title} against the other trained methods: micro F1 and difference, each a mean over the training seeds; its "
+        "95 % interval; its standard error over test sentences, and its standard deviation over training seeds; the smallest true "
+        "difference that such an experiment finds four times out of five; whether these trained models differ, which says nothing about "
+        f"other seeds; p of no difference between the methods; p of a difference above the margin, {margin:g}; p of the verdict after "
+        "Holm's correction, of all averages or of all corpora. Intervals and p cover test sentences and training seeds; with fewer than "
+        "three seeds the interval is that of these models, over test sentences alone, and says nothing about the methods. "
+        + (f"{describe(signature).capitalize()}, {seeds_in_words(rows[0].decision.seeds)}." if rows else "Nothing was compared."),
+        header=["Data", "Dataset", "Other", "F1", "Its F1", "Difference", "95 % interval", "se, sentences", "sd, seeds", "Detectable"]
+        + ["Models differ", "p", "p, equivalent", "p (Holm)", "Verdict"],
         rows=cells,
-        align="lll" + "r" * 8,
+        align="lll" + "r" * 7 + "lrrrl",
     )
     write_sheet(output, as_csv(COLUMNS, lines), sheet, latex=False)
 
 
 def compare_runs(first: Path, second: Path) -> str:
-    """The scores of two runs on their common corpora, and whether they differ, as a table for the terminal.
+    """The scores of two runs on their common corpora, and whether these two models differ, as a table for the terminal.
 
     Raises:
         RunError: they have no corpus in common, or were scored on different test sets.
@@ -166,22 +134,23 @@ def compare_runs(first: Path, second: Path) -> str:
     names = [name for name in one if name in other]
     if not names:
         raise RunError(f"no corpus in common with {first}", file=second)
-    pairs = []
+    f1s = {}
     for name in names:
         counts = [read_counts(cell.counts) for cell in (one[name], other[name])]
         check_same_test_set((one[name], counts[0]), (other[name], counts[1]))
-        f1s = resampled_f1s(np.stack(counts), seed=draw_seed(name))
-        pairs.append(Pair(name, *(tuple(own[None] for own in both) for both in (counts, f1s))))
-    rows = [(pair.dataset, compare([pair])) for pair in pairs]
-    if len(pairs) > 1:
-        rows.append((AVERAGE, compare(pairs)))
-    lines = [
-        [name, f"{d.f1:.4f}", f"{d.other:.4f}", f"{d.difference:+.4f}", _interval(d), f"{d.detectable:.4f}", f"{d.p:.4f}"]
-        for name, d in rows
-    ]
+        f1s[name] = f1_samples(counts, name)
+    if len(names) > 1:
+        f1s[AVERAGE] = np.mean(list(f1s.values()), axis=0)
+    lines = []
+    for name, (own, its) in f1s.items():
+        d = decide({0: own}, {0: its})
+        assert d is not None
+        lines.append([name, _number(d.first), _number(d.other), f"{d.difference:+.4f}", _interval(d), _number(d.detectable)])
+        lines[-1].append(_number(d.p_models))
     header = ["", "first", "second", "difference", "95 % interval", "detectable", "p"]
     table = tabulate(lines, header, tablefmt="simple", disable_numparse=True, colalign=["left", *["right"] * 6])
-    return f"first:  {first}\nsecond: {second}\n\n{table}\n"
+    about = "of these two models, over test sentences; other seeds would give other models, see comparisons.csv"
+    return f"first:  {first}\nsecond: {second}\n\n{table}\n\n{about}\n"
 
 
 def _by_dataset(scores: Scores) -> dict[str, Cell]:
@@ -189,17 +158,12 @@ def _by_dataset(scores: Scores) -> dict[str, Cell]:
     return {dataset: cell for (_, _, dataset), cells in scores.cells.items() for cell in cells.values()}
 
 
-def _corrected(rows: list[Row]) -> list[Row]:
-    """The rows with Holm's correction in each family."""
-    corrected = {}
-    for family in dict.fromkeys(row.family for row in rows):
-        members = [index for index, row in enumerate(rows) if row.family == family]
-        corrected |= zip(members, holm([rows[index].difference.p for index in members]), strict=True)
-    return [replace(row, difference=replace(row.difference, holm=corrected[index])) for index, row in enumerate(rows)]
+def _interval(d: Decision) -> str:
+    return " to ".join(f"{end:+.4f}" for end in d.interval)
 
 
-def _interval(d: Difference) -> str:
-    return f"{d.low:+.4f} to {d.high:+.4f}"
+def _yes(value: bool) -> str:
+    return "yes" if value else "no"
 
 
 def _number(value: float | None) -> str:

@@ -1,30 +1,29 @@
-"""What decides a rule: the paper's own numbers, or ours with their uncertainty."""
+"""What decides a rule: the paper's own numbers, or ours with their errors."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from hyperloader.reports.tables.published import Paper
-from hyperloader.reports.tables.rules import Clause, Measure, Verdict, all_of, count_of
+from hyperloader.reports.tables.rules import Clause, Measure
 from hyperloader.reports.tables.samples import Samples
-from hyperloader.scoring.statistics import LEVEL, interval
-
-Values = dict[int, np.ndarray]
+from hyperloader.scoring.decisions import MARGIN, Decision, Evidence, Values, Verdict, all_of, at_least, decide, exactly
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """A verdict and the numbers that it rests on, in words."""
+    """The evidence for a statement and the numbers that it rests on, in words."""
 
-    verdict: Verdict
+    evidence: Evidence
     numbers: str
 
 
-class Evidence(ABC):
+class Numbers(ABC):
     """Numbers of methods, by training seed; each an array of the number itself, then of its bootstrap samples, if there are any.
 
     Args:
@@ -40,35 +39,49 @@ class Evidence(ABC):
 
     @abstractmethod
     def parameters(self, title: str, name: str) -> Values:
-        """`trainable` parameters or their `share`, empty if not known."""
+        """A number of parameters or a share, see `Measure`, empty if not known."""
 
-    def decide(self, part: Clause) -> Outcome:
-        """Whether a chain of inequalities holds."""
-        if not part.sign:
-            return self._chain(part.measure, list(part.pairs(self.paper.titles)))
-        verdicts = self.by_dataset(part)
-        groups = {verdict: [name for name, own in verdicts.items() if own is verdict] for verdict in Verdict}
-        listed = "; ".join(f"{verdict}: {', '.join(names)}" for verdict, names in groups.items() if names)
-        numbers = f"{len(groups[Verdict.CONFIRMED])} of {len(verdicts)} ({listed})"
-        return Outcome(count_of(list(verdicts.values()), part.sign, part.number), numbers)
+    def judge(self, parts: Sequence[Clause], margin: float = MARGIN) -> Outcome:
+        """Whether all parts of a rule hold."""
+        outcomes = [self._part(part, margin) for part in parts]
+        return Outcome(all_of([own.evidence for own in outcomes]), "; ".join(own.numbers for own in outcomes if own.numbers))
 
-    def by_dataset(self, part: Clause) -> dict[str, Verdict]:
+    def by_dataset(self, part: Clause, margin: float = MARGIN) -> dict[str, Evidence]:
         """Whether a chain holds on each of the paper's corpora."""
         pairs = list(part.pairs(self.paper.titles))
-        return {name: self._chain(Measure("f1", part.measure.fractions, name), pairs).verdict for name in self.paper.datasets}
+        return {name: self._chain(Measure("f1", part.measure.fractions, name), pairs, margin).evidence for name in self.paper.datasets}
 
-    def _chain(self, measure: Measure, pairs: list[tuple[str, str]]) -> Outcome:
+    def _part(self, part: Clause, margin: float) -> Outcome:
+        if not part.sign:
+            return self._chain(part.measure, list(part.pairs(self.paper.titles)), margin)
+        evidence = self.by_dataset(part, margin)
+        groups = {verdict: [name for name, own in evidence.items() if own.verdict() is verdict] for verdict in Verdict}
+        listed = "; ".join(f"{verdict}: {', '.join(names)}" for verdict, names in groups.items() if names)
+        count = exactly if part.sign == "=" else at_least
+        numbers = f"{len(groups[Verdict.CONFIRMED])} of {len(evidence)} ({listed})"
+        return Outcome(count(part.number, list(evidence.values())), numbers)
+
+    def _chain(self, measure: Measure, pairs: list[tuple[str, str]], margin: float) -> Outcome:
         values = {title: self._values(measure, title) for title in dict.fromkeys(title for pair in pairs for title in pair)}
-        steps = {pair: _step(values[pair[0]], values[pair[1]]) for pair in pairs}
-        verdict = all_of([Verdict.NOT_RUN if step is None else _sign(step) for step in steps.values()])
+        steps = {pair: decide(values[pair[0]], values[pair[1]], margin) for pair in pairs}
+        evidence = all_of([self._evidence(measure, step) for step in steps.values()])
         known = {pair: step for pair, step in steps.items() if step is not None}
         if not known:
-            return Outcome(verdict, "")
+            return Outcome(evidence, "")
         shown = ", ".join(f"{title} {_text(measure, _mean(row))}" for title, row in values.items() if row)
         # the one that the chain is closest to breaking at, or breaks at first
-        (left, right), (point, low, high) = min(known.items(), key=lambda item: item[1][0])
-        between = "" if low == high == point else f" ({_text(measure, low, '+')} to {_text(measure, high, '+')})"
-        return Outcome(verdict, f"{shown}; {left} - {right} {_text(measure, point, '+')}{between}")
+        (left, right), step = min(known.items(), key=lambda item: item[1].difference)
+        ends = "" if self.exact(measure) else f" ({' to '.join(_text(measure, end, '+') for end in step.interval)})"
+        return Outcome(evidence, f"{shown}; {left} - {right} {_text(measure, step.difference, '+')}{ends}")
+
+    def exact(self, measure: Measure) -> bool:
+        """Whether a measure has no error."""
+        return measure.name not in ("f1", "fall")
+
+    def _evidence(self, measure: Measure, step: Decision | None) -> Evidence:
+        if step is None:
+            return Evidence(open=Verdict.NOT_RUN)
+        return Evidence.exact(step.difference > 0) if self.exact(measure) else step.evidence
 
     def _values(self, measure: Measure, title: str) -> Values:
         if measure.name == "f1":
@@ -79,8 +92,8 @@ class Evidence(ABC):
         return self.parameters(title, measure.name)
 
 
-class Printed(Evidence):
-    """The numbers that the paper prints.
+class Printed(Numbers):
+    """The numbers that the paper prints, all taken as exact, since it prints no errors.
 
     Args:
         paper: F1s.
@@ -97,8 +110,11 @@ class Printed(Evidence):
     def parameters(self, title: str, name: str) -> Values:
         return _known(self.brackets.get(title, {}).get(name))
 
+    def exact(self, measure: Measure) -> bool:
+        return True
 
-class Measured(Evidence):
+
+class Measured(Numbers):
     """Our numbers.
 
     Args:
@@ -122,36 +138,11 @@ def _known(value: float | None) -> Values:
     return {} if value is None else {0: np.array([value])}
 
 
-def _step(greater: Values, smaller: Values) -> tuple[float, float, float] | None:
-    """The mean difference over training seeds and the ends of its interval; None if it is not known.
-
-    The interval covers that over test sentences (paired bootstrap) and, with several seeds, that over seeds (Student's t).
-    """
-    seeds = sorted(greater.keys() & smaller.keys())
-    if not seeds:
-        return None
-    by_seed = np.stack([greater[seed] - smaller[seed] for seed in seeds])
-    point, samples = float(by_seed[:, 0].mean()), by_seed.mean(0)[1:]
-    low, high = interval(samples) if len(samples) else (point, point)
-    if len(seeds) > 1:
-        from scipy.special import stdtrit
-
-        half = float(stdtrit(len(seeds) - 1, (1 + LEVEL) / 2) * by_seed[:, 0].std(ddof=1) / len(seeds) ** 0.5)
-        low, high = min(low, point - half), max(high, point + half)
-    return point, low, high
-
-
-def _sign(step: tuple[float, float, float]) -> Verdict:
-    """Whether a difference is positive, as far as its interval tells."""
-    _, low, high = step
-    return Verdict.CONFIRMED if low > 0 else Verdict.CONTRADICTED if high <= 0 else Verdict.INCONCLUSIVE
-
-
 def _mean(values: Values) -> float:
     return float(np.mean([row[0] for row in values.values()]))
 
 
 def _text(measure: Measure, value: Any, sign: str = "") -> str:
-    if measure.name == "trainable":
+    if measure.name.startswith("trainable"):
         return f"{value:{sign},.0f}"
     return f"{100 * value:{sign}.2f} %" if measure.name == "share" else f"{value:{sign}.4f}"

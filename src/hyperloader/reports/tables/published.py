@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hyperloader.config.places import PUBLISHED_REMEDY
+from hyperloader.corpora.registry import paper_corpora
 from hyperloader.errors import UserError
 from hyperloader.files import read_rows
 
@@ -52,12 +53,19 @@ def read_published(path: str | Path, columns: Iterable[str]) -> list[dict[str, s
 
 
 def read_brackets(path: str | Path) -> dict[str, dict[str, float]]:
-    """Parameters of the paper's methods as its brackets have them: `trainable`, and as a `share` of all, by title."""
+    """Parameters of the paper's methods as its brackets have them, by title; see `parameter_measures`."""
     brackets = {}
-    for line, row in enumerate(read_published(path, ("title", "total", "trainable")), 2):
+    for line, row in enumerate(read_published(path, ("title", "total", "trainable", "single_task")), 2):
         total, trainable = (millions(row[column], path, line) for column in ("total", "trainable"))
-        brackets[row["title"]] = {"trainable": trainable, "share": trainable / total}
+        brackets[row["title"]] = parameter_measures(
+            trainable, trainable / total, len(paper_corpora()) if row["single_task"] == "yes" else 1
+        )
     return brackets
+
+
+def parameter_measures(trainable: float, share: float, models: int) -> dict[str, float]:
+    """The measures of parameters that rules name, of a method that has this many models for all corpora."""
+    return {"trainable": trainable, "share": share, "trainable in all": models * trainable}
 
 
 def millions(text: str, path: str | Path, line: int) -> float:

@@ -5,8 +5,9 @@
     methods = titles with ", " between them, or "others": all methods of the paper that the part does not name
 
 `A > B, C` says that A exceeds B and C. The measures are `Average 100` or `ATIS 20` (micro F1 at that percentage of the training
-data), `fall 100-10` (average F1 at the first minus that at the second), `trainable` and `share` (trained parameters, and as a part
-of all), and `datasets 100`, which counts the corpora on which the chain holds and needs the `in`.
+data), `fall 100-10` (average F1 at the first minus that at the second), `trainable`, `trainable in all` and `share` (trained
+parameters of a model, of the models for all corpora, and as a part of all parameters), and `datasets 100`, which counts the corpora
+on which the chain holds and needs the `in`.
 """
 
 from __future__ import annotations
@@ -14,27 +15,18 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from enum import StrEnum
 from itertools import pairwise
 
 from hyperloader.errors import UserError
 from hyperloader.reports.tables.published import AVERAGE
 
 PART = re.compile(
-    r"(?:(?P<parameters>trainable|share)|fall (?P<before>[\d.]+)-(?P<after>[\d.]+)|(?P<dataset>(?!fall )\S+) (?P<percent>[\d.]+)): "
+    r"(?:(?P<parameters>trainable(?: in all)?|share)|fall (?P<before>[\d.]+)-(?P<after>[\d.]+)"
+    r"|(?P<dataset>(?!fall )\S+) (?P<percent>[\d.]+)): "
     r"(?P<chain>.+? > .+?)(?: in (?P<sign>>?=) (?P<number>\d+))?"
 )
 COUNTED = "datasets"
 OTHERS = "others"
-
-
-class Verdict(StrEnum):
-    """What the numbers say of a claim."""
-
-    CONFIRMED = "confirmed"
-    INCONCLUSIVE = "inconclusive"
-    CONTRADICTED = "contradicted"
-    NOT_RUN = "not run"
 
 
 @dataclass(frozen=True)
@@ -42,7 +34,7 @@ class Measure:
     """A number that each method has.
 
     Attributes:
-        name: `f1`, `fall`, `trainable` or `share`.
+        name: `f1`, `fall`, `trainable`, `trainable in all` or `share`.
         fractions: for `f1` one percentage of the training data, for `fall` two.
         dataset: for `f1`: the title of a corpus, or `Average`.
     """
@@ -96,22 +88,3 @@ def parse(rule: str) -> list[Clause]:
         chain = tuple(tuple(group.split(", ")) for group in match["chain"].split(" > "))
         parts.append(Clause(measure, chain, match["sign"] or "", int(match["number"] or 0)))
     return parts
-
-
-def all_of(verdicts: list[Verdict]) -> Verdict:
-    """The verdict on a conjunction: one contradicted inequality is enough, and all have to be confirmed."""
-    for worst in (Verdict.CONTRADICTED, Verdict.NOT_RUN, Verdict.INCONCLUSIVE):
-        if worst in verdicts:
-            return worst
-    return Verdict.CONFIRMED
-
-
-def count_of(verdicts: list[Verdict], sign: str, number: int) -> Verdict:
-    """The verdict on a number of corpora, from the verdict on each: decided only if the open ones cannot change it."""
-    least = verdicts.count(Verdict.CONFIRMED)
-    most = len(verdicts) - verdicts.count(Verdict.CONTRADICTED)
-    if most < number or (sign == "=" and least > number):
-        return Verdict.CONTRADICTED
-    if least >= number and (sign == ">=" or most == number):
-        return Verdict.CONFIRMED
-    return Verdict.NOT_RUN if Verdict.NOT_RUN in verdicts else Verdict.INCONCLUSIVE

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cached_property
-from pathlib import Path
 from zlib import crc32
 
 import numpy as np
 
 from hyperloader.errors import RunError
-from hyperloader.files import readable
 from hyperloader.reports.tables.published import AVERAGE
 from hyperloader.reports.tables.scores import Cell, Scores, averaged
-from hyperloader.runs.records import ScoresRecord
+from hyperloader.scoring.counts import SentenceCounts, read_counts
 from hyperloader.scoring.statistics import resampled_f1s
 
 
@@ -34,13 +32,9 @@ class Samples:
             return averaged([self.f1(title, fraction, name) for name in self.datasets])
         return self._f1s.get((title, fraction, dataset), {})
 
-    def counts(self, title: str, fraction: float, dataset: str) -> dict[int, np.ndarray]:
-        """Span counts (sentences, 3) by seed."""
-        return self._counts.get((title, fraction, dataset), {})
-
     @cached_property
-    def _counts(self) -> dict[tuple[str, float, str], dict[int, np.ndarray]]:
-        test_sets: dict[str, tuple[Cell, np.ndarray]] = {}
+    def _counts(self) -> dict[tuple[str, float, str], dict[int, SentenceCounts]]:
+        test_sets: dict[str, tuple[Cell, SentenceCounts]] = {}
         counts = {}
         for key, cells in self.scores.cells.items():
             counts[key] = {seed: read_counts(cell.counts) for seed, cell in cells.items()}
@@ -53,10 +47,14 @@ class Samples:
         found: dict[tuple[str, float, str], dict[int, np.ndarray]] = {key: {} for key in self._counts}
         for dataset in dict.fromkeys(dataset for _, _, dataset in found):
             places = [(key, seed) for key, counts in self._counts.items() if key[2] == dataset for seed in counts]
-            f1s = resampled_f1s(np.stack([self._counts[key][seed] for key, seed in places]), seed=draw_seed(dataset))
-            for (key, seed), samples in zip(places, f1s, strict=True):
+            for (key, seed), samples in zip(places, f1_samples([self._counts[key][seed] for key, seed in places], dataset), strict=True):
                 found[key][seed] = samples
         return found
+
+
+def f1_samples(counts: Sequence[SentenceCounts], dataset: str) -> np.ndarray:
+    """F1s (runs, 1 + samples) of runs on the same test set."""
+    return resampled_f1s(np.stack([own.spans for own in counts]), counts[0].clusters, draw_seed(dataset))
 
 
 def draw_seed(dataset: str) -> int:
@@ -64,28 +62,13 @@ def draw_seed(dataset: str) -> int:
     return crc32(dataset.encode())
 
 
-def read_counts(path: Path) -> np.ndarray:
-    """Gold, predicted and correct spans (sentences, 3) of each test sentence.
-
-    Raises:
-        RunError: the file is missing or damaged.
-    """
-    readable(path, remedy=ScoresRecord.REMEDY, error=RunError)
-    try:
-        counts = np.loadtxt(path, delimiter=",", skiprows=1, dtype=np.int64, ndmin=2)
-    except ValueError as error:
-        raise RunError(f"not a table of whole numbers ({error})", file=path, remedy=ScoresRecord.REMEDY) from None
-    if counts.shape[1:] != (4,) or not len(counts) or (counts < 0).any():
-        raise RunError("not the columns sentence, gold, predicted, correct, with counts in them", file=path, remedy=ScoresRecord.REMEDY)
-    return counts[:, 1:]
-
-
-def check_same_test_set(first: tuple[Cell, np.ndarray], second: tuple[Cell, np.ndarray]) -> None:
+def check_same_test_set(first: tuple[Cell, SentenceCounts], second: tuple[Cell, SentenceCounts]) -> None:
     """Refuse to compare runs sentence by sentence that were scored on different sentences.
 
     Raises:
-        RunError: the numbers of gold spans, or the checksums of the test sets in the signatures, differ.
+        RunError: the numbers of gold spans, the repeated sentences, or the checksums of the test sets in the signatures, differ.
     """
     (one, counts), (other, others) = first, second
-    if one.test_set != other.test_set or not np.array_equal(counts[:, 0], others[:, 0]):
+    same = np.array_equal(counts.spans[:, 0], others.spans[:, 0]) and np.array_equal(counts.clusters, others.clusters)
+    if one.test_set != other.test_set or not same:
         raise RunError(f"another test set than that of {one.counts}", file=other.counts, remedy="compare runs on the same data")

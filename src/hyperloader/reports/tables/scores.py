@@ -117,6 +117,11 @@ def describe(signature: dict[str, str]) -> str:
     return ", ".join(f"{key} {value}" for key, value in signature.items())
 
 
+def seeds_in_words(seeds: Sequence[int]) -> str:
+    """Training seeds for a caption."""
+    return f"one seed ({seeds[0]})" if len(seeds) == 1 else f"{len(seeds)} seeds ({', '.join(map(str, seeds))})"
+
+
 def write_scores(paths: Iterable[str | Path], output: str | Path) -> None:
     """Write every score of these runs to one CSV: a row for each run, corpus and way of scoring."""
     write_text(output, as_csv(TIDY, Scores.read(paths).rows))
