@@ -1,4 +1,4 @@
-# make demo | mini | plan | report | test | test-slow | test-processors | lint | rulegraph | clean
+# make demo | mini | plan | ablations | report | test | test-slow | test-processors | lint | rulegraph | clean
 PYTHON ?= python3
 CORES ?= 2
 VENV := .venv
@@ -13,7 +13,7 @@ RESULTS = $(addprefix results/$(SCALE)/,$(TABLES) figure2.svg scores.html) resul
 # models are tiny: one thread in each of several processes
 PYTEST = $(RUN) pytest -q -n auto --maxprocesses 4 --dist loadfile -m "not slow"
 
-.PHONY: demo mini plan report test test-slow test-processors lint rulegraph clean
+.PHONY: demo mini plan ablations report test test-slow test-processors lint rulegraph clean
 
 demo: override SCALE := demo
 # the real corpora: from the internet, or from the folder that HYPERLOADER_MIRROR names
@@ -26,6 +26,11 @@ demo mini: $(VENV)/installed
 
 plan: $(VENV)/installed
 	@$(RUN) hyperloader plan --scale $(SCALE) --cores $(CORES)
+
+# the ablation study: its runs take longer than all others of a scale
+ablations: $(VENV)/installed
+	@$(RUN) snakemake --cores $(CORES) --quiet host rules reason -- results/$(SCALE)/ablations.csv
+	@cat results/$(SCALE)/ablations.md
 
 # of results that are there already; needs no internet
 report: $(VENV)/installed

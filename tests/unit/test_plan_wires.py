@@ -35,7 +35,7 @@ def plan(*changes):
 
 def test_settings_of_a_run_are_those_of_its_place():
     planned = plan(
-        "seeds=[3,4]", "fractions=[10,20]", "corpora=[snips,atis]", "methods=[unipelt_bert,hyperloader,gazetteer]", "data_seed=7"
+        "seeds=[3,4]", "fractions=[10,20]", "corpora=[snips,atis]", "methods=[unipelt_bert,hyperloader,gazetteer]", "data_seeds=[42,7]"
     )
     runs = planned.runs("demo")
     assert [(run.method, run.corpora, run.percent, run.seed) for run in runs] == [
@@ -49,11 +49,14 @@ def test_settings_of_a_run_are_those_of_its_place():
         for percent in (10, 20)
         for seed in (3, 4)
     ]
+    assert len({run.path for run in runs}) == len(runs)
     for run in runs:
         settings = planned.run_settings(run, "there")
         for key in ("scale", "recipe", "method", "percent", "seed"):
             assert getattr(settings, key) == getattr(run, key), key
-        assert settings.data == {name: f"there/demo/data/{name}" for name in run.corpora}
+        draw = {3: "data", 4: "data-draw7"}[run.seed]
+        assert settings.data == {name: f"there/demo/{draw}/{name}" for name in run.corpora}
+        assert ("-draw7" in run.path) == (run.seed == 4)
         kind = {"unipelt_bert": "bert", "hyperloader": "t5", "gazetteer": None}[run.method]
         assert settings.backbone == (kind and f"there/demo/backbones/{kind}")
 

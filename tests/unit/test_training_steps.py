@@ -115,9 +115,9 @@ def close(weights, expected):
     )
 
 
-def train(folder, settings, batch_of=in_turn, validation=None, built=None, seed=5):
+def train(folder, settings, batch_of=in_turn, validation=None, built=None, seed=5, **more):
     built = built or model()
-    progress = fit(built, settings, batch_of, checkpoints=Checkpoints(folder, "same"), seed=seed, validation=validation)
+    progress = fit(built, settings, batch_of, checkpoints=Checkpoints(folder, "same"), seed=seed, validation=validation, **more)
     return {name: tensor.detach() for name, tensor in built.trainable_state().items()}, progress
 
 
@@ -266,6 +266,16 @@ def test_the_weights_of_the_lowest_validation_loss_are_kept(tmp_path, rising):
     assert progress.best_loss == pytest.approx(min(curve), rel=1e-5)
     assert close(weights, history[best]) and not close(weights, history[20])
     assert {step: close(own, history[min(step, best)]) for step, own in files.items()} == dict.fromkeys(range(4, 20, 4), True)
+
+
+def test_the_weights_of_the_best_f1_are_kept_whatever_the_loss(tmp_path, rising):
+    history, curve, best = rising
+    f1s = iter([0.1, 0.3, 0.2, 0.4, 0.4])
+    weights, progress = train(tmp_path, training(**RISING, selection="best_f1"), turning, VALIDATION, validation_f1=lambda: next(f1s))
+    assert [record["validation_f1"] for record in progress.curve] == [0.1, 0.3, 0.2, 0.4, 0.4]
+    # the first of two alike
+    assert progress.best_step == 16 != best and close(weights, history[16])
+    assert [record["validation_loss"] for record in progress.curve] == pytest.approx(curve, rel=1e-5)
 
 
 def test_the_last_weights_are_kept_where_the_recipe_says_so(tmp_path, rising):

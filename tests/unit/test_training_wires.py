@@ -20,10 +20,13 @@ from hyperloader.corpora.splits import subset
 from hyperloader.errors import RunError
 from hyperloader.files import sha256, write_json
 from hyperloader.formulations import formulation_of
+from hyperloader.formulations.decoding import GreedyDecoder
+from hyperloader.methods.loading import load_predictor
 from hyperloader.methods.registry import get_method
 from hyperloader.methods.training_run import train_run
 from hyperloader.models.backbones import open_backbone
 from hyperloader.models.task_model import TaskModel
+from hyperloader.predicting.evaluation import evaluate
 from hyperloader.predicting.prediction import predict_run
 from hyperloader.text.sentences import Sentence
 from hyperloader.training.backbones.vocabularies import write_word_vocabulary
@@ -292,6 +295,40 @@ def test_the_record_says_what_was_trained(marked, place, tmp_path):
     assert (record["processes"], record["threads"]) == (1, torch.get_num_threads())
     config = json.loads((tmp_path / "model/config.json").read_text())
     assert (config["method"], config["settings"], config["backbone"]) == ("hyperloader", SIZES["hyperloader"], str(place / "t5"))
+
+
+def test_the_f1_that_selects_is_that_of_the_validation_sentences(marked, place, tmp_path):
+    record = trained(tmp_path, marked, place, training={"selection": "best_f1", "steps": 24, "evaluate_every": 8})
+    f1s = losses(record, "validation_f1")
+    assert record["best_step"] == record["curve"][f1s.index(max(f1s))]["step"]
+    own = [evaluate(tmp_path, name, "validation").headline.f1 for name in ("atis", "snips")]
+    assert max(f1s) == pytest.approx(sum(own) / 2)
+
+
+def test_a_task_prefix_is_read_in_training_and_prediction(marked, place, tmp_path, monkeypatch):
+    decode = GreedyDecoder.decode
+    backbone = open_backbone(place / "t5")
+    tasks = {"atis": (), "snips": ()}
+    plain, told = formulation_of(backbone, tasks), formulation_of(backbone, tasks, task_prefix=True)
+    sentence = load_corpus(marked.folders["atis"]).train[0]
+    lengths = Training(**TRAINING)
+    (bare,) = plain.encode("atis", [sentence], lengths)
+    for task in tasks:
+        (example,) = told.encode(task, [sentence], lengths)
+        assert list(example.source) == [*backbone.vocabulary.pieces(f"{task}:"), *bare.source] and example.target == bare.target
+    cut = lengths.model_copy(update={"source_length": len(bare.source) + len(told.prefix("snips")) - 1})
+    (example,) = told.encode("snips", [sentence], cut)
+    assert len(example.source) <= cut.source_length and example.cut
+    run = tmp_path / "run"
+    settings = {"method": "full_finetuning", "method_settings": {"task_prefix": True}}
+    trained(run, marked, place, training={"steps": 2, "evaluate_every": 2}, **settings)
+    predictor = load_predictor(run)
+    seen = []
+    monkeypatch.setattr(
+        GreedyDecoder, "decode", lambda self, model, sources, *rest: seen.extend(sources) or decode(self, model, sources, *rest)
+    )
+    predictor.predict("atis", [sentence])
+    assert seen == [[*backbone.vocabulary.pieces("atis:"), *bare.source]]
 
 
 def test_a_control_learns_of_the_fraction_only(marked, tmp_path):

@@ -4,11 +4,12 @@ from functools import cache, wraps
 
 from snakemake.logging import logger
 
+from hyperloader.config.settings import DATA_SEED
 from hyperloader.config.sources import sources
 from hyperloader.corpora.generated.generate import check_counterpart
 from hyperloader.corpora.registry import get_corpus, known_corpora
 from hyperloader.errors import SettingsError, UserError
-from hyperloader.methods.registry import get_method, method_folders, methods
+from hyperloader.methods.registry import method_folders, methods
 from hyperloader.planning.plan import Plan
 from hyperloader.runs.gpus import find_gpus, gpu_parts
 from hyperloader.runs.run import Run
@@ -35,6 +36,7 @@ STAGES = {
     "claims": ["reports.tables.claims"],
     "figures": ["reports.figures"],
     "score_page": ["reports.tables.score_page"],
+    "ablations": ["reports.tables.ablations", "reports.figures.pareto"],
     "audit": ["reports.tables.audit"],
 }
 # what they import for other ends: how a trained model predicts, how one is trained, and, for tables, the names of methods and corpora
@@ -45,7 +47,7 @@ WITHOUT = {
     "train": ["formulations.decoding"],
     "predict": ["training"],
     "parameters": ["corpora", "training", "formulations", "planning.trials"],
-    **dict.fromkeys(("table2", "table", "gather", "claims", "figures", "score_page", "audit"), NAMES),
+    **dict.fromkeys(("table2", "table", "gather", "claims", "figures", "score_page", "ablations", "audit"), NAMES),
 }
 
 
@@ -117,7 +119,11 @@ share_gpus()
 
 # patterns of names: scales with one job for all corpora of a single-task method, and those methods
 ONE_JOB_PER_METHOD = one_line(lambda: "|".join(name for name in PLAN.scales() if PLAN.scale(name).one_job_per_method) or "(?!)")()
-SINGLE_TASK = "|".join(name for name, method in methods().items() if not method.multitask)
+SINGLE_TASK = one_line(
+    lambda: "|".join(
+        {name: None for scale in PLAN.scales() for name in (*methods(), *PLAN.variants(scale)) if not PLAN.method(name, scale).multitask}
+    )
+)()
 
 
 wildcard_constraints:
@@ -129,6 +135,7 @@ wildcard_constraints:
     tasks="[^/]+",
     percent="[^/]+",
     seed="[^/]+",
+    draw=r"data(-draw\d+)?",
     number="[34]",
 
 
@@ -154,6 +161,12 @@ def method_code(method):
     return [near(file) for file in files]
 
 
+@one_line
+def code_of(wildcards):
+    """The same of the method of a run, which may be a variant's."""
+    return method_code(PLAN.method(wildcards.method, wildcards.scale).method.name)
+
+
 def all_methods_code():
     """The source files of all methods' folders."""
     return [file for method in methods() for file in method_code(method)]
@@ -167,7 +180,7 @@ def published(*names):
 @cache
 def runs(scale):
     """The runs of a scale by their folder."""
-    return {f"results/{run.path}": run for run in PLAN.runs(scale)}
+    return {f"results/{run.path}": run for run in (*PLAN.ablation_runs(scale), *PLAN.runs(scale))}
 
 
 @cache
@@ -218,6 +231,16 @@ def data_manifests(scale, corpora):
     return [f"results/{scale}/data/{corpus}/manifest.json" for corpus in corpora]
 
 
+def seed_of_draw(draw):
+    """The seed of the prepared corpora in a folder of that name."""
+    return int(draw.partition("-draw")[2] or DATA_SEED)
+
+
+def data_of(*settings):
+    """The prepared corpora of runs."""
+    return [f"{folder}/manifest.json" for own in settings for folder in own.data.values()]
+
+
 @one_line
 def pretrained_backbones(scale):
     """The backbones of a scale that are pre-trained here."""
@@ -240,9 +263,16 @@ def scores(scale, fractions=None):
     return [f"results/{run.path}/{Run.SCORES}" for run in PLAN.runs(scale, fractions)]
 
 
+@one_line
+def ablation_scores(scale):
+    """The scores of all runs of the ablation study."""
+    return [f"results/{run.path}/{Run.SCORES}" for run in PLAN.ablation_runs(scale)]
+
+
+@one_line
 def gpus_of(scale, method):
     """Parts of a GPU that a job takes: controls have no network."""
-    return gpus_of_network(scale) if get_method(method).trains_network else 0
+    return gpus_of_network(scale) if PLAN.method(method, scale).method.trains_network else 0
 
 
 def in_report(path, category, name, caption):

@@ -41,17 +41,17 @@ rule prepare:
         raw=raw_manifest,
         code=lambda wildcards: code("prepare") + reader_code(wildcards.corpus),
     output:
-        "results/{scale}/data/{corpus}/manifest.json",
+        "results/{scale}/{draw}/{corpus}/manifest.json",
     log:
-        "results/{scale}/logs/prepare/{corpus}.log",
+        "results/{scale}/logs/{draw}/{corpus}.log",
     benchmark:
-        "results/{scale}/benchmarks/prepare/{corpus}.tsv"
+        "results/{scale}/benchmarks/{draw}/{corpus}.tsv"
     conda:
         "../../environment.yml"
     params:
         raw=subpath(input.raw, parent=True),
         folder=subpath(output[0], parent=True),
-        seed=PLAN.config.data_seed,
+        seed=lambda wildcards: seed_of_draw(wildcards.draw),
         # of the corpus' description, what decides the sentences; its terms and addresses do not
         read=lambda wildcards: get_corpus(wildcards.corpus).model_dump_json(
             include={"title", "raw_format", "splits", "held_out_validation"}

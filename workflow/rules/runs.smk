@@ -21,9 +21,9 @@ rule run_settings:
 rule train:
     input:
         settings=f"{RUN}/{Run.SETTINGS}",
-        data=lambda wildcards: data_manifests(wildcards.scale, run_settings(wildcards).data),
+        data=lambda wildcards: data_of(run_settings(wildcards)),
         backbone=lambda wildcards: backbone_manifest(run_settings(wildcards).backbone),
-        code=lambda wildcards: code("train") + method_code(wildcards.method),
+        code=lambda wildcards: code("train") + code_of(wildcards),
     output:
         f"{RUN}/{Run.RECORD}",
     log:
@@ -45,8 +45,8 @@ rule train:
 rule predict:
     input:
         run=f"{RUN}/{Run.RECORD}",
-        data=lambda wildcards: data_manifests(wildcards.scale, run_settings(wildcards).data),
-        code=lambda wildcards: code("predict") + method_code(wildcards.method),
+        data=lambda wildcards: data_of(run_settings(wildcards)),
+        code=lambda wildcards: code("predict") + code_of(wildcards),
     output:
         f"{RUN}/{Run.PREDICTIONS}",
     log:
@@ -96,9 +96,9 @@ ruleorder: score_each > score
 use rule train as train_each with:
     input:
         settings=of_each_corpus(Run.SETTINGS),
-        data=lambda wildcards: data_manifests(wildcards.scale, PLAN.corpora),
+        data=lambda wildcards: data_of(*settings_of_each(wildcards)),
         backbone=lambda wildcards: backbone_manifest(settings_of_each(wildcards)[0].backbone),
-        code=lambda wildcards: code("train") + method_code(wildcards.method),
+        code=lambda wildcards: code("train") + code_of(wildcards),
     output:
         of_each_corpus(Run.RECORD),
     log:
@@ -115,8 +115,8 @@ use rule train as train_each with:
 use rule predict as predict_each with:
     input:
         run=of_each_corpus(Run.RECORD),
-        data=lambda wildcards: data_manifests(wildcards.scale, PLAN.corpora),
-        code=lambda wildcards: code("predict") + method_code(wildcards.method),
+        data=lambda wildcards: data_of(*settings_of_each(wildcards)),
+        code=lambda wildcards: code("predict") + code_of(wildcards),
     output:
         of_each_corpus(Run.PREDICTIONS),
     log:

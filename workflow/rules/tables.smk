@@ -129,3 +129,26 @@ rule paper_table:
         folder=subpath(output[0], parent=True),
     shell:
         "cp {input:q} {params.folder:q} 2> {log:q}"
+
+
+rule ablations:
+    input:
+        scores=lambda wildcards: ablation_scores(wildcards.scale),
+        study=f"{config_folder()}/ablations.yaml",
+        code=code("ablations"),
+    output:
+        expand("results/{{scale}}/ablations.{format}", format=["csv", "md", "tex"]),
+        expand("results/{{scale}}/pareto.{format}", format=["csv", "png"]),
+        in_report("results/{scale}/ablations.html", "Tables", "Ablations", "ablations"),
+        in_report("results/{scale}/pareto.svg", "Figures", "F1 against costs", "pareto"),
+    log:
+        "results/{scale}/logs/ablations.log",
+    benchmark:
+        "results/{scale}/benchmarks/ablations.tsv"
+    conda:
+        "../../environment.yml"
+    params:
+        runs=lambda wildcards, input: [os.path.dirname(path) for path in input.scores],
+        folder=subpath(output[0], parent=True),
+    shell:
+        'bash "$HYPERLOADER_LOGGED" {log:q} hyperloader ablations {params.runs:q} --study {input.study:q} --output {params.folder:q}'

@@ -93,6 +93,19 @@ def figures(
     write_curves(runs or [], output / "curves")
 
 
+@app.command()
+def ablations(
+    runs: Annotated[list[Path] | None, Argument(metavar="[RUN]...", help="Directories of scored runs.")] = None,
+    study: Annotated[Path, Option(help="Which are compared with which, and what for.")] = Path("config/ablations.yaml"),
+    output: Annotated[Path, Option(help="Folder to write ablations and pareto to.")] = ...,
+) -> None:
+    """Compare variants of methods, and draw F1 against what each costs."""
+    from hyperloader.reports.figures.pareto import write_pareto
+    from hyperloader.reports.tables.ablations import write_ablations
+
+    write_pareto(write_ablations(runs or [], study, output / "ablations.csv"), output / "pareto")
+
+
 @app.command("score-page")
 def score_page(
     runs: Annotated[list[Path] | None, Argument(metavar="[RUN]...", help="Directories of scored runs.")] = None,

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hyperloader.config.settings import Config, Recipe, Scale
+from hyperloader.config.settings import Ablations, Config, Recipe, Scale
 from hyperloader.files import write_json
 
-MODELS = {"config": Config, "recipe": Recipe, "scale": Scale}
+MODELS = {"ablations": Ablations, "config": Config, "recipe": Recipe, "scale": Scale}
 
 
 def write_schemas(folder: str | Path) -> None:
-    """Write `<name>.schema.json` for `config.yaml`, for recipes and for scales."""
+    """Write `<name>.schema.json` for `config.yaml`, `ablations.yaml`, recipes and scales."""
     for name, model in MODELS.items():
         schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **model.model_json_schema()}
         write_json(Path(folder) / f"{name}.schema.json", schema)

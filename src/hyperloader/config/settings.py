@@ -43,10 +43,12 @@ Probability = Annotated[float, Field(ge=0, lt=1)]
 Decoding = Literal["free", "constrained"]
 Precision = Literal["fp32", "tf32", "bf16"]  # what each means: hyperloader.models.precision
 Name = Annotated[str, Field(pattern=r"^\w[\w.+-]*$")]  # becomes a part of a path, and must not lead elsewhere
+LayerNorms = Literal["trained", "frozen"]
 # of a network: a larger one is a slip, and would take all memory before anything else is said
 Size = Annotated[int, Field(gt=0, le=2**16)]
 SizeOrZero = Annotated[int, Field(ge=0, le=2**16)]
 MethodSettings = dict[str, dict[str, Any]]
+DATA_SEED = 42  # of the draws whose data and runs have no seed in their paths
 
 
 class Settings(BaseModel):
@@ -181,7 +183,9 @@ class Training(Settings):
     cuda_graphs: bool = Field(
         True, description="on one GPU, replay the steps of frequent shapes from recorded CUDA graphs; no result changes"
     )
-    selection: Literal["best", "last"] = Field(description="keep the weights of the best validation loss, or the last")
+    selection: Literal["best", "best_f1", "last"] = Field(
+        description="keep the weights of the best validation loss, of the best validation F1 (average over the tasks), or the last"
+    )
     source_length: PositiveInt = Field(description="longest input in sub-word tokens; longer ones are cut")
     target_length: PositiveInt = Field(description="longest target in sub-word tokens; longer ones are cut")
 
@@ -195,6 +199,37 @@ TrainingChanges = create_model(
     __doc__="A partial training: the settings that differ.",
     **{name: (field.annotation, Field(None, description=field.description)) for name, field in Training.model_fields.items()},
 )
+
+
+class Variant(Settings):
+    """A method with other settings, under a name of its own in paths and tables."""
+
+    method: str = Field(description="that it is a variant of")
+    title: str
+    settings: dict[str, Any] = Field({}, description="of the method: those that differ")
+    training: TrainingChanges = Field(TrainingChanges(), description="what differs in its training")
+    multitask: bool | None = Field(None, description="one run for all corpora, or one for each; null: as the method itself")
+
+
+class Question(Settings):
+    """What rows of the ablation table answer."""
+
+    question: str
+    methods: Annotated[list[str], Field(min_length=1)] = Field(description="or variants: each a row, compared with `against`")
+    against: str
+
+
+class Ablations(Settings):
+    """The ablation study: `config/ablations.yaml`."""
+
+    fractions: Annotated[list[Percent], Field(min_length=1)] = [100]
+    variants: dict[Name, Variant] = {}
+    questions: list[Question] = []
+
+    @property
+    def names(self) -> list[str]:
+        """The methods and variants that occur in a question."""
+        return list(dict.fromkeys(name for question in self.questions for name in (question.against, *question.methods)))
 
 
 class Recipe(Settings):
@@ -218,6 +253,7 @@ class Scale(Settings):
     single_task: TrainingChanges = Field(TrainingChanges(), description="what differs for methods with one run per corpus")
     training_of: dict[str, TrainingChanges] = Field({}, description="per method: what differs in its training")
     methods: MethodSettings = {}
+    variants: dict[Name, Variant] = Field({}, description="further ones, of this scale alone")
 
     @field_validator("backbones")
     @classmethod
@@ -242,11 +278,26 @@ class Config(Settings):
     methods: Annotated[list[str], Field(min_length=1)]
     fractions: Annotated[list[Percent], Field(min_length=1)]
     seeds: Annotated[list[Seed], Field(min_length=1)]
-    data_seed: Seed = 42
+    data_seeds: Annotated[list[Seed], Field(min_length=1)] = Field(
+        [DATA_SEED], description="of held-out validation sets and down-sampling: one, or one for each of the seeds"
+    )
+    variants: dict[Name, Variant] = Field({}, description="methods with other settings, by the names that `methods` can list")
     recipe: Name = "matched"
     decoding: Decoding = Field("free", description="whether T5 writes what it likes, or sentinels and known labels only")
     mirror: str | None = None
     settings: MethodSettings = Field({}, description="per method: settings that differ from the method's defaults")
+
+
+def later(default: Any, **more: Any) -> Any:
+    """A field that came after there were results: it is written only where it differs, so that theirs stay those of the same settings."""
+    return Field(default, exclude_if=lambda value: value == default, **more)
+
+
+class VariantName(Settings):
+    """What a variant is called."""
+
+    name: Name
+    title: str
 
 
 class RunSettings(Settings):
@@ -255,6 +306,7 @@ class RunSettings(Settings):
     scale: Name
     recipe: Name
     method: Name
+    variant: VariantName | None = later(None, description="what the method is called with these settings")
     method_settings: dict[str, Any]
     data: dict[Name, str] = Field(description="corpus name -> folder of the prepared corpus, in task order")
     percent: Percent

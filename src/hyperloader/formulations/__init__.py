@@ -83,6 +83,10 @@ class Formulation(ABC):
         """
         return len(tags)
 
+    def prefix(self, task: str) -> list[int]:
+        """Ids that stand before every input of a task."""
+        return []
+
     def learn(self, task: str, sentences: Sequence[Sentence]) -> None:
         """Take training sentences as hints of what a model may answer; they make predicting faster and change no prediction."""
         # a formulation may have no use for them
@@ -110,17 +114,20 @@ def batches_by_length(lengths: Sequence[int], *, equal: bool = False) -> Iterato
         yield batch
 
 
-def formulation_of(backbone: Backbone, tasks: Mapping[str, Sequence[str]], decoding: Decoding = "free") -> Formulation:
+def formulation_of(
+    backbone: Backbone, tasks: Mapping[str, Sequence[str]], decoding: Decoding = "free", *, task_prefix: bool = False
+) -> Formulation:
     """How tagging is put to a backbone.
 
     Args:
         backbone: for its kind and its vocabulary.
         tasks: the slot types of each task.
         decoding: how text is written, by a model that does.
+        task_prefix: the name of the task stands before what such a model reads.
     """
     from hyperloader.formulations.text_to_text import TextToText
     from hyperloader.formulations.token_classification import TokenClassification
 
     if backbone.kind == "t5":
-        return TextToText(backbone.vocabulary, tasks, decoding)
+        return TextToText(backbone.vocabulary, tasks, decoding, task_prefix=task_prefix)
     return TokenClassification(backbone.vocabulary, tasks, backbone.config.max_position_embeddings)

@@ -34,12 +34,22 @@ class TextToText(Formulation):
         vocabulary: of the backbone.
         tasks: the slot types of each task; a label that is none of them is outside.
         decoding: see `hyperloader.formulations.decoding`.
+        task_prefix: inputs begin with the name of their task and a colon.
+
+    Raises:
+        CorpusError: with prefixes, the vocabulary writes two tasks alike.
     """
 
-    def __init__(self, vocabulary: Vocabulary, tasks: Mapping[str, Sequence[str]], decoding: Decoding = "free"):
+    def __init__(
+        self, vocabulary: Vocabulary, tasks: Mapping[str, Sequence[str]], decoding: Decoding = "free", *, task_prefix: bool = False
+    ):
         self.vocabulary = vocabulary
         self._decoders = {name: GreedyDecoder(vocabulary, types, decoding) for name, types in tasks.items()}
         self._known = {name: frozenset(types) for name, types in tasks.items()}
+        self._prefixes = {name: list(vocabulary.pieces(f"{name}:")) if task_prefix else [] for name in tasks}
+        self._prefix_length = max(map(len, self._prefixes.values()), default=0)
+        if task_prefix and len(set(map(tuple, self._prefixes.values()))) < len(tasks):
+            raise CorpusError("the vocabulary cannot tell the tasks' names apart", file=vocabulary.file, remedy="leave task_prefix out")
 
     def check(self, task: str, types: Iterable[str], training: Training, *, as_they_are: bool = False) -> None:
         names = list(types)
@@ -61,7 +71,7 @@ class TextToText(Formulation):
         examples = []
         for sentence in sentences:
             words, labels = sentence.words, to_sbio(sentence.tags)
-            source = self.vocabulary.encode(words, training.source_length)
+            source = self._source(task, words, training)
             target = self.vocabulary.encode_labels(labels, training.target_length)
             whole = min(self.readable(words, training), fitting(map(self.vocabulary.label_pieces, labels), training.target_length))
             examples.append(Example(source, target, cut=whole < len(words)))
@@ -74,7 +84,13 @@ class TextToText(Formulation):
         return min(self.readable(words, training), (training.target_length - 2) // LABEL_TOKENS, LONGEST)
 
     def readable(self, words: Sequence[str], training: Training) -> int:
-        return fitting(map(self.vocabulary.pieces, words), training.source_length)
+        return fitting(map(self.vocabulary.pieces, words), training.source_length - self._prefix_length)
+
+    def prefix(self, task: str) -> list[int]:
+        return self._prefixes.get(task, [])
+
+    def _source(self, task: str, words: Sequence[str], training: Training) -> list[int]:
+        return self.prefix(task) + self.vocabulary.encode(words, training.source_length - self._prefix_length)
 
     def gold_words(self, tags: Sequence[str]) -> int:
         ends = accumulate((len(self.vocabulary.label_pieces(label)) + 1 for label in to_sbio(tags)), initial=1)
@@ -87,7 +103,7 @@ class TextToText(Formulation):
             self._decoders[task].learn(sentence.words, to_sbio(sentence.tags))
 
     def predict(self, model: TaskModel, task: str, sentences: Sequence[Sequence[str]], training: Training) -> list[Prediction]:
-        sources = [self.vocabulary.encode(words, training.source_length) for words in sentences]
+        sources = [self._source(task, words, training) for words in sentences]
         predictions: dict[int, Prediction] = {}
         decoder = self._decoders[task].apart()
         with model.decoding(task):

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from hyperloader.config.settings import Settings, Size, SizeOrZero
+from hyperloader.config.settings import LayerNorms, Settings, Size, SizeOrZero, later
 from hyperloader.methods.network import NetworkMethod, bottleneck_size
 
 
@@ -17,13 +17,25 @@ class HypernetworkSettings(Settings):
     HyperLoader, which the recipe `paper` sets.
     """
 
-    task_dim: Size = 64
-    layer_dim: Size = 64
+    task_dim: SizeOrZero = Field(64, description="0: nothing tells the tasks apart")
+    layer_dim: SizeOrZero = Field(64, description="0: no layer embedding")
     position_dim: SizeOrZero = Field(64, description="0: no position embedding")
     hidden_dim: Size | None = Field(128, description="null: the projector is a single linear layer")
     embedding_dim: Size = 64
     reduction_factor: Size = 32
     adapter_generators: Literal["shared", "per_position"] = "shared"
+    task_embedding: Literal["trained", "random", "shuffled"] = later(
+        "trained", description="random: not trained; shuffled: in training that of a task drawn at random for each step"
+    )
+    layer_norms: LayerNorms = later("trained", description="those of T5")
+
+    @model_validator(mode="after")
+    def _embeds_something(self) -> HypernetworkSettings:
+        if not self.task_dim + self.layer_dim + self.position_dim:
+            raise ValueError("with task_dim, layer_dim and position_dim 0 there is nothing to generate from")
+        if not self.task_dim and self.task_embedding != "trained":
+            raise ValueError(f"with task_dim: 0 there is no task embedding to be {self.task_embedding}")
+        return self
 
 
 class HypernetworkMethod(NetworkMethod):
@@ -35,11 +47,12 @@ class HypernetworkMethod(NetworkMethod):
         from hyperloader.models.hypernetwork import Sizes
         from hyperloader.models.task_model import HypernetworkT5
 
-        values = {"lora_rank": 0, "adapters": True} | settings.model_dump()
+        values = {"lora_rank": 0, "adapters": True, "layer_norms": settings.layer_norms} | settings.model_dump()
+        layer_norms = values.pop("layer_norms")
         bottleneck = bottleneck_size(backbone.config.d_model, values.pop("reduction_factor"))
         if not values.pop("adapters"):
             bottleneck = 0
-        return HypernetworkT5(backbone, tasks, Sizes(**values, bottleneck=bottleneck))
+        return HypernetworkT5(backbone, tasks, Sizes(**values, bottleneck=bottleneck), layer_norms)
 
 
 class HyperLoaderSettings(HypernetworkSettings):

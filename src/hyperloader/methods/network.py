@@ -97,8 +97,10 @@ class NetworkPredictor:
         self._model = load_saved(method, folder, backbone.model())
         self._model.place(self._device, precision)
         self._arithmetic = partial(arithmetic, self._device, precision)
-        self._formulation = formulation_of(backbone, self._model.tasks, decoding)
-        former = read_config(folder).backbone_checksum is None
+        config = read_config(folder)
+        task_prefix = config.settings.get("task_prefix", False)
+        self._formulation = formulation_of(backbone, self._model.tasks, decoding, task_prefix=task_prefix)
+        former = config.backbone_checksum is None
         for task, types in self._model.tasks.items():
             self._formulation.check(task, types, lengths, as_they_are=former)
         self._lengths = lengths

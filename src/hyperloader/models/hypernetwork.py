@@ -18,6 +18,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -38,7 +39,7 @@ class Sizes:
     """Sizes of the hypernetwork and of what it generates.
 
     Attributes:
-        task_dim: numbers in a task embedding; `layer_dim` and `position_dim` likewise; without positions 0.
+        task_dim: numbers in a task embedding; `layer_dim` and `position_dim` likewise; 0: there is none.
         hidden_dim: hidden width of the projector; None makes it a single linear layer.
         embedding_dim: numbers in I.
         bottleneck: of the adapters; 0 generates none (LoRA only).
@@ -46,6 +47,7 @@ class Sizes:
         adapter_generators: one for both positions, or one for each (HyperFormer).
         lora_generators: one per stack, one for q and one for v, one for each position, or one for both stacks.
         lora_bias: whether the LoRA generators have a bias.
+        task_embedding: trained; fixed random numbers; or trained, but those of a task drawn at random in every step of a training.
     """
 
     task_dim: int
@@ -58,6 +60,7 @@ class Sizes:
     adapter_generators: Literal["shared", "per_position"] = "shared"
     lora_generators: Literal["shared", "across_stacks", "per_projection", "per_position"] = "shared"
     lora_bias: bool = False
+    task_embedding: Literal["trained", "random", "shuffled"] = "trained"
 
 
 class AdapterWeights(NamedTuple):
@@ -148,7 +151,8 @@ class StackHypernetwork(nn.Module):
         self.lora_positions = lora_positions if cross_attention else lora_positions // 2
         self._adapter_groups, self._lora_groups = ADAPTER_GROUPS[sizes.adapter_generators], LORA_GROUPS[sizes.lora_generators]
         E = sizes.embedding_dim
-        self.layer_embeddings = nn.Embedding(layers, sizes.layer_dim)
+        self.layers = layers
+        self.layer_embeddings = nn.Embedding(layers, sizes.layer_dim) if sizes.layer_dim else None
         positions = self.adapter_positions + lora_positions
         self.position_embeddings = nn.Embedding(positions, sizes.position_dim) if sizes.position_dim else None
         inputs = sizes.task_dim + sizes.layer_dim + sizes.position_dim
@@ -174,9 +178,10 @@ class StackHypernetwork(nn.Module):
         Returns:
             I_LPE, shape (layers, used positions, embedding_dim).
         """
-        layer_LC = self.layer_embeddings.weight
-        L, P = len(layer_LC), self.adapter_positions + self.lora_positions
-        parts_LPC = [z.expand(L, P, -1), layer_LC[:, None].expand(-1, P, -1)]
+        L, P = self.layers, self.adapter_positions + self.lora_positions
+        parts_LPC = [z.expand(L, P, -1)]
+        if self.layer_embeddings is not None:
+            parts_LPC.append(self.layer_embeddings.weight[:, None].expand(-1, P, -1))
         if self.position_embeddings is not None:
             parts_LPC.append(self.position_embeddings.weight[:P].expand(L, -1, -1))
         return self.norm(_in_the_type_of(self.norm.weight, self.projector(torch.cat(parts_LPC, dim=-1))))
@@ -213,7 +218,12 @@ class Hypernetwork(nn.Module):
     def __init__(self, sizes: Sizes, tasks: Iterable[str], config):
         super().__init__()
         self.tasks = tuple(tasks)
-        self.task_embeddings = nn.Embedding(len(self.tasks), sizes.task_dim)
+        self.shuffled = sizes.task_embedding == "shuffled"
+        self.task_embeddings = nn.Embedding(len(self.tasks), sizes.task_dim) if sizes.task_dim else None
+        if sizes.task_embedding == "random":
+            # not saved with the trained weights, so the same for every seed
+            fixed = np.random.RandomState(0).standard_normal((len(self.tasks), sizes.task_dim))
+            self.task_embeddings.weight = nn.Parameter(torch.from_numpy(fixed).float(), requires_grad=False)
         # a tensor, so that a recorded step can be replayed for another task
         self.register_buffer("chosen", torch.zeros((), dtype=torch.long), persistent=False)
         shape = {"d_model": config.d_model, "projection": config.num_heads * config.d_kv}
@@ -224,13 +234,14 @@ class Hypernetwork(nn.Module):
 
     def choose(self, task: str) -> None:
         """Generate for this task from now on."""
-        self.chosen.fill_(self.tasks.index(task))
+        drawn = self.shuffled and self.training
+        self.chosen.fill_(int(torch.randint(len(self.tasks), ())) if drawn else self.tasks.index(task))
 
     def forward(self, task: str | None) -> tuple[StackWeights, StackWeights]:
         """Weights of encoder and decoder for a task, or for the chosen one."""
         if task is not None:
             self.choose(task)
-        z = self.task_embeddings(self.chosen)
+        z = torch.zeros(0, device=self.chosen.device) if self.task_embeddings is None else self.task_embeddings(self.chosen)
         return self.encoder(z), self.decoder(z)
 
     def unused_parameters(self) -> list[Tensor]:

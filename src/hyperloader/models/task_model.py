@@ -15,12 +15,13 @@ from transformers import BertModel, PreTrainedModel, T5ForConditionalGeneration
 from transformers.modeling_outputs import TokenClassifierOutput
 from transformers.models.t5.modeling_t5 import T5LayerNorm
 
-from hyperloader.config.settings import Precision
+from hyperloader.config.settings import LayerNorms, Precision
 from hyperloader.errors import RunError
 from hyperloader.models.fused_t5 import fuse, join
 from hyperloader.models.generated_layers import GeneratedStack
-from hyperloader.models.hypernetwork import Hypernetwork, Sizes
+from hyperloader.models.hypernetwork import Hypernetwork, Sizes, StackWeights
 from hyperloader.models.precision import prepare
+from hyperloader.models.static_weights import StaticWeights
 from hyperloader.models.turns import Turns
 from hyperloader.models.weights import unfit
 from hyperloader.text.sentt import bio_tags
@@ -55,7 +56,10 @@ class TaskModel(nn.Module):
     Attributes:
         backbone: the pre-trained model; frozen but for what the method unfreezes.
         tasks: the known tasks in order, with the slot types of each; empty where the model takes any task.
+        own_parts: some parameters belong to one task, and a step of another leaves them as they are.
     """
+
+    own_parts = False
 
     def __init__(self, backbone: PreTrainedModel, tasks: Mapping[str, Sequence[str]]):
         super().__init__()
@@ -231,29 +235,38 @@ class TokenClassifier(TaskModel):
         return TokenClassifierOutput(logits=self.classifier(self.states(task, **inputs)))
 
 
-class HypernetworkT5(TaskModel):
-    """T5 whose adapters, layer norms and, with a LoRA rank, q and v updates are generated per task.
+class AdaptedT5(TaskModel):
+    """A frozen T5 with adapters and LoRA matrices at the places of section 3, whose weights are made or chosen for each task.
 
-    Trainable are the hypernetworks with the task embeddings and all of T5's own layer norms (section 3).
+    Args:
+        backbone: a T5; some of its linear layers are replaced in place.
+        tasks: see `TaskModel`.
+        adapters, lora: whether encoder and decoder have any.
+        layer_norms: whether T5's own are trained.
     """
 
-    def __init__(self, backbone: T5ForConditionalGeneration, tasks: Mapping[str, Sequence[str]], sizes: Sizes):
+    def __init__(
+        self,
+        backbone: T5ForConditionalGeneration,
+        tasks: Mapping[str, Sequence[str]],
+        adapters: tuple[bool, bool],
+        lora: tuple[bool, bool],
+        layer_norms: LayerNorms,
+    ):
         super().__init__(backbone, tasks)
         backbone.requires_grad_(False)
         for module in backbone.modules():
             if isinstance(module, T5LayerNorm):
-                module.requires_grad_(True)
-        # attached after the backbone was loaded: from_pretrained would leave added modules uninitialised
-        self.hypernetwork = Hypernetwork(sizes, tasks, backbone.config)
-        self._stacks = [
-            GeneratedStack(stack, adapters=sizes.bottleneck > 0, lora=sizes.lora_rank > 0) for stack in (backbone.encoder, backbone.decoder)
-        ]
+                module.requires_grad_(layer_norms == "trained")
+        stacks = (backbone.encoder, backbone.decoder)
+        self._stacks = [GeneratedStack(stack, adapters=own, lora=low) for stack, own, low in zip(stacks, adapters, lora, strict=True)]
 
-    def choose(self, task: str) -> None:
-        self.hypernetwork.choose(task)
+    @abstractmethod
+    def weights(self, task: str | None) -> tuple[StackWeights, StackWeights]:
+        """Those of encoder and decoder for a task, or for the chosen one."""
 
     def adapt(self, task: str | None) -> None:
-        for stack, weights in zip(self._stacks, self.hypernetwork(task), strict=True):
+        for stack, weights in zip(self._stacks, self.weights(task), strict=True):
             stack.install(weights)
 
     @contextmanager
@@ -268,8 +281,62 @@ class HypernetworkT5(TaskModel):
                 for place in places:
                     place.unmerge()
 
+
+class HypernetworkT5(AdaptedT5):
+    """T5 whose adapters, layer norms and, with a LoRA rank, q and v updates are generated per task.
+
+    Trainable are the hypernetworks with the task embeddings and all of T5's own layer norms (section 3).
+    """
+
+    def __init__(
+        self,
+        backbone: T5ForConditionalGeneration,
+        tasks: Mapping[str, Sequence[str]],
+        sizes: Sizes,
+        layer_norms: LayerNorms = "trained",
+    ):
+        super().__init__(backbone, tasks, (sizes.bottleneck > 0,) * 2, (sizes.lora_rank > 0,) * 2, layer_norms)
+        # attached after the backbone was loaded: from_pretrained would leave added modules uninitialised
+        self.hypernetwork = Hypernetwork(sizes, tasks, backbone.config)
+
+    def choose(self, task: str) -> None:
+        self.hypernetwork.choose(task)
+
+    def weights(self, task: str | None) -> tuple[StackWeights, StackWeights]:
+        return self.hypernetwork(task)
+
     def unused_parameters(self) -> list[Tensor]:
         return self.hypernetwork.unused_parameters()
+
+
+class StaticT5(AdaptedT5):
+    """T5 whose adapters and LoRA matrices are trained themselves: those of each task, or one set for all tasks.
+
+    Args:
+        backbone, tasks, layer_norms: see `AdaptedT5`.
+        bottlenecks: of the adapters of encoder and decoder; 0: there are none.
+        ranks: of the LoRA matrices, likewise.
+        shared: one set for all tasks.
+    """
+
+    def __init__(
+        self,
+        backbone: T5ForConditionalGeneration,
+        tasks: Mapping[str, Sequence[str]],
+        bottlenecks: tuple[int, int],
+        ranks: tuple[int, int],
+        shared: bool,
+        layer_norms: LayerNorms = "trained",
+    ):
+        super().__init__(backbone, tasks, tuple(size > 0 for size in bottlenecks), tuple(rank > 0 for rank in ranks), layer_norms)
+        self.shared, self.own_parts = shared, not shared and len(tasks) > 1
+        self.sets = nn.ModuleList(StaticWeights(bottlenecks, ranks, backbone.config) for _ in range(1 if shared else len(tasks)))
+
+    def choose(self, task: str) -> str | None:
+        return task if self.own_parts else None
+
+    def weights(self, task: str | None) -> tuple[StackWeights, StackWeights]:
+        return self.sets[list(self.tasks).index(task) if self.own_parts else 0]()
 
 
 def headless(t5: nn.Module) -> nn.Module:

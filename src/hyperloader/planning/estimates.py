@@ -10,7 +10,6 @@ from pathlib import Path
 from hyperloader.config.settings import PretrainedBackbone, Training
 from hyperloader.errors import SettingsError
 from hyperloader.files import there
-from hyperloader.methods.registry import get_method
 from hyperloader.models.backbones import MANIFEST
 from hyperloader.planning.parameters import config_of, count
 from hyperloader.planning.plan import Plan, PlannedRun
@@ -114,8 +113,8 @@ def as_text(estimates: Estimates) -> str:
 
 
 def _methods(plan: Plan, scale: str, published: str | Path, speed: float | None, results: str, stopwatch: Stopwatch) -> Iterator[Estimate]:
-    parameters = {row.name: row for row in count(plan, scale, published, results, roughly=True)}
-    for name in plan.config.methods:
+    parameters = {row.name: row for row in count(plan, scale, published, results, names=plan.methods(scale), roughly=True)}
+    for name in plan.methods(scale):
         if name not in parameters:
             continue
         runs, row = [run for run in plan.runs(scale) if run.method == name], parameters[name]
@@ -127,7 +126,7 @@ def _methods(plan: Plan, scale: str, published: str | Path, speed: float | None,
 def _backbones(plan: Plan, scale: str, speed: float | None, results: str, stopwatch: Stopwatch) -> Iterator[Estimate]:
     """Of the backbones that the methods need and that are not pre-trained yet."""
     text = TEXTS[plan.scale(scale).corpora]
-    needed = {get_method(name).backbone for name in plan.config.methods}
+    needed = {plan.method(name, scale).method.backbone for name in plan.methods(scale)}
     for kind, wanted in plan.scale(scale).backbones.items():
         made = there(Path(results) / scale / "backbones" / kind / MANIFEST)
         if kind not in needed or not isinstance(wanted, PretrainedBackbone) or made:
@@ -148,7 +147,7 @@ def _estimate(title: str, trainings: list[Training], speed: float, trainable: in
         max(sentences),
         sum(sentences) / speed / 3600,
         len(trainings) * trainable * FP32,
-        trainable * FP32 * (OPTIMISER + (first.selection == "best")),
+        trainable * FP32 * (OPTIMISER + (first.selection != "last")),
         frozen * (BF16 if first.precision == "bf16" else FP32) + trainable * FP32 * (1 + OPTIMISER),
         first.precision + (", compiled" if first.compile else ""),
     )
@@ -156,13 +155,13 @@ def _estimate(title: str, trainings: list[Training], speed: float, trainable: in
 
 def _tried(plan: Plan, run: PlannedRun, results: str, stopwatch: Stopwatch) -> float:
     """Sentences per second of a method's training, its validations included."""
-    method, scale = get_method(run.method), plan.scale(run.scale)
+    method, scale = plan.method(run.method, run.scale).method, plan.scale(run.scale)
     if not isinstance(scale.backbones[method.backbone], PretrainedBackbone):
         message = f"no run of {run.method} at scale {run.scale} has finished"
         raise SettingsError(message, remedy="give a --speed in sentences per second")
     settings, config = plan.run_settings(run), config_of(plan, run.scale, method.backbone, results, roughly=True)
     training, lengths = settings.training, TEXTS[scale.corpora].lengths[method.backbone]
-    trial = Trial(run.method, settings.method_settings, config, method.backbone, lengths, run.corpora, training)
+    trial = Trial(method.name, settings.method_settings, config, method.backbone, lengths, run.corpora, training)
     validation = FORWARD * (training.evaluation_batches or 0) * len(run.corpora) / training.evaluate_every
     return training.batch_size / stopwatch(trial) / (1 + validation)
 
@@ -171,10 +170,10 @@ def _other_hours(plan: Plan, scale: str, rows: list[Estimate], stopwatch: Stopwa
     """Of predictions, and of the starts of the jobs that train, predict and score, one after the other."""
     tagged = TEXTS[plan.scale(scale).corpora].test * len(plan.config.fractions) * len(plan.config.seeds)
     predictions = sum(TAGGING * row.hours * tagged / (row.runs * row.sentences) for row in rows)
-    together = {name for name in plan.config.methods if plan.scale(scale).one_job_per_method and not get_method(name).multitask}
+    together = {name for name in plan.methods(scale) if plan.scale(scale).one_job_per_method and not plan.method(name, scale).multitask}
     trained = {(run.method, run.percent, run.seed, run.method in together or run.tasks) for run in plan.runs(scale)}
     # that of a control is short
-    starts = sum(3 if get_method(method).trains_network else 1 for method, *_ in trained)
+    starts = sum(3 if plan.method(method, scale).method.trains_network else 1 for method, *_ in trained)
     return predictions + starts * stopwatch.start_seconds / 3600
 
 

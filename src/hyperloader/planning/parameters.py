@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,7 +25,7 @@ class Row:
     """Parameters of one method.
 
     Attributes:
-        name: of the method.
+        name: of the method or variant.
         method: its title.
         backbone: `t5` or `bert`.
         runs: models for all corpora together; each has the numbers that follow.
@@ -49,14 +49,17 @@ class Row:
     paper_trainable: str
 
 
-def count(plan: Plan, scale: str, published: str | Path, results: str = "results", *, roughly: bool = False) -> Iterator[Row]:
-    """Count the parameters of every method that has any, with its settings at a scale.
+def count(
+    plan: Plan, scale: str, published: str | Path, results: str = "results", *, names: Sequence[str] | None = None, roughly: bool = False
+) -> Iterator[Row]:
+    """Count the parameters of every method and variant that has any, with its settings at a scale.
 
     Args:
         plan: for corpora, recipe and settings.
         scale: name of the scale.
         published: CSV of the paper's brackets.
         results: folder of the backbones that were pre-trained here; those from the hub are not needed.
+        names: of the methods and variants; by default all.
         roughly: take about the right size for a vocabulary that is not made yet, instead of raising.
 
     Raises:
@@ -66,10 +69,12 @@ def count(plan: Plan, scale: str, published: str | Path, results: str = "results
 
     paper = {row["title"]: row for row in read_rows(published, ("title", "total", "trainable"), remedy=PUBLISHED_REMEDY)}
     tasks = dict.fromkeys(plan.corpora, ())
-    for name, method in methods().items():
+    for name in names or (*methods(), *plan.variants(scale)):
+        planned = plan.method(name, scale)
+        method = planned.method
         if not method.trains_network or method.backbone not in plan.scale(scale).backbones:
             continue
-        own = tasks if method.multitask else dict.fromkeys(plan.corpora[:1], ())
+        own = tasks if planned.multitask else dict.fromkeys(plan.corpora[:1], ())
         config = config_of(plan, scale, method.backbone, results, roughly=roughly)
         # on the meta device parameters have shapes but no memory
         with torch.device("meta"):
@@ -77,12 +82,12 @@ def count(plan: Plan, scale: str, published: str | Path, results: str = "results
         counts = model.parameter_counts()
         head = sum(parameter.numel() for parameter in model.classifier.parameters()) if method.backbone == "bert" else 0
         total, trainable, live = (number - head for number in counts)
-        bracket = paper.get(method.title, {})
+        bracket = paper.get(planned.title, {})
         yield Row(
             name,
-            method.title,
+            planned.title,
             method.backbone,
-            1 if method.multitask else len(plan.corpora),
+            1 if planned.multitask else len(plan.corpora),
             total,
             trainable,
             live,

@@ -8,6 +8,8 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from hyperloader.config.settings import (
+    DATA_SEED,
+    Ablations,
     BackboneSettings,
     Config,
     PretrainedBackbone,
@@ -16,19 +18,22 @@ from hyperloader.config.settings import (
     Scale,
     Settings,
     TrainingChanges,
+    Variant,
+    VariantName,
     read_yaml,
     validate,
 )
 from hyperloader.corpora.registry import get_corpus, known_corpora, paper_corpora
 from hyperloader.errors import SettingsError
-from hyperloader.files import listed
-from hyperloader.methods.registry import get_method
+from hyperloader.files import listed, there
+from hyperloader.methods.method import Method
+from hyperloader.methods.registry import get_method, methods
 from hyperloader.runs.run import Run
 
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """One training: method x corpora x fraction x seed."""
+    """One training: method or variant x corpora x fraction x seed; the data seed is told in the path where it is not the usual one."""
 
     scale: str
     recipe: str
@@ -36,6 +41,7 @@ class PlannedRun:
     corpora: tuple[str, ...]
     percent: float
     seed: int
+    data_seed: int = DATA_SEED
 
     @property
     def tasks(self) -> str:
@@ -46,7 +52,38 @@ class PlannedRun:
     @property
     def path(self) -> str:
         """The run's folder below `results/`."""
-        return Run.PATTERN.format(**vars(self) | {"tasks": self.tasks, "percent": f"{self.percent:g}"})
+        return Run.PATTERN.format(**vars(self) | {"tasks": self.tasks, "percent": f"{self.percent:g}{drawn(self.data_seed)}"})
+
+
+@dataclass(frozen=True)
+class PlannedMethod:
+    """What a name of the configuration stands for: a method, or a variant of one.
+
+    Attributes:
+        name: in paths.
+        method: the method itself.
+        variant: what differs from it; None for the method itself.
+    """
+
+    name: str
+    method: Method
+    variant: Variant | None = None
+
+    @property
+    def title(self) -> str:
+        """In tables."""
+        return self.variant.title if self.variant else self.method.title
+
+    @property
+    def multitask(self) -> bool:
+        """One run for all corpora, or one run for each."""
+        own = self.variant.multitask if self.variant else None
+        return self.method.multitask if own is None else own
+
+
+def drawn(data_seed: int) -> str:
+    """How a path tells the seed of the draws from the data."""
+    return "" if data_seed == DATA_SEED else f"-draw{data_seed}"
 
 
 class Plan:
@@ -59,11 +96,21 @@ class Plan:
 
     def __init__(self, config: Config, folder: str | Path = "config"):
         self.config, self.folder = config, Path(folder)
+        self._scales: dict[str, Scale] = {}
         for name in config.corpora:
             get_corpus(name)
         self.recipe: Recipe = read_yaml(Recipe, self.folder / "recipes" / f"{config.recipe}.yaml")
+        ablations = self.folder / "ablations.yaml"
+        self.ablations = read_yaml(Ablations, ablations) if there(ablations) else Ablations()
         for name in (*config.methods, *config.settings, *self.recipe.methods, *self.recipe.training_of):
-            get_method(name)
+            self._check_name(name)
+        for name, variant in config.variants.items():
+            if name in methods():
+                raise SettingsError(f"a variant and a method are both named '{name}'", remedy="rename the variant")
+            get_method(variant.method)
+        if len(config.data_seeds) not in (1, len(config.seeds)):
+            message = f"{len(config.data_seeds)} data seeds for {len(config.seeds)} seeds"
+            raise SettingsError(message, remedy="name one for all, or one for each of the seeds")
         for key in ("corpora", "methods", "fractions", "seeds"):
             values = getattr(config, key)
             if len(set(values)) < len(values):
@@ -108,44 +155,86 @@ class Plan:
         Raises:
             SettingsError: unknown scale, or its file is not valid.
         """
+        if name in self._scales:
+            return self._scales[name]
         if name not in self.scales():
             close = get_close_matches(name, self.scales(), n=1)
             hint = f"did you mean '{close[0]}'? " if close else ""
             raise SettingsError(f"unknown scale '{name}'", remedy=f"{hint}known scales: {', '.join(self.scales())}")
         scale = read_yaml(Scale, self.folder / "scales" / f"{name}.yaml")
-        for method in scale.training_of:
-            get_method(method)
-        return scale
+        for known in (*scale.training_of, *(variant.method for variant in scale.variants.values())):
+            self._check_name(known, scale)
+        return self._scales.setdefault(name, scale)
+
+    def variants(self, scale: str) -> dict[str, Variant]:
+        """The variants of a scale: those of the ablation study, of the configuration, and its own."""
+        return self.ablations.variants | self.config.variants | self.scale(scale).variants
+
+    def method(self, name: str, scale: str) -> PlannedMethod:
+        """What a name stands for at a scale.
+
+        Raises:
+            SettingsError: neither a method nor a variant.
+        """
+        variant = None if name in methods() else self.variants(scale).get(name)
+        return PlannedMethod(name, get_method(variant.method if variant else name), variant)
+
+    def methods(self, scale: str) -> list[str]:
+        """The configured methods and variants, without variants of other scales."""
+        known = methods().keys() | self.variants(scale).keys()
+        return [name for name in self.config.methods if name in known]
+
+    def _check_name(self, name: str, scale: Scale | None = None) -> None:
+        """Refuse what is neither a method nor a variant, of this scale or of any."""
+        if name in methods() or name in self.config.variants or name in self.ablations.variants:
+            return
+        scales = [scale] if scale else [read_yaml(Scale, self.folder / "scales" / f"{other}.yaml") for other in self.scales()]
+        if not any(name in own.variants for own in scales):
+            get_method(name)
 
     def runs(self, scale: str, fractions: list[float] | None = None) -> list[PlannedRun]:
         """The runs of a scale, of all configured fractions or of those given."""
         chosen = [percent for percent in self.config.fractions if fractions is None or percent in fractions]
+        return self.runs_of(self.methods(scale), scale, chosen)
+
+    def ablation_runs(self, scale: str) -> list[PlannedRun]:
+        """The runs of the ablation study; those of methods without changes are those of `runs`."""
+        return self.runs_of(self.ablations.names, scale, self.ablations.fractions)
+
+    def runs_of(self, names: Sequence[str], scale: str, fractions: Sequence[float]) -> list[PlannedRun]:
+        """The runs of methods or variants: each seed on its own draw of the data, if there are several, but whole data are drawn once."""
+        data_seeds = self.config.data_seeds
+        draws = data_seeds if len(data_seeds) > 1 else data_seeds * len(self.config.seeds)
         return [
-            PlannedRun(scale, self.config.recipe, method, corpora, percent, seed)
-            for method in self.config.methods
-            for corpora in ([self.corpora] if get_method(method).multitask else [(name,) for name in self.corpora])
-            for percent in chosen
-            for seed in self.config.seeds
+            PlannedRun(scale, self.config.recipe, name, corpora, percent, seed, draw if percent < 100 else data_seeds[0])
+            for name in names
+            for corpora in ([self.corpora] if self.method(name, scale).multitask else [(corpus,) for corpus in self.corpora])
+            for percent in fractions
+            for seed, draw in zip(self.config.seeds, draws, strict=True)
         ]
 
     def run_settings(self, run: PlannedRun, results: str = "results") -> RunSettings:
         """All that decides a run.
 
         What decides the training is merged: recipe < its changes for single-task methods < its changes for this method < scale < the
-        scale's changes for single-task methods < the scale's changes for this method.
+        scale's changes for single-task methods < the scale's changes for this method. Those for a variant come after all of these.
         """
-        scale, method = self.scale(run.scale), get_method(run.method)
+        scale, planned = self.scale(run.scale), self.method(run.method, run.scale)
+        method, variant = planned.method, planned.variant
         layers: list[Settings] = []
         for source in (self.recipe, scale):
-            single_task = [] if method.multitask else [source.single_task]
-            layers += [source.training, *single_task, source.training_of.get(run.method, TrainingChanges())]
+            single_task = [] if planned.multitask else [source.single_task]
+            layers += [source.training, *single_task, source.training_of.get(method.name, TrainingChanges())]
+        if variant:
+            layers += [variant.training, *(source.training_of.get(run.method, TrainingChanges()) for source in (self.recipe, scale))]
         changes = {key: value for layer in layers for key, value in layer.model_dump(exclude_unset=True).items()}
         values = dict(
             scale=run.scale,
             recipe=run.recipe,
-            method=run.method,
+            method=method.name,
+            variant=VariantName(name=run.method, title=variant.title) if variant else None,
             method_settings=self.method_settings(run.method, run.scale).model_dump(),
-            data={name: f"{results}/{run.scale}/data/{name}" for name in run.corpora},
+            data={name: f"{results}/{run.scale}/data{drawn(run.data_seed)}/{name}" for name in run.corpora},
             percent=run.percent,
             seed=run.seed,
             backbone=None if method.backbone is None else f"{results}/{run.scale}/backbones/{method.backbone}",
@@ -155,16 +244,18 @@ class Plan:
         return validate(RunSettings, values, f"run {run.path}")
 
     def method_settings(self, name: str, scale: str) -> Settings:
-        """The settings of a method at a scale, merged: defaults < recipe < scale < config."""
-        merged = {}
-        for layer in (self.recipe.methods, self.scale(scale).methods, self.config.settings):
-            merged |= layer.get(name, {})
-        return get_method(name).settings(merged)
+        """The settings of a method at a scale, merged: defaults < recipe < scale < config; a variant's own and those for it come after."""
+        planned, sources = self.method(name, scale), (self.recipe.methods, self.scale(scale).methods, self.config.settings)
+        layers = [source.get(planned.method.name, {}) for source in sources]
+        if planned.variant:
+            layers += [planned.variant.settings, *(source.get(name, {}) for source in sources)]
+        return planned.method.settings({key: value for layer in layers for key, value in layer.items()})
 
     def backbone_settings(self, scale: str, kind: str, results: str = "results") -> BackboneSettings:
         """All that decides a backbone.
 
-        One that is pre-trained here on the corpora's text uses those of the paper, so that a configuration with fewer or more keeps it.
+        One that is pre-trained here on the corpora's text uses those of the paper, so that a configuration with fewer or more keeps it,
+        in the usual draw of held-out sentences.
         """
         backbones = self.scale(scale).backbones
         if kind not in backbones:

@@ -16,7 +16,6 @@ from hyperloader.config.settings import RunSettings
 from hyperloader.corpora.prepared import MANIFEST as DATA_MANIFEST
 from hyperloader.corpora.prepared import read_prepared_manifest
 from hyperloader.files import reading, there
-from hyperloader.methods.registry import get_method
 from hyperloader.models.backbones import MANIFEST as BACKBONE_MANIFEST
 from hyperloader.models.backbones import open_backbone
 from hyperloader.planning.estimates import measured_speed
@@ -69,7 +68,7 @@ def status(plan: Plan, scale: str, speed: float | None = None, results: str | Pa
     for run in runs:
         settings, found = plan.run_settings(run, str(results)), Run(results / run.path)
         state, note = _state(found, settings)
-        steps = settings.training.steps if get_method(run.method).trains_network else 0
+        steps = settings.training.steps if plan.method(run.method, scale).method.trains_network else 0
         trained = found.has(Run.RECORD) and state != "stale"
         step = steps if trained else min(steps, _last_step(found))
         sentences = (steps - step) * settings.training.batch_size

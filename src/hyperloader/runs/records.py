@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, NotRequired, Self
 
 from pydantic import ConfigDict, Field, NonNegativeFloat, NonNegativeInt
 from typing_extensions import TypedDict
 
 from hyperloader.config.records import Record, RecordPart, Share
-from hyperloader.config.settings import Decoding, Name, Percent
+from hyperloader.config.settings import Decoding, Name, Percent, VariantName, later
 
 
 class TrainedWith(RecordPart):
@@ -27,6 +27,7 @@ class TrainedSettings(RecordPart):
     scale: Name
     recipe: Name
     method: Name
+    variant: VariantName | None = later(None)
     data: dict[Name, str]
     percent: Percent
     seed: int
@@ -34,11 +35,12 @@ class TrainedSettings(RecordPart):
 
 
 class Evaluation(TypedDict):
-    """A point of a curve: mean training loss since the one before, and validation loss, where there is a validation."""
+    """A point of a curve: mean training loss since the last one; validation loss, where there is a validation; F1, where it selects."""
 
     step: NonNegativeInt
     loss: float
     validation_loss: float | None
+    validation_f1: NotRequired[float]
 
 
 class TrainedOn(RecordPart):
@@ -191,6 +193,7 @@ class ScoresRecord(Record):
     scale: Name
     recipe: Name
     method: Name
+    variant: VariantName | None = later(None)
     percent: Percent
     seed: int
     decoding: Decoding

@@ -153,5 +153,5 @@ def score_run(run: str | Path) -> None:
     for name, listed in manifest.corpora.items():
         corpora[name], counts = score_sentences(list(read_predictions(run.predictions_of(name), listed)), manifest.decoding)
         write_counts(run.counts_of(name), counts)
-    named = {key: getattr(settings, key) for key in ("scale", "recipe", "method", "percent", "seed")}
+    named = {key: getattr(settings, key) for key in ("scale", "recipe", "method", "variant", "percent", "seed")}
     ScoresRecord(**named, decoding=manifest.decoding, corpora=corpora).write(run.folder / Run.SCORES)

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import numpy as np
 
 from hyperloader.config.settings import Training
 from hyperloader.corpora.prepared import PreparedCorpus
-from hyperloader.formulations.parts import too_long
-from hyperloader.runs.records import LongSentences
+from hyperloader.formulations import Formulation, Prediction
+from hyperloader.formulations.parts import predict_in_parts, too_long
+from hyperloader.models.precision import arithmetic
+from hyperloader.models.task_model import TaskModel
+from hyperloader.runs.records import LongSentences, SpanScore
 from hyperloader.text.batches import Batch
+from hyperloader.text.sentences import Sentence
+from hyperloader.text.sentt import spans
 from hyperloader.training.sampler import TaskSampler
 from hyperloader.training.tokenised import Tokeniser
 
@@ -19,6 +25,7 @@ log = logging.getLogger(__name__)
 
 # sentences; without gradients many need little memory, and fill a GPU
 VALIDATION_BATCH = 256
+T = TypeVar("T")
 
 
 def long_sentences(corpora: Sequence[PreparedCorpus], tokenise: Tokeniser) -> dict[str, dict[str, LongSentences]]:
@@ -51,12 +58,35 @@ def validation_batches(corpora: Sequence[PreparedCorpus], tokenise: Tokeniser, t
     """Batches of each task's validation set, or of a random part of it that the recipe's limit allows."""
     result = {}
     for corpus in corpora:
-        examples = tokenise(corpus, "validation")
-        order = np.random.default_rng(seed).permutation(len(examples))
-        if training.evaluation_batches is not None:
-            order = order[: training.evaluation_batches * training.batch_size]
         # sorted by length, batches hold little padding
-        chosen = sorted((examples[index] for index in order), key=lambda example: (len(example.source), len(example.target)))
+        chosen = sorted(
+            _chosen(tokenise(corpus, "validation"), training, seed), key=lambda example: (len(example.source), len(example.target))
+        )
         batches = [chosen[start : start + VALIDATION_BATCH] for start in range(0, len(chosen), VALIDATION_BATCH)]
         result[corpus.name] = [tokenise.formulation.collate(corpus.name, batch) for batch in batches]
     return result
+
+
+def validation_f1(model: TaskModel, formulation: Formulation, corpora: Sequence[PreparedCorpus], training: Training, seed: int) -> float:
+    """Micro F1 of a model in evaluation mode on the validation sentences whose loss is measured, averaged over the tasks."""
+    f1s = []
+    for corpus in corpora:
+        sentences = _chosen(corpus.validation, training, seed)
+
+        def predict(parts: list[Sentence], task: str = corpus.name) -> list[Prediction]:
+            with arithmetic(model.backbone.device, training.precision):
+                return formulation.predict(model, task, [part.words for part in parts], training)
+
+        predictions = predict_in_parts(sentences, lambda words: formulation.capacity(words, training), predict)
+        pairs = [(set(spans(own.tags)), set(spans(other.tags))) for own, other in zip(sentences, predictions, strict=True)]
+        counts = (sum(len(own) for own, _ in pairs), sum(len(other) for _, other in pairs), sum(len(own & other) for own, other in pairs))
+        f1s.append(SpanScore.of(*counts).f1)
+    return sum(f1s) / len(f1s)
+
+
+def _chosen(items: Sequence[T], training: Training, seed: int) -> list[T]:
+    """Of a validation set all, or a random part that the recipe's limit allows."""
+    order = np.random.default_rng(seed).permutation(len(items))
+    if training.evaluation_batches is not None:
+        order = order[: training.evaluation_batches * training.batch_size]
+    return [items[index] for index in order]

@@ -47,6 +47,7 @@ def fit(
     checkpoints: Checkpoints,
     seed: int,
     validation: dict[str, list[Batch]] | None = None,
+    validation_f1: Callable[[], float] | None = None,
     tracking: Path | None = None,
 ) -> Progress:
     """Train a model in place; on return it holds the selected weights.
@@ -61,6 +62,7 @@ def fit(
         checkpoints: where to go on from, and where to leave checkpoints.
         seed: decides dropout together with the step.
         validation: batches per task; needed to select the best weights.
+        validation_f1: measures the model as it is; needed to select the weights of the best F1.
         tracking: a folder for TensorBoard's files.
 
     Raises:
@@ -105,7 +107,11 @@ def fit(
                 losses.clear()
                 if validation is not None:
                     point["validation_loss"] = validation_loss(objective, validation, accelerator, training)
-                if _is_best(point, training, progress) and training.selection == "best" and accelerator.is_main_process:
+                if training.selection == "best_f1":
+                    objective.eval()
+                    point["validation_f1"] = validation_f1()
+                    objective.train()
+                if _is_best(point, training, progress) and training.selection != "last" and accelerator.is_main_process:
                     checkpoints.save_best(weights, progress)
             stopped = None if last else stop()
             if evaluated or stopped:
@@ -117,11 +123,11 @@ def fit(
             if evaluated:
                 _report(accelerator, point, training, progress)
                 if _out_of_patience(training, progress):
-                    log.info("no better validation loss for %d evaluations", training.patience)
+                    log.info("nothing better for %d evaluations", training.patience)
                     break
             if stopped:
                 raise _stopped(stopped, progress, training)
-    if training.selection == "best":
+    if training.selection != "last":
         checkpoints.restore_best(weights)
     # the first process will delete what all have to have read
     accelerator.wait_for_everyone()
@@ -157,7 +163,7 @@ def validation_loss(objective: Objective, batches: dict[str, list[Batch]], accel
 
 def _accelerator(model: TaskModel, tracking: Path | None) -> Accelerator:
     # a parameter that no forward pass uses would be waited for; one of which only rows are unused has a gradient
-    idle = any(isinstance(unused, nn.Parameter) for unused in model.unused_parameters())
+    idle = model.own_parts or any(isinstance(unused, nn.Parameter) for unused in model.unused_parameters())
     options = {
         # CUDA or nothing; several processes without GPUs find each other only if told that there are none
         "cpu": not torch.cuda.is_available(),
@@ -202,7 +208,10 @@ def _compile(model: TaskModel) -> None:
 def _is_best(point: Evaluation, training: Training, progress: Progress) -> bool:
     """Add a point to the curve; whether its weights are the ones to keep so far."""
     progress.curve.append(point)
-    criterion = point["validation_loss"] if training.selection == "best" else -point["step"]
+    if training.selection == "best_f1":
+        criterion = -point["validation_f1"]
+    else:
+        criterion = point["validation_loss"] if training.selection == "best" else -point["step"]
     best = progress.best_loss is None or criterion < progress.best_loss
     if best:
         progress.best_loss, progress.best_step = criterion, point["step"]
@@ -212,6 +221,8 @@ def _is_best(point: Evaluation, training: Training, progress: Progress) -> bool:
 def _report(accelerator: Accelerator, point: Evaluation, training: Training, progress: Progress) -> None:
     accelerator.log({name: value for name, value in point.items() if value is not None}, step=point["step"])
     shown = "" if point["validation_loss"] is None else f", validation loss {point['validation_loss']:.4f}"
+    if "validation_f1" in point:
+        shown += f", F1 {point['validation_f1']:.4f}"
     log.info("step %d of %d: loss %.4f%s, %.1f s", point["step"], training.steps, point["loss"], shown, progress.seconds)
 
 

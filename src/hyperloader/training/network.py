@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from hyperloader.models.backbones import Backbone
 from hyperloader.models.task_model import TaskModel
 from hyperloader.text.sentt import OUTSIDE
 from hyperloader.training.checkpoints import Checkpoints
-from hyperloader.training.data import long_sentences, training_batches, validation_batches
+from hyperloader.training.data import long_sentences, training_batches, validation_batches, validation_f1
 from hyperloader.training.loop import fit
 from hyperloader.training.tokenised import Tokeniser
 
@@ -59,7 +60,7 @@ def train_network(
         The model with the selected weights, and what came of it, for `run.json`.
     """
     tasks = {corpus.name: corpus.train_label_types for corpus in corpora}
-    formulation = formulation_of(backbone, tasks)
+    formulation = formulation_of(backbone, tasks, task_prefix=settings.method_settings.get("task_prefix", False))
     for corpus in corpora:
         # those of the other splits too: what cannot be written there would count as missed
         formulation.check(corpus.name, [slot_type(tag) for tag in corpus.labels if tag != OUTSIDE], settings.training)
@@ -79,6 +80,7 @@ def train_network(
         checkpoints=Checkpoints(checkpoints, fingerprint),
         seed=settings.seed,
         validation=validation_batches(corpora, tokenise, training, settings.seed),
+        validation_f1=partial(validation_f1, model, formulation, corpora, training, settings.seed),
         tracking=tracking,
     )
     return model, {

@@ -22,7 +22,7 @@ class Progress(RecordPart):
         step: number of finished steps.
         curve: one point per evaluation.
         best_step: the step whose weights are kept so far.
-        best_loss: its validation loss.
+        best_loss: its validation loss; where another number selects, that one, the smaller the better.
         seconds: time spent in training, over all interruptions.
         first_loss: mean training loss of the first steps.
         losses: of the steps since the last evaluation, where the training was stopped between two.

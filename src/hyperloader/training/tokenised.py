@@ -75,6 +75,7 @@ class Tokeniser:
         """The sentences of a split, `train` or `validation`, at the corpus' fraction."""
         # of `datasets` too, the checksum of the manifest stands for the content
         parts = [*self._common, sha256(corpus.folder / MANIFEST), f"{corpus.percent:g}", split]
+        parts += map(str, self.formulation.prefix(corpus.name))
         folder = corpus.folder / FOLDER / hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
         if not folder.is_dir():
             self._write(corpus, split, folder)

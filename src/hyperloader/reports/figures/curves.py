@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from hyperloader.corpora.registry import known_corpora
 from hyperloader.files import write_text
-from hyperloader.methods.registry import get_method
 from hyperloader.planning.plan import PlannedRun
 from hyperloader.reports.figures.style import COLOURS, GREY, HEIGHT, canvas, note, open_frame, remark
+from hyperloader.reports.tables.scores import called
 from hyperloader.reports.tables.sheet import as_csv
 from hyperloader.runs.records import Evaluation
 from hyperloader.runs.run import Run
@@ -28,17 +28,13 @@ TRAINING, VALIDATION = {"linewidth": 0.7, "alpha": 0.6}, {"linewidth": 1.0, "lin
 class Curve:
     """The losses of a run: one record per checkpoint with `step`, `loss` and `validation_loss`.
 
-    `kept` is the step whose weights are the run's result.
+    `kept` is the step whose weights are the run's result, `title` the method's.
     """
 
     run: PlannedRun
+    title: str
     records: list[Evaluation]
     kept: int
-
-    @property
-    def title(self) -> str:
-        """The method's."""
-        return get_method(self.run.method).title
 
 
 def write_curves(runs: Iterable[str | Path], output: str | Path) -> None:
@@ -68,7 +64,8 @@ def write_curves(runs: Iterable[str | Path], output: str | Path) -> None:
 def _read(folder: str | Path) -> Curve:
     record = Run(folder).record()
     known = {key: getattr(record.settings, key) for key in ("scale", "recipe", "method", "percent", "seed")}
-    return Curve(PlannedRun(corpora=tuple(record.settings.data), **known), record.curve, record.best_step)
+    run = PlannedRun(corpora=tuple(record.settings.data), **known)
+    return Curve(run, called(record.settings)[1], record.curve, record.best_step)
 
 
 def _draw(curves: list[Curve], output: str | Path) -> None:

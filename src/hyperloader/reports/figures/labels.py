@@ -11,6 +11,7 @@ from hyperloader.corpora.registry import get_corpus, known_corpora
 from hyperloader.files import write_text
 from hyperloader.methods.registry import get_method
 from hyperloader.reports.figures.style import HEIGHT, canvas, note, remark
+from hyperloader.reports.tables.scores import called
 from hyperloader.reports.tables.sheet import as_csv
 from hyperloader.runs.run import Run
 
@@ -41,9 +42,8 @@ def write_labels(runs: Iterable[str | Path], output: str | Path) -> None:
     for run in runs:
         scores = Run(run).scores()
         if scores.percent == FRACTION:
-            method = get_method(scores.method)
-            title = method.title
-            if not method.trains_network:
+            title = called(scores)[1]
+            if not get_method(scores.method).trains_network:
                 controls.add(title)
             titles += [] if title in titles else [title]
             for name, entry in scores.corpora.items():

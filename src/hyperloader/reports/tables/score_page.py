@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from hyperloader.corpora.registry import get_corpus
 from hyperloader.files import write_text
-from hyperloader.methods.registry import get_method
+from hyperloader.reports.tables.scores import called
 from hyperloader.reports.tables.web_page import link, page, paragraph, table
 from hyperloader.runs.run import Run
 
@@ -49,7 +49,7 @@ def write_score_page(runs: Iterable[str | Path], output: str | Path) -> None:
 
 def _rows(run: Run, here: Path) -> Iterator[list[str]]:
     scores = run.scores()
-    title = get_method(scores.method).title
+    title = called(scores)[1]
     for name, entry in scores.corpora.items():
         best = entry.headline
         interval = f"{best.ci_low:.4f} – {best.ci_high:.4f}"

@@ -7,12 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+from hyperloader.config.settings import RunSettings
 from hyperloader.corpora.registry import get_corpus
 from hyperloader.errors import RunError
 from hyperloader.files import write_text
 from hyperloader.methods.registry import get_method
 from hyperloader.reports.tables.sheet import as_csv
-from hyperloader.runs.records import ScoresRecord
+from hyperloader.runs.records import ScoresRecord, TrainedSettings
 from hyperloader.runs.run import Run
 
 # runs that differ in one of these do not belong into one table
@@ -52,13 +53,15 @@ class Scores:
     Attributes:
         signature: that scale, recipe and decoding.
         cells: by seed, for each (method title, fraction in percent, corpus title).
-        methods: name by title.
+        methods: name of the method or variant, by title.
+        bases: name of the method, by the title of it or of its variant.
         rows: of the tidy table.
     """
 
     signature: dict[str, str] = field(default_factory=dict)
     cells: dict[tuple[str, float, str], dict[int, Cell]] = field(default_factory=dict)
     methods: dict[str, str] = field(default_factory=dict)
+    bases: dict[str, str] = field(default_factory=dict)
     rows: list[list[Any]] = field(default_factory=list)
 
     @classmethod
@@ -74,19 +77,20 @@ class Scores:
         return scores
 
     def _add(self, path: Path, run: ScoresRecord) -> None:
-        signature, title = {key: getattr(run, key) for key in TABLE_KEYS}, get_method(run.method).title
+        signature, (name, title) = {key: getattr(run, key) for key in TABLE_KEYS}, called(run)
         if signature != (self.signature or signature):
             raise RunError(f"{describe(signature)} in a table of {describe(self.signature)}", file=path)
-        if self.methods.setdefault(title, run.method) != run.method:
-            raise RunError(f"methods {self.methods[title]} and {run.method} are both titled {title}", file=path)
+        self.bases[title] = run.method
+        if self.methods.setdefault(title, name) != name:
+            raise RunError(f"methods {self.methods[title]} and {name} are both titled {title}", file=path)
         self.signature = signature
-        for name, entry in run.corpora.items():
-            dataset = get_corpus(name).title
+        for corpus, entry in run.corpora.items():
+            dataset = get_corpus(corpus).title
             cells = self.cells.setdefault((title, run.percent, dataset), {})
             if run.seed in cells:
                 raise RunError(f"a second score of {title} on {dataset} at {run.percent:g} % with seed {run.seed}", file=path)
-            cells[run.seed] = Cell(path.parent, name, entry.headline.f1, entry.headline.signature)
-            known = dict(run) | {"title": title, "corpus": name, "percent": f"{run.percent:g}"}
+            cells[run.seed] = Cell(path.parent, corpus, entry.headline.f1, entry.headline.signature)
+            known = dict(run) | {"method": name, "title": title, "corpus": corpus, "percent": f"{run.percent:g}"}
             for score in entry.scores:
                 values = dict(score) | {key: f"{getattr(score, key):.4f}" for key in MEASURES}
                 last = [entry.sentences, f"{entry.malformed:.4f}", score.signature]
@@ -103,7 +107,12 @@ class Scores:
 
     def trained(self, title: str) -> bool:
         """Whether a method was run and is none of the controls."""
-        return title in self.methods and get_method(self.methods[title]).trains_network
+        return title in self.bases and get_method(self.bases[title]).trains_network
+
+
+def called(run: RunSettings | TrainedSettings | ScoresRecord) -> tuple[str, str]:
+    """Name and title of the method of a run, or of its variant."""
+    return (run.variant.name, run.variant.title) if run.variant else (run.method, get_method(run.method).title)
 
 
 def averaged(rows: Sequence[dict[int, T]]) -> dict[int, T]:

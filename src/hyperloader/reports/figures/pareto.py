@@ -1,0 +1,69 @@
+"""F1 against what it costs: trainable parameters, and seconds of training."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hyperloader.files import write_text
+from hyperloader.reports.figures.style import COLOURS, GREY, canvas, note, open_frame
+from hyperloader.reports.tables.sheet import as_csv
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from hyperloader.reports.tables.ablations import Arm
+
+COSTS = {"trainable": "trainable parameters of all models", "seconds": "seconds of training of all models"}
+HEADER = ("percent", "method", "title", "f1", "ci_low", "ci_high", *COSTS, *(f"best_by_{cost}" for cost in COSTS))
+
+
+def write_pareto(arms: Sequence[Arm], output: str | Path) -> None:
+    """Write `pareto.svg`, `.png` and `.csv`: the methods that nothing cheaper equals are named, all others grey.
+
+    Args:
+        arms: methods and variants with their scores and costs.
+        output: path without its suffix.
+    """
+    fronts = {cost: front(arms, cost) for cost in COSTS}
+    rows = [
+        (
+            *(f"{arm.fraction:g}", arm.name, arm.title, *(f"{value:.4f}" for value in (arm.own.difference, *arm.own.interval))),
+            *(f"{arm.trainable:.0f}", f"{arm.seconds:.1f}", *("yes" if arm in fronts[cost] else "no" for cost in COSTS)),
+        )
+        for arm in arms
+    ]
+    write_text(Path(output).with_suffix(".csv"), as_csv(HEADER, rows))
+    fractions = sorted({arm.fraction for arm in arms})
+    with canvas(output, height=max(1.5, 3.2 * len(fractions))) as figure:
+        if not arms:
+            note(figure, "nothing was run")
+            return
+        panels = figure.subplots(len(fractions), len(COSTS), sharey="row", squeeze=False)
+        for row, fraction in zip(panels, fractions, strict=True):
+            for ax, (cost, label) in zip(row, COSTS.items(), strict=True):
+                own = [arm for arm in arms if arm.fraction == fraction]
+                _panel(ax, own, [arm for arm in fronts[cost] if arm.fraction == fraction], cost)
+                ax.set_xlabel(label)
+            row[0].set_ylabel(f"average micro F1 at {fraction:g} %")
+
+
+def front(arms: Sequence[Arm], cost: str) -> list[Arm]:
+    """Those that no other at the same share of the data equals at no higher a cost, the cheapest first."""
+    best = []
+    for arm in sorted(arms, key=lambda own: (own.fraction, getattr(own, cost), -own.own.difference)):
+        same = [other for other in best if other.fraction == arm.fraction]
+        if all(arm.own.difference > other.own.difference for other in same):
+            best.append(arm)
+    return best
+
+
+def _panel(ax: Axes, arms: Sequence[Arm], best: Sequence[Arm], cost: str) -> None:
+    for arm in sorted(arms, key=lambda own: own in best):
+        low, high = (abs(end - arm.own.difference) for end in arm.own.interval)
+        look = {"color": COLOURS[best.index(arm) % len(COLOURS)], "label": arm.title} if arm in best else {"color": GREY, "alpha": 0.5}
+        ax.errorbar(getattr(arm, cost), arm.own.difference, [[low], [high]], marker="o", markersize=3.5, capsize=2, elinewidth=0.7, **look)
+    ax.set_xscale("log")
+    ax.legend(loc="lower right", fontsize=6)
+    open_frame(ax)

@@ -1,0 +1,94 @@
+"""Variants: methods with other settings, by names of their own in paths, settings and tables."""
+
+from pathlib import Path
+
+import pytest
+from made_up_runs import right, write_run
+
+from hyperloader.errors import SettingsError
+from hyperloader.methods.registry import get_method
+from hyperloader.planning.parameters import count
+from hyperloader.planning.plan import Plan
+from hyperloader.reports.tables.scores import Scores
+
+ROOT = Path(__file__).parents[2]
+CONFIG = ROOT / "config/config.yaml"
+WIDE = "{method: hyperformer_pp, title: Wide, settings: {embedding_dim: 84}, training: {learning_rate: 0.5}}"
+ALONE = "{method: hyperloader, title: Alone, multitask: false}"
+
+
+def plan(*changes):
+    return Plan.read(CONFIG, ["fractions=[100]", f"variants={{wide: {WIDE}, alone: {ALONE}}}", *changes])
+
+
+def settings(planned, name, scale="demo"):
+    return [planned.run_settings(run) for run in planned.runs_of([name], scale, [100])]
+
+
+def test_a_variant_is_its_method_with_other_settings_in_a_place_of_its_own():
+    planned = plan("methods=[hyperformer_pp,wide]")
+    plain, wide = (planned.run_settings(run) for run in planned.runs("demo"))
+    assert [run.path.split("/")[3] for run in planned.runs("demo")] == ["hyperformer_pp", "wide"]
+    assert (wide.method, wide.variant.name, wide.variant.title) == ("hyperformer_pp", "wide", "Wide")
+    assert wide.method_settings == plain.method_settings | {"embedding_dim": 84}
+    assert wide.training == plain.training.model_copy(update={"learning_rate": 0.5})
+
+
+def test_settings_without_a_variant_are_those_of_former_runs():
+    (plain,) = settings(plan("methods=[hyperloader]"), "hyperloader")
+    assert "variant" not in plain.model_dump() and not plain.method_settings.keys() & {"layer_norms", "task_embedding"}
+    assert settings(plan(), "full_finetuning")[0].method_settings == {}
+
+
+def test_a_variant_of_a_multi_task_method_can_have_a_model_for_each_corpus():
+    planned = plan("corpora=[atis,snips]")
+    runs = settings(planned, "alone")
+    assert [list(run.data) for run in runs] == [["atis"], ["snips"]]
+    # and is trained as such
+    assert {run.training.steps for run in runs} == {72}
+
+
+def test_what_is_said_of_a_variant_comes_after_what_is_said_of_its_method():
+    planned = plan("settings={hyperformer_pp: {embedding_dim: 3, task_dim: 5}, wide: {layer_dim: 7}}")
+    (wide,) = settings(planned, "wide")
+    assert [wide.method_settings[name] for name in ("embedding_dim", "task_dim", "layer_dim")] == [84, 5, 7]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("methods=[wid]", "unknown method 'wid'"),
+        ("variants={hyperloader: {method: hyperloader, title: H}}", "a variant and a method are both named 'hyperloader'"),
+        ("variants={mine: {method: hyperloder, title: H}}", "unknown method 'hyperloder'"),
+        ("variants={../mine: {method: hyperloader, title: H}}", "string should match pattern"),
+        ("data_seeds=[1,2]", "2 data seeds for 1 seeds"),
+    ],
+)
+def test_mistakes_are_named(change, message):
+    with pytest.raises(SettingsError, match=message):
+        plan(change)
+
+
+def test_the_ablation_study_is_planned_with_every_setting_valid_and_every_run_in_its_own_place():
+    planned = Plan.read(CONFIG)
+    for scale in planned.scales():
+        runs = planned.ablation_runs(scale)
+        assert len({run.path for run in runs}) == len(runs)
+        assert all(planned.run_settings(run).method_settings is not None for run in runs)
+        assert {run.method for run in runs} <= {*planned.config.methods, *planned.ablations.variants, "full_finetuning_single_task"}
+    titles = [variant.title for variant in planned.ablations.variants.values()]
+    assert len({*titles, *(get_method(name).title for name in planned.config.methods)}) == len(titles) + len(planned.config.methods)
+    assert planned.ablations.variants.keys() <= set(planned.ablations.names)
+
+
+def test_a_variant_has_a_row_of_parameters_and_a_column_of_scores(tmp_path):
+    rows = {row.name: row for row in count(plan(), "paper", ROOT / "workflow/published/methods.csv", names=["wide", "hyperformer_pp"])}
+    assert (rows["wide"].method, rows["wide"].trainable, rows["wide"].paper_total) == ("Wide", 6_783_912, "")
+    named = {"method": "hyperformer_pp", "variant": {"name": "wide", "title": "Wide"}}
+    paths = [
+        write_run(tmp_path / "a", {"atis": right(0.5)}, method="hyperformer_pp"),
+        write_run(tmp_path / "b", {"atis": right(0.7)}, **named),
+    ]
+    scores = Scores.read(paths)
+    assert scores.methods == {"HyperFormer": "hyperformer_pp", "Wide": "wide"} and scores.trained("Wide")
+    assert {row[2] for row in scores.rows} == {"hyperformer_pp", "wide"}
