@@ -1,4 +1,4 @@
-# make demo | mini | plan | ablations | report | test | test-slow | test-processors | lint | rulegraph | clean
+# make demo | mini | plan | ablations | report | publish | test | test-slow | test-processors | lint | rulegraph | clean
 PYTHON ?= python3
 CORES ?= 2
 VENV := .venv
@@ -7,13 +7,13 @@ RUN := $(VENV)/bin/python -m
 
 SCALE ?= demo
 
-TABLES := table2.csv table3.csv table4.csv parameters.csv scores.csv comparisons.csv claims.csv
+TABLES := table2.csv table3.csv table4.csv parameters.csv scores.csv trainings.csv comparisons.csv claims.csv
 RESULTS = $(addprefix results/$(SCALE)/,$(TABLES) figure2.svg scores.html) results/audit.csv
 
 # models are tiny: one thread in each of several processes
 PYTEST = $(RUN) pytest -q -n auto --maxprocesses 4 --dist loadfile -m "not slow"
 
-.PHONY: demo mini plan ablations report test test-slow test-processors lint rulegraph clean
+.PHONY: demo mini plan ablations report publish test test-slow test-processors lint rulegraph clean
 
 demo: override SCALE := demo
 # the real corpora: from the internet, or from the folder that HYPERLOADER_MIRROR names
@@ -36,6 +36,11 @@ ablations: $(VENV)/installed
 report: $(VENV)/installed
 	@$(RUN) snakemake --cores 1 --quiet host rules reason --report results/$(SCALE)/report.html -- $(RESULTS)
 	@echo "report: results/$(SCALE)/report.html"
+
+# what is small and worth keeping of a scale's results, to be committed; LaTeX, PNG and pages can be made of it
+publish:
+	@mkdir -p docs/results/$(SCALE)
+	@cd results/$(SCALE) && cp *.csv *.md *.svg $(CURDIR)/docs/results/$(SCALE)/
 
 test: $(VENV)/installed-test
 	@OMP_NUM_THREADS=1 $(PYTEST)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from made_up_runs import right, write_run
 
+from hyperloader.cli.main import main
 from hyperloader.corpora.registry import known_corpora
 from hyperloader.errors import RunError, UserError
 from hyperloader.reports.figures.curves import write_curves
@@ -134,6 +135,25 @@ def record(run, method, corpora, losses, kept, percent=100.0):
     record = {"settings": settings, "steps": 10 * len(losses), "curve": curve, "best_step": kept, "checksums": checksums}
     TrainingRecord(**record).write(run / "run.json")
     return run
+
+
+def test_trainings_are_listed(tmp_path, monkeypatch):
+    runs = [
+        record(tmp_path / "a", "hyperloader", known_corpora(), [3, 2, 1.5], 20),
+        record(tmp_path / "b", "unipelt_bert", ["snips"], [0.5], 10, percent=10.0),
+        record(tmp_path / "c", "gazetteer", known_corpora(), [], 0),
+    ]
+    monkeypatch.setattr("sys.argv", ["hyperloader", "trainings", *map(str, runs), "--output", str(tmp_path / "trainings.csv")])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert not ended.value.code
+    table = rows(tmp_path / "trainings.csv")
+    assert [(row["title"], row["corpora"], row["percent"], row["batch_size"], row["best_step"]) for row in table] == [
+        ("HyperLoader", " ".join(known_corpora()), "100", "32", "20"),
+        ("UniPELT-BERT", "snips", "10", "32", "10"),
+        ("Gazetteer", " ".join(known_corpora()), "100", "", "0"),
+    ]
+    assert [row["validation_loss"] for row in table] == ["2.5000", "1.5000", ""]
 
 
 def test_curves_holds_every_loss(tmp_path):

@@ -33,6 +33,7 @@ STAGES = {
     "table": ["reports.tables.results"],
     "parameters": ["reports.tables.parameters"],
     "gather": ["reports.tables.scores"],
+    "trainings": ["reports.tables.trainings"],
     "claims": ["reports.tables.claims"],
     "figures": ["reports.figures"],
     "score_page": ["reports.tables.score_page"],
@@ -47,7 +48,7 @@ WITHOUT = {
     "train": ["formulations.decoding"],
     "predict": ["training"],
     "parameters": ["corpora", "training", "formulations", "planning.trials"],
-    **dict.fromkeys(("table2", "table", "gather", "claims", "figures", "score_page", "ablations", "audit"), NAMES),
+    **dict.fromkeys(("table2", "table", "gather", "trainings", "claims", "figures", "score_page", "ablations", "audit"), NAMES),
 }
 
 

@@ -64,6 +64,24 @@ rule gather:
         'bash "$HYPERLOADER_LOGGED" {log:q} hyperloader gather {input.scores:q} --output {output:q}'
 
 
+rule trainings:
+    input:
+        records=lambda wildcards: [f"{folder}/{Run.RECORD}" for folder in runs(wildcards.scale)],
+        code=code("trainings"),
+    output:
+        "results/{scale}/trainings.csv",
+    log:
+        "results/{scale}/logs/trainings.log",
+    benchmark:
+        "results/{scale}/benchmarks/trainings.tsv"
+    conda:
+        "../../environment.yml"
+    params:
+        runs=lambda wildcards: list(runs(wildcards.scale)),
+    shell:
+        'bash "$HYPERLOADER_LOGGED" {log:q} hyperloader trainings {params.runs:q} --output {output:q}'
+
+
 rule claims:
     input:
         scores=lambda wildcards: scores(wildcards.scale),

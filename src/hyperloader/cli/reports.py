@@ -40,6 +40,17 @@ def gather(scores: ScoreFiles = None, output: Annotated[Path, Option(help="CSV t
 
 
 @app.command()
+def trainings(
+    runs: Annotated[list[Path] | None, Argument(metavar="[RUN]...", help="Run directories, trained.")] = None,
+    output: Annotated[Path, Option(help="CSV to write.")] = ...,
+) -> None:
+    """Gather what each training took, and what decided it, into one tidy CSV."""
+    from hyperloader.reports.tables.trainings import write_trainings
+
+    write_trainings(runs or [], output)
+
+
+@app.command()
 def claims(
     scores: ScoreFiles = None,
     parameters: Annotated[Path, Option(help="parameters.csv of the same scale.")] = ...,
