@@ -20,7 +20,7 @@ demo: override SCALE := demo
 mini: override SCALE := mini
 mini: plan $(VENV)/installed-teacher
 demo mini: $(VENV)/installed
-	@$(RUN) snakemake --cores $(CORES) --quiet host rules reason -- $(RESULTS)
+	@$(RUN) snakemake --cores $(CORES) -- $(RESULTS)
 	@$(MAKE) --no-print-directory report SCALE=$(SCALE)
 	@echo && cat results/$(SCALE)/table4.md
 
@@ -32,9 +32,10 @@ ablations: $(VENV)/installed
 	@$(RUN) snakemake --cores $(CORES) --quiet host rules reason -- results/$(SCALE)/ablations.csv
 	@cat results/$(SCALE)/ablations.md
 
-# of results that are there already; needs no internet
+# of those results that are there; needs no internet
 report: $(VENV)/installed
-	@$(RUN) snakemake --cores 1 --quiet host rules reason --report results/$(SCALE)/report.html -- $(RESULTS)
+	@test -n "$(wildcard $(RESULTS))" || { echo "no tables and figures in results/$(SCALE): make $(SCALE)" >&2; exit 2; }
+	@$(RUN) snakemake --cores 1 --quiet all --report results/$(SCALE)/report.html -- $(wildcard $(RESULTS))
 	@echo "report: results/$(SCALE)/report.html"
 
 # what is small and worth keeping of a scale's results, to be committed; LaTeX, PNG and pages can be made of it

@@ -40,6 +40,14 @@ def add(*arguments):
 FILES = ("--train", "train.conll", "--test", "test.conll")
 
 
+def test_word_and_tag_among_other_columns_are_kept_alone(place):
+    for name in ("train", "test"):
+        (place / f"{name}.conll").write_text("-DOCSTART- -X- -X- O\n\nJohn NNP B-NP I-PER\nleft VBD B-VP O\n\nOslo NNP B-NP B-LOC\n\n" * 9)
+    found = add("four", *FILES, "--columns", "1,4")
+    assert (place / "corpora/four/train.conll").read_text().startswith("John\tI-PER\nleft\tO\n\nOslo\tB-LOC\n\nJohn")
+    assert "train: 9 I- tags that continue no span of their type, as in IOB1; each opens one, as in the CoNLL scorer" in found
+
+
 def test_two_files_become_a_corpus_that_can_be_fetched_and_prepared(place):
     said = add("mine", *FILES)
     assert "20 train, 2 test sentences" in said and "2 slot types: city, time" in said

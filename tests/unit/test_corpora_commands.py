@@ -33,7 +33,13 @@ def test_the_demo_with_its_default_folders(corpora, tmp_path):
     printed = " ".join(corpora("stats", "--scale", "demo").output.split())
     assert "| Movie | 500 (8797) | 56 (978) | 200 (2443) | 8 (12) |" in printed and "| SNIPS | 500 (13084)" in printed
     manifests = [f"results/demo/data/{name}/manifest.json" for name in ("movie", "snips")]
+    with pytest.raises(UserError, match="^out: there is no such folder; make it, or name another file$"):
+        corpora("stats", "--output", "out/table2.csv", *manifests)
+    (tmp_path / "out").mkdir()
     assert corpora("stats", "--output", "out/table2.csv", *manifests).output == ""
+    for option in ("--data", "--raw"):
+        with pytest.raises(UserError, match="^nope: no such folder; name one, or leave it out$"):
+            corpora("verify", "movie", "--scale", "demo", option, "nope")
     assert " ".join((tmp_path / "out/table2.md").read_text().split()) == printed
 
 

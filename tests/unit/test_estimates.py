@@ -5,10 +5,12 @@ import shutil
 from pathlib import Path
 
 import pytest
+import yaml
+from transformers import T5Config, T5ForConditionalGeneration
 
 from hyperloader.errors import SettingsError
 from hyperloader.models.backbones import open_backbone
-from hyperloader.planning.estimates import as_text, estimate
+from hyperloader.planning.estimates import REFERENCE, as_text, estimate, share
 from hyperloader.planning.parameters import count
 from hyperloader.planning.plan import Plan
 from hyperloader.planning.trials import expected_config
@@ -49,15 +51,31 @@ def test_hours_follow_from_the_speed(tmp_path):
     # 2^18 steps at 146 steps of 32 sentences a second are half an hour; three fractions
     assert loader.runs == 3 and loader.hours == pytest.approx(3 * 2**18 / 146 / 3600)
     assert loader.disk == 3 * 4 * 6784368
-    assert costs["UniPELT-T5"].runs == 21 and costs["UniPELT-T5"].hours == pytest.approx(loader.hours, rel=1e-3)
+    # others' speeds follow from HyperLoader's
+    assert costs["UniPELT-T5"].runs == 21 and costs["UniPELT-T5"].hours == pytest.approx(loader.hours / share("unipelt_t5"), rel=1e-3)
+    assert share("hyperloader") == 1 != share("unipelt_t5") and "Nothing of these sizes" not in as_text(estimates)
     assert "in all" in as_text(estimates) and "hours with" not in as_text(estimates)
 
 
-def test_without_a_speed_or_a_finished_run_it_says_what_to_do(tmp_path):
-    with pytest.raises(SettingsError, match="no run of unipelt_bert at scale paper has finished; give a --speed"):
-        estimate(plan(), "paper", PUBLISHED, results=str(tmp_path))
+def test_without_a_speed_or_a_finished_run_large_models_have_reference_speeds(tmp_path):
+    estimates = estimate(plan(), "paper", PUBLISHED, results=str(tmp_path))
+    costs = {cost.method: cost for cost in estimates.rows}
+    assert costs["HyperLoader"].hours == pytest.approx(3 * 2**18 * 32 / REFERENCE["hyperloader"] / 3600)
+    assert len({cost.hours / (cost.runs * cost.sentences) for cost in estimates.rows}) == len(costs)
+    assert "hours are those of one core of an AMD EPYC" in as_text(estimates) and "hours with" not in as_text(estimates)
     with pytest.raises(SettingsError, match="sizes of the backbone 't5' of scale 'mini' are not known yet; make it first"):
         list(count(plan(), "mini", PUBLISHED, str(tmp_path)))
+
+
+def test_the_sizes_of_a_folder_are_in_its_config(tmp_path):
+    shutil.copytree(ROOT / "config", tmp_path / "config")
+    T5Config(d_model=32, d_kv=8, d_ff=64, num_layers=1, num_heads=2, vocab_size=500).save_pretrained(tmp_path / "mine")
+    scale = {"corpora": "real", "backbones": {"t5": {"source": "directory", "path": str(tmp_path / "mine")}}}
+    (tmp_path / "config/scales/own.yaml").write_text(yaml.safe_dump(scale))
+    own = Plan.read(tmp_path / "config/config.yaml", ["methods=[full_finetuning]", "corpora=[atis]", "fractions=[100]"])
+    estimates = estimate(own, "own", PUBLISHED, results=str(tmp_path), cores=1)
+    sizes = T5ForConditionalGeneration(T5Config.from_pretrained(tmp_path / "mine")).num_parameters()
+    assert [(row.method, row.disk, row.by_reference) for row in estimates.rows] == [("Full fine-tuning", 4 * sizes, False)]
 
 
 @pytest.mark.parametrize("scale", ["demo", pytest.param("mini", marks=pytest.mark.slow)])

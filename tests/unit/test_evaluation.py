@@ -146,6 +146,42 @@ def test_damage_in_a_file_is_named_by_line(tmp_path, text, place):
         read_conll(file)
 
 
+CONLL_2003 = "-DOCSTART- -X- -X- O\n\nJohn NNP B-NP I-PER\nleft VBD B-VP O\n\nOslo NNP B-NP B-LOC\n"
+
+
+def test_word_and_tag_among_other_columns(tmp_path):
+    file = tmp_path / "a.conll"
+    file.write_text(CONLL_2003)
+    assert read_conll(file, "1,4") == [(("John", "left"), ("I-PER", "O")), (("Oslo",), ("B-LOC",))]
+    assert read_conll(file, "1,3")[1] == (("Oslo",), ("B-NP",))
+    with pytest.raises(CorpusError, match="a.conll:3: 4 columns, expected 2: .*--columns WORD,TAG names them among others"):
+        read_conll(file)
+    for columns, problem in {"1,5": "a.conll:3: 1 columns", "0,1": "'0,1' names no columns", "x": "'x' names no columns"}.items():
+        with pytest.raises(CorpusError, match=problem):
+            read_conll(file, columns)
+
+
+def test_the_command_reads_columns_and_names_tags_in_iob1(gazetteer, monkeypatch, capsys, caplog, tmp_path):
+    (tmp_path / "a.conll").write_text(CONLL_2003)
+    call = [
+        "hyperloader",
+        "evaluate",
+        "--run",
+        str(gazetteer),
+        "--corpus",
+        str(tmp_path / "a.conll"),
+        "--task",
+        "snips",
+        "--columns",
+        "1,4",
+    ]
+    monkeypatch.setattr(sys, "argv", call)
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert not ended.value.code and "2 sentences" in capsys.readouterr().out
+    assert "1 gold spans begin with I-, as in IOB1" in caplog.text
+
+
 MARKS = ["-DOCSTART-", "-DOCSTART- O", "-DOCSTART-\tO", "-DOCSTART- -X- O O", " -DOCSTART- -X- -X- O ", "-DOCSTART- _ _ O"]
 
 

@@ -91,7 +91,7 @@ def test_a_backbone_does_not_depend_on_the_chosen_corpora():
     "change, error, message",
     [
         ({"corpora": ["atsi"]}, CorpusError, "unknown corpus 'atsi'; did you mean atis"),
-        ({"methods": ["hyperloder"]}, SettingsError, "unknown method 'hyperloder'; known methods: hyperloader"),
+        ({"methods": ["hyperloder"]}, SettingsError, "unknown method 'hyperloder'; did you mean 'hyperloader'. known methods: hyperloader"),
         ({"settings": {"none": {}}}, SettingsError, "unknown method 'none'"),
         ({"seeds": [1, 1]}, SettingsError, "'seeds' names something twice"),
         ({"recipe": "none"}, SettingsError, r"recipes/none\.yaml: no such file; known here: .*paper"),

@@ -18,6 +18,7 @@ from hyperloader.errors import SettingsError
 from hyperloader.files import write_json
 from hyperloader.methods.registry import methods
 from hyperloader.planning import estimates, status
+from hyperloader.planning.estimates import share
 from hyperloader.planning.parameters import count
 from hyperloader.planning.plan import Plan, PlannedRun
 from hyperloader.reports.tables.parameters import as_sheet
@@ -132,14 +133,19 @@ def test_costs_follow_from_counts_and_recipe(few, tmp_path, selection, precision
     costs = found.rows
     assert [cost.method for cost in costs] == ["HyperLoader", "UniPELT-T5"]
     for name, cost, runs, sentences in zip(TOTAL, costs, (6, 42), (8000, 1200), strict=True):
-        assert (cost.runs, cost.sentences) == (runs, sentences) and cost.hours == pytest.approx(runs * sentences / 100 / 3600)
+        assert (cost.runs, cost.sentences) == (runs, sentences) and cost.hours == pytest.approx(runs * sentences / 100 / 3600 / share(name))
         # four bytes a number; weights and two moments, and the weights again where the best are kept
         assert cost.disk == 4 * runs * TRAINABLE[name]
         assert cost.checkpoints == 4 * TRAINABLE[name] * (4 if selection == "best" else 3)
         # frozen weights, and of trained ones gradient and two moments too
         assert cost.memory == (4 if precision == "fp32" else 2) * (TOTAL[name] - TRAINABLE[name]) + 4 * 4 * TRAINABLE[name]
     *_, total = estimates.as_text(found).splitlines()
-    assert [cell.strip() for cell in total.split("|")[1:5]] == ["in all", "48", "", f"{(6 * 8000 + 42 * 1200) / 360000:,.2f}"]
+    assert [cell.strip() for cell in total.split("|")[1:5]] == [
+        "in all",
+        "48",
+        "",
+        f"{(6 * 8000 + 42 * 1200 / share('unipelt_t5')) / 360000:,.2f}",
+    ]
 
 
 @pytest.fixture
@@ -174,9 +180,10 @@ def test_speed_is_that_of_the_methods_own_finished_runs(few, tmp_path, finished)
     steps = planned.run_settings(loaders[0]).training.steps
     assert rows[loaders[2]].hours == pytest.approx(steps / 15 / 3600) and rows[decoders[0]].hours == pytest.approx(steps / 3600)
     assert (rows[loaders[0]].hours, rows[loaders[0]].step, rows[loaders[0]].steps) == (0, steps, steps)
-    # a speed that is given counts for all
+    # a speed that is given is HyperLoader's
     rows = {row.run: row for row in status.status(planned, "paper", speed=2.0, results=tmp_path)}
-    assert {rows[run].hours for run in (loaders[2], decoders[0])} == {steps * batch / 2 / 3600}
+    for run in (loaders[2], decoders[0]):
+        assert rows[run].hours == pytest.approx(steps * batch / 2 / share(run.method) / 3600)
 
 
 def test_other_data_make_a_finished_run_stale_and_its_hours_count_again(tmp_path, finished):

@@ -1,6 +1,7 @@
 """One run from settings to spans, on a generated corpus and a backbone of a few steps; nothing here is about quality."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -93,6 +94,59 @@ def test_the_same_settings_give_the_same_bytes(place, run):
         assert (run / file).read_bytes() == (again / file).read_bytes(), file
 
 
+def test_what_is_made_is_not_made_again(place, caplog):
+    run = run_in(place, "once")
+    caplog.set_level("INFO", logger="hyperloader")
+
+    def made(**changes):
+        """What a further call writes."""
+        before, _ = {path: path.stat().st_mtime_ns for path in run.rglob("*.*")}, caplog.clear()
+        train_run(run, **changes)
+        predict_run(run, **changes)
+        return sorted(path.name for path in run.rglob("*.*") if before.get(path) != path.stat().st_mtime_ns and path.name != ".lock")
+
+    everything = ["atis.jsonl", "config.json", "model.safetensors", "predictions.json", "run.json", "snips.jsonl"]
+    assert made() == everything
+    assert made() == [] and "already trained" in caplog.text and "already predicted" in caplog.text
+    assert made(force=True) == everything
+    (run / "predictions" / "snips.jsonl").write_text("", encoding="utf-8")
+    assert made() == ["atis.jsonl", "predictions.json", "snips.jsonl"] and "already trained" in caplog.text
+    run_in(place, "once", seed=2)
+    assert made() == everything
+    for file in ("run.json", "predictions.json"):
+        (run / file).write_text("{}", encoding="utf-8")
+    assert made() == everything, "records that nobody can read"
+
+
+def test_tensorboard_that_is_not_installed_is_said_before_anything_is_done(place, monkeypatch):
+    run = run_in(place, "shown")
+    for name in ("tensorboard", "tensorboardX"):
+        monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(
+        RunError, match=r"^--tensorboard needs TensorBoard, which is not installed; pip install 'hyperloader\[tensorboard\]'$"
+    ):
+        train_run(run, tensorboard=True)
+    assert [path.name for path in run.iterdir()] == ["settings.json"]
+
+
+def test_a_first_try_is_the_beginning_of_the_training(place, run, caplog):
+    tried = run_in(place, "tried")
+    caplog.set_level("INFO", logger="hyperloader")
+    for steps in (1, 2, None):
+        train_run(tried, limit=steps)
+        assert (tried / "run.json").exists() == (steps is None)
+    for step in (1, 3):
+        assert re.search(f"tried: stopped by --limit after step {step} of 4, with a checkpoint.*; the same command without it", caplog.text)
+    assert (tried / "model/model.safetensors").read_bytes() == (run / "model/model.safetensors").read_bytes()
+
+
+def test_a_folder_of_no_run_is_left_as_it_is(tmp_path):
+    for call in (train_run, predict_run):
+        with pytest.raises(UserError, match="settings.json: no such file"):
+            call(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_spans_have_the_characters_of_the_text(run):
     text = "  caf\u00e9 \t la  \u4e2d\u6587 play "
     for spans in Tagger.from_pretrained(run).predict([text, "", "   "], task="snips"):
@@ -141,7 +195,8 @@ def test_a_backbone_that_vanished_is_named(place):
     train_run(run)
     for file, key in ((run / "settings.json", "train"), (run / "model" / "config.json", "tag")):
         file.write_text(file.read_text().replace(str(place / "t5"), str(place / "gone")))
-        with pytest.raises(UserError, match="gone/manifest.json: no such file; make it: hyperloader backbone .*gone"):
+        missing = "gone/manifest.json: no such file; make it: hyperloader backbone .*gone"
+        with pytest.raises(UserError, match=missing if key == "train" else "its backbone is not found: .*gone; give .*--backbone FOLDER"):
             train_run(run) if key == "train" else Tagger.from_pretrained(run)
     # what was trained is still there
     assert (run / "run.json").is_file() and (run / "model" / "model.safetensors").is_file()

@@ -9,6 +9,7 @@ import pytest
 from torch import zeros
 from torch.optim import SGD
 
+from hyperloader.errors import SettingsError
 from hyperloader.files import write_json
 from hyperloader.models.backbones import BackboneManifest
 from hyperloader.planning.plan import Plan
@@ -91,6 +92,48 @@ def test_a_log_without_a_result_is_a_failure_and_says_why(plan, results):
     (logs / "predict.log").write_text("")
     assert states(plan, results)["unipelt_t5 atis"] == ("failed", "predict: ended without a word")
     assert states(plan, results)["unipelt_t5 snips"] == ("missing", "")
+
+
+@pytest.mark.parametrize(
+    ("last", "step", "state"),
+    [
+        ("12:00:00 step 20 of 40: loss 1.0000, 3.0 s, 0:00:03 left", 20, ("interrupted", "goes on from step 20")),
+        ("", 20, ("interrupted", "goes on from step 20")),
+        (
+            "hyperloader: stopped by SIGTERM after step 7 of 40, with a checkpoint; the same command",
+            7,
+            ("interrupted", "goes on from step 7"),
+        ),
+        ("12:00:00 Tiny on atis: 5 trainable of 9 parameters", 0, ("interrupted", "train begins anew")),
+        ("hyperloader: the loss became nan by step 50", 20, ("failed", "train: the loss became nan by step 50")),
+        ("RuntimeError: no such thing", 20, ("failed", "train: RuntimeError: no such thing")),
+    ],
+)
+def test_a_training_that_was_killed_is_interrupted(plan, results, last, step, state):
+    run = results / "demo/runs/matched/hyperloader/atis+snips/100/seed42"
+    (run / "logs").mkdir(parents=True)
+    (run / "logs/train.log").write_text(f"12:00:00 begins\n{last}\n" if last else "")
+    if step:
+        Checkpoints(run / "checkpoints", "any").save_last({}, SGD([zeros(1)]), Progress(step=step))
+    assert states(plan, results)["hyperloader atis+snips"] == state
+    text = as_text(list(status(plan, "demo", results=results)), brief=True)
+    assert [line.split()[:3] for line in text.splitlines()[2:5]] == [
+        ["hyperloader", "1", state[0]],
+        ["unipelt_t5", "2", "missing"],
+        ["gazetteer", "1", "missing"],
+    ]
+
+
+def test_a_file_of_what_differs_is_merged_as_snakemake_does(tmp_path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    file = tmp_path / "mine.yaml"
+    file.write_text("methods: [gazetteer]\nseeds: [7]\n")
+    runs = Plan.read(file, ["fractions=[10]"]).runs("demo")
+    assert [(run.method, run.tasks, run.percent, run.seed) for run in runs] == [("gazetteer", "all", 10, 7)]
+    for text, problem in {"methds: []": "unknown key 'methds'", "- 1": "is no list of keys and values"}.items():
+        file.write_text(text)
+        with pytest.raises(SettingsError, match=f"mine.yaml: {problem}"):
+            Plan.read(file)
 
 
 def test_hours_follow_from_finished_runs_and_checkpoints(plan, results):

@@ -57,7 +57,7 @@ def test_layout_is_the_papers(table, score):
     assert (atis["HyperLoader"], atis["HyperLoader (paper)"], atis["HyperLoader (difference)"]) == ("0.8800", "0.9599", "-0.0799")
     assert cells["100", "Average"]["HyperLoader (difference)"] == "-0.0011"
     assert atis["Hyperdecoder"] == atis["Hyperdecoder (difference)"] == "" and atis["Hyperdecoder (paper)"] == "0.9519"
-    assert "**0.8800** (0.9599, -0.0799)" in markdown
+    assert re.search(r"\| 100 % +\| ATIS +\| ours +\|.*\*\*0.8800\*\*", markdown) and "0.9599" in markdown
     assert "Not run: UniPELT-BERT, UniPELT-T5, Hyperdecoder.\n" in markdown
     for word in ("Table 3", "scale demo", "recipe paper", "seed 42", "decoding free", "aligned by sentinel"):
         assert word in markdown
@@ -164,18 +164,33 @@ def test_the_best_of_a_row_is_bold_and_ties_are_marked(table, score):
     atis = cells["100", "ATIS"]
     # a control is no candidate
     assert (atis["best"], atis["best (paper)"]) == ("HyperFormer = HyperLoader", "UniPELT-T5")
-    (line,) = [line for line in markdown.splitlines() if "| ATIS" in line]
-    assert "**0.5000=** (0.9595, -0.4595)" in line and "0.4000 (**0.9611**, -0.5611)" in line and "| 1.0000 " in line
+    lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in markdown.splitlines()]
+    place = next(number for number, line in enumerate(lines) if "ATIS" in line)
+    assert lines[place : place + 2] == [
+        ["100 %", "ATIS", "ours", "", "0.4000", "**0.5000=**", "**0.5000=**", "", "1.0000"],
+        ["", "", "paper", "0.9446", "**0.9611**", "0.9595", "0.9599", "0.9519", ""],
+    ]
     assert cells["100", "Average"]["best (paper)"] == "HyperLoader"
 
 
 def test_latex_has_the_same_cells(table, score, tmp_path):
     table(3, [score(0.88), score(0.5, seed=1)])
     latex = (tmp_path / "out/table3.tex").read_text(encoding="utf-8")
-    assert r"100 \% & ATIS &" in latex and r"\textbf{0.6900} $\pm$ 0.2687 (0.9599, -0.2699)" in latex
+    assert r"100 \% & ATIS &" in latex and r"\textbf{0.6900} $\pm$ 0.2687 &" in latex
     body = re.search(r"\\midrule\n(.*)\\bottomrule", latex, re.DOTALL).group(1)
-    assert all(line.endswith(r" \\") and line.count(" & ") == 6 for line in body.splitlines()) and len(body.splitlines()) == 8
+    assert all(line.endswith(r" \\") and line.count(" & ") == 7 for line in body.splitlines()) and len(body.splitlines()) == 16
     assert latex.count("{") == latex.count("}") and latex.count(r"\begin{") == latex.count(r"\end{") == 2
+
+
+def test_a_score_of_zero_says_how_much_was_malformed(table, score):
+    _, markdown = table(3, [score(0.0), score(0.5, method="hyperformer_pp")])
+    assert len(re.findall(r"\*\*0.5000\*\* +\| +0.0000 \(25 % malformed\) \|", markdown)) == 7
+
+
+def test_links_lead_there_from_a_page_and_are_words_in_print(table, score, tmp_path):
+    table(3, [score()])
+    page, latex = ((tmp_path / f"out/table3.{suffix}").read_text(encoding="utf-8") for suffix in ("html", "tex"))
+    assert '<a href="comparisons.html" target="_top">comparisons</a>' in page and "Which differ: comparisons." in latex
 
 
 def test_characters_that_latex_reads_as_commands_are_escaped():

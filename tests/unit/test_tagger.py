@@ -333,6 +333,13 @@ def test_json_lines(call, tmp_path):
     assert (problem, status) == ("", 0)
 
 
+@pytest.mark.parametrize("named", [True, False])
+def test_nothing_to_tag_is_no_error_and_is_said(call, tmp_path, named, caplog):
+    (tmp_path / "empty.txt").write_bytes(b"")
+    assert call(*(("--file", tmp_path / "empty.txt") if named else ())) == ("", "", 0)
+    assert [record.message for record in caplog.records] == [f"{tmp_path / 'empty.txt' if named else 'standard input'}: no sentences"]
+
+
 def test_conll(call):
     output, _, _ = call("--format", "conll", stdin=b"a little robin\n\nx\n")
     assert output == "a\tO\nlittle\tB-track\nrobin\tI-track\n\n\nx\tO\n\n"
@@ -349,7 +356,6 @@ def test_scores_are_printed():
 @pytest.mark.parametrize(
     ("name", "content", "problem"),
     [
-        ("empty.txt", b"", "empty.txt: the file is empty"),
         ("binary", b"fine\n\x7fELF\0\n", "binary:2: NUL character"),
         ("endless", b"\0" * 200_000, "endless:1: NUL character"),
         ("latin.txt", b"caf\xe9\n", "latin.txt:1: not valid UTF-8"),

@@ -104,6 +104,33 @@ def test_a_model_that_was_copied_without_its_run(home, elsewhere):
     assert Tagger.from_pretrained("model").tag(TEXT) == Tagger.from_pretrained(home / "run").tag(TEXT)
 
 
+def test_a_model_elsewhere_takes_the_backbone_that_is_given(home, tmp_path, monkeypatch, capsys):
+    expected = Tagger.from_pretrained(home / "run").tag(TEXT)
+    shutil.move(home / "run" / "model", tmp_path / "model")
+    shutil.move(home / "t5", tmp_path / "moved")
+    monkeypatch.chdir(tmp_path)
+    remedy = "give the folder with its manifest.json: --backbone FOLDER, in Python backbone=FOLDER"
+    with pytest.raises(BackboneError, match=f"^model/config.json: its backbone is not found: t5; {remedy}$"):
+        Tagger.from_pretrained("model")
+    with pytest.raises(BackboneError, match=f"^model/config.json: home is no folder of a backbone; {remedy}$"):
+        Tagger.from_pretrained("model", backbone="home")
+    assert Tagger.from_pretrained("model", backbone="moved").tag(TEXT) == expected
+    given = ["--backbone", "moved"]
+    for command in (
+        ["predict", *given, "--run", "model", "--format", "conll", TEXT],
+        ["evaluate", *given, "--run", "model", "--corpus", "home/data/snips"],
+    ):
+        monkeypatch.setattr(sys, "argv", ["hyperloader", *command])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        assert not ended.value.code
+    tags, scores = capsys.readouterr().out.split("\n\n", 1)
+    assert tags.split() == [text for word in expected for text in (word["word"], word["entity"])] and "200 sentences" in scores
+    remade(tmp_path / "moved", tmp_path / "other")
+    with pytest.raises(BackboneError, match="other: not the backbone that model was trained on"):
+        Tagger.from_pretrained("model", backbone="other")
+
+
 def test_a_model_of_a_former_version(home, elsewhere, caplog):
     config = home / "run" / "model" / "config.json"
     content = json.loads(config.read_text())

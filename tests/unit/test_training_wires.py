@@ -278,6 +278,7 @@ def test_the_record_says_what_was_trained(marked, place, tmp_path):
     record = trained(tmp_path, marked, place, percent=50, seed=7, training={"selection": "best"})
     assert record["settings"] == json.loads((tmp_path / "settings.json").read_text()) | {"training": record["settings"]["training"]}
     assert TRAINING.items() - {("selection", "last")} <= record["settings"]["training"].items()
+    assert len(record["checksums"].pop("code")) == 64
     assert record["checksums"] == {
         "backbone": open_backbone(place / "t5").checksum,
         "data": {name: read_prepared_manifest(folder).checksum for name, folder in marked.folders.items()},

@@ -39,7 +39,7 @@ def test_the_method_it_shows_is_planned_trained_and_scored(fresh_workflow, added
     run = fresh_workflow.folder / f"results/demo/runs/matched/{name}/atis/100/seed42"
     parameters = json.loads((run / "run.json").read_text())["parameters"]
     assert 0 < parameters["trainable"] < 1000 < parameters["total"]
-    header, *rows = (fresh_workflow.folder / "results/demo/table3.csv").read_text(encoding="utf-8").splitlines()
+    header, *rows = (fresh_workflow.folder / arguments[-1]).read_text(encoding="utf-8").splitlines()
     cells = dict(zip(header.split(","), next(row for row in rows if row.startswith("100,ATIS")).split(","), strict=True))
     assert 0 <= float(cells["Layer norm tuning"]) <= 1 and cells["HyperLoader"] == ""
 

@@ -87,7 +87,7 @@ def test_gpus_that_are_found_are_leased_and_shared(fresh_workflow, given, device
     assert (machine.folder / target).read_text() == f"{devices} 1\n"
     line = f"GPUs {names} (HYPERLOADER_GPUS names others); jobs on them at a time by scale: {jobs}"
     assert [said for said in answer.text.splitlines() if "GPUs" in said] == ([line] if names else [])
-    paper = machine("--cores", "4", "--dry-run", "--", "results/paper/table3.csv", **given).text
+    paper = machine("--cores", "4", "--dry-run", "--quiet", "host", "--", "results/paper/table3.csv", **given).text
     rule = paper[paper.index("rule train:") :]
     assert f"threads: {threads}\n" in rule[: rule.index("\n\n")]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from hyperloader.config.sources import NEUTRAL, sources
+from hyperloader.config.sources import NEUTRAL, PREDICTING, TRAINING, sources
 from hyperloader.config.sources import ROOT as SOURCES
 from hyperloader.methods.registry import get_method
 from hyperloader.planning.plan import Plan
@@ -53,7 +53,7 @@ def test_table_4_without_a_scale_is_that_of_scale_paper(workflow):
 
 
 def test_a_configuration_with_two_corpora_trains_on_two_and_keeps_the_backbone(workflow):
-    answer = workflow("--dry-run", "--config", "corpora=[snips,atis]", "--", "results/mini/table3.csv")
+    answer = workflow("--dry-run", "--quiet", "host", "--config", "corpora=[snips,atis]", "--", "results/mini/table3.csv")
     assert "runs/matched/hyperloader/atis+snips/100/seed42/run.json" in answer.text
     # the backbone's text is that of all seven
     assert answer.jobs["prepare"] == 7 and answer.jobs["train"] == number_of_runs("mini", 100, corpora="[atis,snips]")
@@ -64,7 +64,7 @@ def test_a_configuration_with_two_corpora_trains_on_two_and_keeps_the_backbone(w
     [
         (["--config", "corpra=[atis]"], "hyperloader: config/config.yaml: unknown key 'corpra' (did you mean 'corpora'?)"),
         (["--config", "corpora=[atsi]"], "hyperloader: unknown corpus 'atsi'; did you mean atis? known corpora: "),
-        (["--config", "methods=[hyperloder]"], "hyperloader: unknown method 'hyperloder'; known methods: "),
+        (["--config", "methods=[hyperloder]"], "hyperloader: unknown method 'hyperloder'; did you mean 'hyperloader'? known methods: "),
         (["--config", "fractions=[0]"], "hyperloader: config/config.yaml: 'fractions.0': input should be greater than 0"),
         (["--config", "methods=[hyperloader,hyperloader]"], "hyperloader: 'methods' names something twice: ['hyperloader', 'hyperloader']"),
         (["--config", "seeds=[-1]"], "hyperloader: config/config.yaml: 'seeds.0': input should be greater than or equal to 0"),
@@ -137,6 +137,11 @@ def imported(path):
             for file in (place.with_suffix(".py"), place / "__init__.py", *(place / f"{alias.name}.py" for alias in node.names)):
                 if file.is_file():
                     yield file.relative_to(SOURCES)
+
+
+def test_a_run_knows_the_code_that_made_it_as_the_rules_do():
+    for stage, (entry, *without) in {"train": TRAINING, "predict": PREDICTING}.items():
+        assert stages()[stage] == ([entry], without)
 
 
 @pytest.mark.parametrize("stage", stages())

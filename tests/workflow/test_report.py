@@ -3,8 +3,11 @@
 import base64
 import re
 import shutil
+import subprocess
 
 import pytest
+
+from .conftest import ROOT
 
 RESULTS = "results/demo"
 TARGETS = [f"{RESULTS}/{name}" for name in ("table2.csv", "table4.csv", "parameters.csv", "claims.csv", "figure2.svg", "scores.html")]
@@ -29,6 +32,17 @@ def report(fresh_workflow):
         assert answer.status == 0, answer.text
     assert "downloading" not in answer.text, "the report is to be made without internet"
     return fresh_workflow.folder / page
+
+
+def test_a_report_is_asked_of_the_results_that_are_there(tmp_path):
+    for name in ("Makefile", "pyproject.toml"):
+        shutil.copy(ROOT / name, tmp_path)
+    for made in (".venv/installed", "results/demo/table3.csv", "results/audit.csv"):
+        (tmp_path / made).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / made).touch()
+    call = ["make", "--dry-run", "report", "SCALE=demo"]
+    said = subprocess.run(call, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+    assert "--report results/demo/report.html -- results/demo/table3.csv results/audit.csv\n" in said
 
 
 @pytest.fixture
@@ -64,7 +78,13 @@ def test_the_report_shows_tables_and_figures_and_leads_to_the_runs(report, brows
         click(f"//tr[td[normalize-space()='{name}']]//a")
 
     browser.get(report.as_uri())
-    assert "One frozen T5 tags seven corpora" in browser.find_element("tag name", "body").text
+    front = browser.find_element("tag name", "body").text
+    assert "One frozen T5 tags seven corpora" in front and "Scale demo, recipe matched, decoding free" in front
+    browser.switch_to.frame(browser.find_element("xpath", "//iframe[contains(@srcdoc, 'Table 4')]"))
+    assert "HyperLoader" in browser.find_element("tag name", "table").text
+    browser.switch_to.default_content()
+    figure = browser.find_element("xpath", "//img[@alt='F1 against trainable parameters']")
+    assert browser.execute_script("return arguments[0].complete && arguments[0].naturalWidth", figure) > 400
 
     show("Tables", "Table 4")
     browser.switch_to.frame(browser.find_element("tag name", "iframe"))

@@ -93,6 +93,27 @@ def test_only_what_depends_on_an_edit_is_made_again(done):
     assert done.plan(TARGET) == {}, "edits that no result depends on"
 
 
+def test_a_part_of_the_configuration_neither_replaces_its_tables_nor_trains_again(fresh_workflow):
+    fresh_workflow.stand_in(STAND_IN)
+
+    def call(*options, fractions="[10,20]"):
+        chosen = ("--config", "methods=[hyperformer_pp]", "corpora=[atis]", f"fractions={fractions}")
+        return fresh_workflow("--cores", "2", "--quiet", "host", "rules", "reason", *options[:-1], *chosen, "--", options[-1])
+
+    assert call(TARGET).status == 0
+    table = fresh_workflow.folder / TARGET
+    whole = table.read_text()
+    refused = call(TARGET, fractions="[10]")
+    assert refused.status != 0 and table.read_text() == whole
+    shown = "results/demo/runs/matched/hyperformer_pp/atis/20/seed42/scores.json"
+    remedy = "name the tables of a part, results/demo@NAME/table4.csv, or replace this one: --force"
+    assert refused.last_line == f"hyperloader: {TARGET}: shows what this configuration leaves out, {shown}; {remedy}"
+    part = call("results/demo@ten/table4.csv", fractions="[10]")
+    assert part.status == 0 and part.jobs == {"table": 1}
+    assert table.read_text() == whole and shown not in (fresh_workflow.folder / "results/demo@ten/table4.csv").read_text()
+    assert call("--force", TARGET, fractions="[10]").status == 0 and table.read_text() != whole
+
+
 @pytest.mark.parametrize("date", ["older", "newer"])
 def test_restored_results_are_up_to_date_in_a_fresh_checkout(done, tmp_path_factory, date):
     fresh = Workflow(copy_to(tmp_path_factory.mktemp("checkout")))

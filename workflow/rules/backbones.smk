@@ -15,7 +15,7 @@ rule backbone_settings:
     params:
         settings=lambda wildcards: backbone_settings(wildcards).model_dump_json(indent=2),
     shell:
-        "printf '%s\\n' {params.settings:q} > {output:q} 2> {log:q}"
+        "sleep 0.01; printf '%s\\n' {params.settings:q} > {output:q} 2> {log:q}"
 
 
 rule backbone:

@@ -1,6 +1,10 @@
 # What the rules share: the plan of all runs, and which code each stage's result depends on.
 import json
+import re
+from base64 import encodebytes
+from difflib import get_close_matches
 from functools import cache, wraps
+from html import escape
 
 from snakemake.logging import logger
 
@@ -10,7 +14,7 @@ from hyperloader.corpora.generated.generate import check_counterpart
 from hyperloader.corpora.registry import get_corpus, known_corpora
 from hyperloader.errors import SettingsError, UserError
 from hyperloader.methods.registry import method_folders, methods
-from hyperloader.planning.plan import Plan
+from hyperloader.planning.plan import Plan, scale_of
 from hyperloader.runs.gpus import find_gpus, gpu_parts
 from hyperloader.runs.run import Run
 
@@ -187,7 +191,9 @@ def runs(scale):
 @cache
 def settings_of(folder, scale):
     if folder not in runs(scale):
-        raise SettingsError(f"the configuration has no run '{folder}'", file=config_file())
+        close = get_close_matches(folder, runs(scale), n=1)
+        remedy = f"did you mean '{close[0]}'?" if close else ""
+        raise SettingsError(f"the configuration has no run '{folder}'", file=config_file(), remedy=remedy)
     return PLAN.run_settings(runs(scale)[folder])
 
 
@@ -229,7 +235,7 @@ def raw_manifest(wildcards):
 def data_manifests(scale, corpora):
     """The prepared corpora of a scale."""
     PLAN.scale(scale)  # refuses an unknown one
-    return [f"results/{scale}/data/{corpus}/manifest.json" for corpus in corpora]
+    return [f"results/{scale_of(scale)}/data/{corpus}/manifest.json" for corpus in corpora]
 
 
 def seed_of_draw(draw):
@@ -246,7 +252,7 @@ def data_of(*settings):
 def pretrained_backbones(scale):
     """The backbones of a scale that are pre-trained here."""
     return [
-        f"results/{scale}/backbones/{kind}/manifest.json"
+        f"results/{scale_of(scale)}/backbones/{kind}/manifest.json"
         for kind, backbone in PLAN.scale(scale).backbones.items()
         if backbone.source == "pretrained"
     ]
@@ -294,3 +300,46 @@ def threads_of(scale):
     threads = PLAN.scale(scale).threads
     # on GPUs the threads do little, and should leave none of them idle
     return max(1, min(threads, (workflow.cores or 1) * gpus_of_network(scale) // sum(GPUS.values()))) if GPUS else threads
+
+
+def front_page(files):
+    """The report's first page, in HTML: what was run, as the caption of the first table of scores has it; that table; figure 2."""
+    paths = [Path(str(file.path)) for file in files]
+    tables = sorted((path for path in paths if re.fullmatch("table[34].html", path.name)), reverse=True)
+    parts = []
+    for text in (path.read_text(encoding="utf-8") for path in tables[:1]):
+        made = re.search(r"scale \w+, recipe .*?(?=\. |<)", text)
+        parts += [f"<p><strong>{made[0].capitalize()}</strong></p>"] if made else []
+        parts += [f'<iframe style="width: 100%; height: 30rem; border: 0" srcdoc="{escape(text)}"></iframe>']
+    for path in (path for path in paths if path.name == "figure2.svg"):
+        image = encodebytes(path.read_bytes()).decode()
+        parts += [f'<img style="width: 100%" alt="F1 against trainable parameters" src="data:image/svg+xml;base64,{image}">']
+    # what is not indented would end the block that it is put into
+    return re.sub(r"\s*\n\s*", "\n   ", "\n".join(parts))
+
+
+# Snakemake's template of the report knows nothing but the configuration
+config["front_page"] = front_page
+
+
+def left_out(job):
+    """Of each output of a job, the runs and corpora that it shows now, that are there, and that the job would not show."""
+    for output in job.output:
+        shown = (workflow.persistence.input(output) or []) if os.path.exists(output) and not re.search("/(runs|data)/", output) else []
+        missing = [path for path in shown if re.search("^results/.*/(runs|data)/", path) and path not in job.input and os.path.exists(path)]
+        if missing:
+            yield output, missing
+
+
+onstart:
+    # of SLURM's nodes each has a process of its own, which is told to force its jobs
+    forced = workflow.dag_settings.forceall or workflow.dag_settings.forcetargets or workflow.dag_settings.forcerun
+    if workflow.is_main_process and forced:
+        # a job of several runs looks at each (rules/runs.smk), unless they are wanted anew
+        os.environ.update(HYPERLOADER_FORCE="1")
+    elif workflow.is_main_process:
+        for output, missing in (found for job in workflow.dag.needrun_jobs() for found in left_out(job)):
+            part = re.sub("^results/([^/]*)/", lambda place: f"results/{scale_of(place[1])}@NAME/", output)
+            rest = f" and {len(missing) - 1} more" if missing[1:] else ""
+            remedy = f"name the tables of a part, {part}, or replace this one: --force"
+            sys.exit(f"hyperloader: {output}: shows what this configuration leaves out, {missing[0]}{rest}; {remedy}")

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from hyperloader.cli.parameters import Argument, Option
+from hyperloader.cli.parameters import Argument, Columns, Option, OutputOption
 from hyperloader.corpora.registry import Corpus, get_corpus, known_corpora, paper_corpora
 from hyperloader.errors import CorpusError, UserError
 from hyperloader.files import listed, there
@@ -57,11 +57,12 @@ def add(
     test: Annotated[Path, Option(help="Likewise.")],
     validation: Annotated[Path | None, Option(help="Likewise.", show_default="a tenth of train")] = None,
     folder: Annotated[Path | None, Option(help="Of the corpora.", show_default="that of $HYPERLOADER_CORPORA, or corpora/")] = None,
+    columns: Columns = None,
 ) -> None:
     """Make a corpus of your own files; it can then be named wherever the seven can."""
     from hyperloader.corpora.adding import add_corpus
 
-    place, found = add_corpus(name, train, test, validation, folder)
+    place, found = add_corpus(name, train, test, validation, folder, columns)
     typer.echo("\n".join([f"{place}: made", *found]))
 
 
@@ -120,6 +121,8 @@ def verify(
     """Check raw files and prepared corpora against their checksums and counts; say how to mend what is wrong."""
     from hyperloader.corpora.verify import verify_prepared, verify_raw
 
+    for given in (folder for folder in (raw, data) if folder is not None and not folder.is_dir()):
+        raise CorpusError("no such folder", file=given, remedy="name one, or leave it out")
     raw, data = raw or (DEMO_RAW if scale is Scale.demo else RAW), data or _data(scale)
     whole, damaged = 0, 0
     for corpus in _corpora(names):
@@ -157,7 +160,7 @@ def stats(
         list[Path] | None,
         Argument(metavar="[MANIFEST]...", help="Prepared folders or their manifests; all of the scale by default."),
     ] = None,
-    output: Annotated[Path | None, Option(help="CSV to write, with Markdown and LaTeX beside it.")] = None,
+    output: Annotated[Path | None, OutputOption(help="CSV to write, with Markdown and LaTeX beside it.")] = None,
     scale: OfScale = Scale.paper,
 ) -> None:
     """Compare sentences and labels with table 2 of the paper; without --output, print the table."""

@@ -12,8 +12,9 @@ from typing import Annotated
 
 import typer
 
+from hyperloader import __version__
 from hyperloader.cli.corpora import app as corpora_app
-from hyperloader.cli.parameters import Argument, Option
+from hyperloader.cli.parameters import Argument, Columns, Option, OutputOption
 from hyperloader.cli.reports import app as reports_app
 from hyperloader.cli.standard_streams import flushed_output, open_standard_streams
 from hyperloader.config.settings import Decoding
@@ -21,7 +22,6 @@ from hyperloader.errors import UserError
 from hyperloader.predicting.streams import Format
 
 app = typer.Typer(
-    help="Hypernetwork-based multi-task sequence labelling.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -31,14 +31,28 @@ app.add_typer(reports_app)
 
 RunFolders = Annotated[list[Path], Argument(metavar="RUN...", help="Run directories, each with its settings.json.")]
 OfDecoding = Annotated[Decoding, Option(help="Write what the model likes, or sentinels and known labels only.")]
+Force = Annotated[bool, Option("--force", envvar="HYPERLOADER_FORCE", help="Make again what is there and up to date.")]
+BackboneFolder = Annotated[Path | None, Option(help="Folder of the backbone, where the one that the model names is not there.")]
 ScaleName = Annotated[str, Option(help="demo, mini or paper.")]
-ConfigFile = Annotated[Path, Option(help="What to reproduce.")]
+ConfigFile = Annotated[Path, Option(help="What to reproduce; another file than config/config.yaml may hold what differs alone.")]
 Changes = Annotated[list[str] | None, Option("--set", metavar="KEY=VALUE", help="A key of it that differs.")]
 Speed = Annotated[
-    float | None, Option(min=0.001, help="Sentences per second; otherwise that of finished runs, or of small models a trial.")
+    float | None,
+    Option(min=0.001, help="HyperLoader's sentences per second; otherwise those of finished runs, of a trial, or of a reference."),
 ]
 Brackets = Annotated[Path, Option(help="CSV of the paper's brackets.")]
 CONFIG, BRACKETS = Path("config/config.yaml"), Path("workflow/published/methods.csv")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"hyperloader {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def of_all(version: Annotated[bool, Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False) -> None:
+    """Hypernetwork-based multi-task sequence labelling."""
 
 
 @app.command()
@@ -56,24 +70,27 @@ def backbone(
 def train(
     runs: RunFolders,
     tensorboard: Annotated[bool, Option("--tensorboard", help="Write the losses to RUN/tensorboard as well.")] = False,
+    force: Force = False,
+    limit: Annotated[int | None, Option(min=1, help="Stop after so many steps, for a first try; without it the next call goes on.")] = None,
 ) -> None:
-    """Train runs, one after the other; started again, each goes on from its last checkpoint."""
+    """Train runs, one after the other; started again, each goes on from its last checkpoint, and a finished one is left as it is."""
     from hyperloader.methods.training_run import train_run
 
     for run in runs:
-        train_run(run, tensorboard=tensorboard)
+        train_run(run, tensorboard=tensorboard, force=force, limit=limit)
 
 
 @app.command("predict-tests")
 def predict_tests(
     runs: RunFolders,
     decoding: OfDecoding = "free",
+    force: Force = False,
 ) -> None:
     """Tag the test sets of runs, whose scores the tables show."""
     from hyperloader.predicting.prediction import predict_run
 
     for run in runs:
-        predict_run(run, decoding)
+        predict_run(run, decoding, force=force)
 
 
 @app.command()
@@ -84,11 +101,12 @@ def predict(
     file: Annotated[str, Option(help="Sentences, one a line; in a .jsonl text or tokens; - is standard input.")] = "-",
     decoding: OfDecoding = "free",
     format: Annotated[Format, Option(help="How spans are printed.")] = Format.text,
+    backbone: BackboneFolder = None,
 ) -> None:
     """Tag sentences: those given, or those of a file or a pipe, for as long as they come."""
     from hyperloader.predicting.streams import tag_stream
 
-    tag_stream(texts or [], file, run, task, decoding, format)
+    tag_stream(texts or [], file, run, task, decoding, format, backbone)
 
 
 @app.command()
@@ -104,16 +122,18 @@ def score(runs: RunFolders) -> None:
 def evaluate(
     run: Annotated[Path, Option(help="Run directory.")],
     corpus: Annotated[str, Option(help="A task of the run, the folder of a prepared corpus, or a CoNLL file.")],
+    columns: Columns = None,
     split: Annotated[str | None, Option(help="train, validation or test, where the corpus has splits.", show_default="test")] = None,
     task: Annotated[str | None, Option(help="Corpus whose labels to predict, where --corpus does not say it.")] = None,
     decoding: OfDecoding = "free",
-    output: Annotated[Path | None, Option(help="JSON lines to write: the predictions.")] = None,
+    output: Annotated[Path | None, OutputOption(help="JSON lines to write: the predictions.")] = None,
     as_json: Annotated[bool, Option("--json", help="Print all scores, also those of each slot type, as JSON.")] = False,
+    backbone: BackboneFolder = None,
 ) -> None:
     """Score a run on any tagged corpus (docs/scores.md)."""
     from hyperloader.predicting.evaluation import as_text, evaluate
 
-    report = evaluate(run, corpus, split, task, decoding, output)
+    report = evaluate(run, corpus, split, task, decoding, output, backbone, columns)
     typer.echo(json.dumps(report.model_dump(), indent=2, ensure_ascii=False) if as_json else as_text(report).rstrip())
 
 
@@ -123,7 +143,7 @@ def params(
     config: ConfigFile = CONFIG,
     change: Changes = None,
     published: Brackets = BRACKETS,
-    output: Annotated[Path | None, Option(help="CSV to write, with Markdown and LaTeX beside it; otherwise print the table.")] = None,
+    output: Annotated[Path | None, OutputOption(help="CSV to write, with Markdown and LaTeX beside it; otherwise print the table.")] = None,
 ) -> None:
     """Count the parameters of every method, beside the paper's brackets; no weights are needed."""
     from hyperloader.planning.parameters import count
@@ -161,15 +181,16 @@ def plan(
 def status(
     scale: ScaleName = "paper",
     speed: Speed = None,
+    brief: Annotated[bool, Option("--brief", help="A line for each method instead of each run.")] = False,
     config: ConfigFile = CONFIG,
     change: Changes = None,
 ) -> None:
-    """Show which runs are done, running, failed, stale or missing, and the hours left."""
+    """Show which runs are done, running, interrupted, failed, stale or missing, and the hours left."""
     from hyperloader.planning.plan import Plan
     from hyperloader.planning.status import as_text
     from hyperloader.planning.status import status as states
 
-    typer.echo(as_text(list(states(Plan.read(config, change or []), scale, speed))), nl=False)
+    typer.echo(as_text(list(states(Plan.read(config, change or []), scale, speed)), brief=brief), nl=False)
 
 
 @app.command()

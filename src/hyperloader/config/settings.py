@@ -346,17 +346,21 @@ def validate(model: type[Model], value: Any, file: str | Path | None = None) -> 
 
 def read_yaml(model: type[Model], path: str | Path) -> Model:
     """Read and check one YAML file of settings."""
+    return validate(model, read_mapping(path), path)
+
+
+def read_mapping(path: str | Path) -> Any:
+    """What is in a YAML file of settings; nothing in it is no settings."""
     path = Path(path)
     known = [] if there(path) else [other.stem for other in listed(path.parent) if other.suffix == ".yaml"]
     try:
         remedy = f"known here: {', '.join(known)}" if known else "name one of a checkout's config/"
         with reading(path, remedy=remedy, error=SettingsError):
-            value = yaml.safe_load(path.read_text(encoding="utf-8"))
+            return yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         mark = getattr(error, "problem_mark", None)
         line = None if mark is None else mark.line + 1
         raise SettingsError(f"not valid YAML ({getattr(error, 'problem', error)})", file=path, line=line) from None
-    return validate(model, value or {}, path)
 
 
 def read_settings(model: type[Model], path: str | Path) -> Model:

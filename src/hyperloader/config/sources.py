@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
 
 PACKAGE = __name__.partition(".")[0]
 ROOT = Path(__file__).resolve().parents[1]
+# the modules that make a trained model and its predictions, and what each imports for other ends
+TRAINING, PREDICTING = ("methods.training_run", "formulations.decoding"), ("predicting.prediction", "training")
 # an edit there changes no result: what is said, who may work, how files come, how settings are read (their values are inputs of their own)
 NEUTRAL = ("errors", "files", "config", "runs.gpus", "runs.locks", "training.display", "training.backbones.hub")
 
@@ -34,6 +37,18 @@ def sources(*modules: str, without: Iterable[str] = ()) -> list[Path]:
         # a module is imported after the packages that it is in
         waiting += [*graph.find_modules_directly_imported_by(name), name.rpartition(".")[0]]
     return sorted(map(_file, found))
+
+
+def code_checksum(stage: tuple[str, str], folders: Iterable[Path]) -> str:
+    """One checksum over the source files that decide a result.
+
+    Args:
+        stage: `TRAINING` or `PREDICTING`.
+        folders: of plug-ins, whose files belong to it.
+    """
+    own = [file for folder in folders for file in sorted(folder.glob("*.py"))]
+    contents = (file.read_bytes() for file in (*sources(stage[0], without=stage[1:]), *own))
+    return hashlib.sha256(b"".join(hashlib.sha256(content).digest() for content in contents)).hexdigest()
 
 
 def _is_in(module: str, packages: set[str]) -> bool:

@@ -15,13 +15,20 @@ from hyperloader.corpora.registry import DESCRIPTION, VARIABLE, Corpus, corpus_f
 from hyperloader.errors import CorpusError
 from hyperloader.files import replacing_folder, write_text
 from hyperloader.text.sentences import Sentence
-from hyperloader.text.sentt import LONGEST, OUTSIDE, spans
+from hyperloader.text.sentt import LONGEST, OUTSIDE, opened_inside, spans
 
 HELD_OUT = 0.1
 SHOWN = 5
 
 
-def add_corpus(name: str, train: Path, test: Path, validation: Path | None = None, folder: Path | None = None) -> tuple[Path, list[str]]:
+def add_corpus(
+    name: str,
+    train: Path,
+    test: Path,
+    validation: Path | None = None,
+    folder: Path | None = None,
+    columns: str | None = None,
+) -> tuple[Path, list[str]]:
     """Make a corpus of files in two columns, word and BIO tag, with a blank line after each sentence.
 
     The files are copied, with their checksums, so that the corpus stays what it is when they change.
@@ -30,6 +37,7 @@ def add_corpus(name: str, train: Path, test: Path, validation: Path | None = Non
         name: of the corpus.
         train, test, validation: the files; without validation, a tenth of train is held out for it.
         folder: of the corpora that it joins; by default the last of those that are searched.
+        columns: see `read_conll`; of files with others as well those two alone are kept.
 
     Returns:
         The new folder, and what was found in the files: a line for each thing to know.
@@ -48,19 +56,24 @@ def add_corpus(name: str, train: Path, test: Path, validation: Path | None = Non
         raise CorpusError("is there already", file=place, remedy="choose another name, or delete it")
     given = {"train": train, "validation": validation, "test": test}
     split_files = {split: path for split, path in given.items() if path is not None}
-    sentences = {split: read_conll(path) for split, path in split_files.items()}
+    sentences = {split: read_conll(path, columns) for split, path in split_files.items()}
     with replacing_folder(place) as temporary:
         described: dict = {"title": name, "raw_format": "conll", "splits": {split: f"{name}/{split}.conll" for split in split_files}}
         if validation is None:
             described["held_out_validation"] = HELD_OUT
         described["files"] = []
         for split, path in split_files.items():
-            data = path.read_bytes()
+            data = path.read_bytes() if columns is None else _two_columns(sentences[split])
             (temporary / f"{split}.conll").write_bytes(data)
             described["files"].append({"path": described["splits"][split], "accepted": [{"sha256": hashlib.sha256(data).hexdigest()}]})
         write_text(temporary / DESCRIPTION, yaml.safe_dump(described, sort_keys=False, allow_unicode=True))
         Corpus.read(temporary)  # what was written can be read
     return place, list(_found(sentences))
+
+
+def _two_columns(sentences: list[Sentence]) -> bytes:
+    lines = ("".join(f"{word}\t{tag}\n" for word, tag in zip(*sentence, strict=True)) for sentence in sentences)
+    return "\n".join(lines).encode()
 
 
 def _default_folder() -> Path:
@@ -79,8 +92,8 @@ def _found(splits: dict[str, list[Sentence]]) -> Iterator[str]:
     for split, sentences in splits.items():
         if long := sum(len(sentence.words) > LONGEST for sentence in sentences):
             yield f"{split}: {long} sentences of more than {LONGEST} words"
-        if stray := sum(_stray(sentence.tags) for sentence in sentences):
-            yield f"{split}: {stray} I- tags that continue no span of their type; each opens one, as in the CoNLL scorer"
+        if stray := sum(opened_inside(sentence.tags) for sentence in sentences):
+            yield f"{split}: {stray} I- tags that continue no span of their type, as in IOB1; each opens one, as in the CoNLL scorer"
         if not any(tag != OUTSIDE for sentence in sentences for tag in sentence.tags):
             yield f"{split}: no span at all"
         if repeated := len(sentences) - len(Counter(sentence.words for sentence in sentences)):
@@ -88,11 +101,6 @@ def _found(splits: dict[str, list[Sentence]]) -> Iterator[str]:
     known = {sentence.words for sentence in splits["train"]}
     if seen := sum(sentence.words in known for sentence in splits["test"]):
         yield f"test: {seen} sentences are in train as well"
-
-
-def _stray(tags: tuple[str, ...]) -> int:
-    before = (OUTSIDE, *tags)
-    return sum(tag.startswith("I-") and last[2:] != tag[2:] for last, tag in zip(before, tags, strict=False))
 
 
 def _some(names: set[str]) -> str:

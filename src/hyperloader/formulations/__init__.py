@@ -60,6 +60,11 @@ class Formulation(ABC):
         return None
 
     @abstractmethod
+    def foreign(self, words: Iterable[str], types: Iterable[str]) -> tuple[list[str], list[str]]:
+        """Those of the words that the backbone's vocabulary does not know or spells letter by letter, and those of the slot types that an
+        answer would spell so."""
+
+    @abstractmethod
     def encode(self, task: str, sentences: Sequence[Sentence], training: Training) -> list[Example]:
         """Sentences of a task as ids, cut to the recipe's lengths."""
 

@@ -67,6 +67,10 @@ class TextToText(Formulation):
                 message = f"{task} has slot types {why}: {listed}"
                 raise CorpusError(message, file=self.vocabulary.file, remedy=f"rename them, or {otherwise}")
 
+    def foreign(self, words: Iterable[str], types: Iterable[str]) -> tuple[list[str], list[str]]:
+        reads = self.vocabulary.reads
+        return [word for word in words if not reads(word)], [name for name in types if not reads(self.vocabulary.written(name))]
+
     def encode(self, task: str, sentences: Sequence[Sentence], training: Training) -> list[Example]:
         examples = []
         for sentence in sentences:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 
@@ -32,6 +32,9 @@ class TokenClassification(Formulation):
         self.word_pieces, self._positions = word_pieces, positions
         self._tags = {name: bio_tags(types) for name, types in tasks.items()}
         self._classes = {name: {tag: number for number, tag in enumerate(tags)} for name, tags in self._tags.items()}
+
+    def foreign(self, words: Iterable[str], types: Iterable[str]) -> tuple[list[str], list[str]]:
+        return [word for word in words if not self.word_pieces.reads(word)], []
 
     def encode(self, task: str, sentences: Sequence[Sentence], training: Training) -> list[Example]:
         """Sentences as ids and classes; pieces that carry no tag are ignored, and so are tags of other types than the task's.

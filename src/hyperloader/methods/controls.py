@@ -69,11 +69,13 @@ class Control(Method):
         self.save(run.model, corpora)
         return {"parameters": {"total": 0, "trainable": 0, "live": 0}, "steps": 0, "curve": []}
 
-    def predictor(self, model: Path, run: Run | None, decoding: Decoding, precision: Precision) -> ControlPredictor:
-        backbone = None
+    def predictor(
+        self, model: Path, run: Run | None, decoding: Decoding, precision: Precision, backbone: str | Path | None = None
+    ) -> ControlPredictor:
+        own = None
         if run and self.backbone:
-            backbone = find_backbone(run.settings.backbone, run.folder / Run.SETTINGS, run.record().checksums.backbone)
-        return ControlPredictor(self, self.load(model), backbone)
+            own = find_backbone(run.settings.backbone, run.folder / Run.SETTINGS, run.record().checksums.backbone, backbone)
+        return ControlPredictor(self, self.load(model), own)
 
     def save(self, model: Path, corpora: Iterable[PreparedCorpus]) -> None:
         """Learn of corpora, and write that to the folder of a model."""

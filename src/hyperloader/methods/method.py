@@ -89,7 +89,9 @@ class Method(ABC):
         """
 
     @abstractmethod
-    def predictor(self, model: Path, run: Run | None, decoding: Decoding, precision: Precision) -> Predictor:
+    def predictor(
+        self, model: Path, run: Run | None, decoding: Decoding, precision: Precision, backbone: str | Path | None = None
+    ) -> Predictor:
         """Load a trained model.
 
         Args:
@@ -97,6 +99,7 @@ class Method(ABC):
             run: whose it is; None for a saved model by itself.
             decoding: how text is written, by a model that writes its answer.
             precision: of a network's weights and arithmetic.
+            backbone: folder of the backbone, instead of the one that run or model name.
 
         Raises:
             UserError: it is missing or damaged.

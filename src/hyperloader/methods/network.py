@@ -61,8 +61,10 @@ class NetworkMethod(Method):
             save_pretrained(model, run.model, **named, backbone=settings.backbone, backbone_checksum=backbone.checksum)
         return outcome
 
-    def predictor(self, model: Path, run: Run | None, decoding: Decoding, precision: Precision) -> NetworkPredictor:
-        return NetworkPredictor(self, model, run.settings.training if run else Lengths(), decoding, precision)
+    def predictor(
+        self, model: Path, run: Run | None, decoding: Decoding, precision: Precision, backbone: str | Path | None = None
+    ) -> NetworkPredictor:
+        return NetworkPredictor(self, model, run.settings.training if run else Lengths(), decoding, precision, backbone)
 
 
 class Lengths(NamedTuple):
@@ -81,9 +83,18 @@ class NetworkPredictor:
         lengths: longest input and output.
         decoding: how text is written.
         precision: of matrix products; `bf16` is faster on a GPU, and changes some outputs.
+        backbone: its folder, instead of the one that the model names.
     """
 
-    def __init__(self, method: NetworkMethod, folder: Path, lengths: Training | Lengths, decoding: Decoding, precision: Precision):
+    def __init__(
+        self,
+        method: NetworkMethod,
+        folder: Path,
+        lengths: Training | Lengths,
+        decoding: Decoding,
+        precision: Precision,
+        backbone: str | Path | None = None,
+    ):
         lease_gpu()
         import torch
 
@@ -93,13 +104,13 @@ class NetworkPredictor:
 
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         # weights and vocabulary of one and the same backbone
-        backbone = backbone_of(folder)
-        self._model = load_saved(method, folder, backbone.model())
+        own = backbone_of(folder, backbone)
+        self._model = load_saved(method, folder, own.model())
         self._model.place(self._device, precision)
         self._arithmetic = partial(arithmetic, self._device, precision)
         config = read_config(folder)
         task_prefix = config.settings.get("task_prefix", False)
-        self._formulation = formulation_of(backbone, self._model.tasks, decoding, task_prefix=task_prefix)
+        self._formulation = formulation_of(own, self._model.tasks, decoding, task_prefix=task_prefix)
         former = config.backbone_checksum is None
         for task, types in self._model.tasks.items():
             self._formulation.check(task, types, lengths, as_they_are=former)

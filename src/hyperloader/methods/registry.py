@@ -6,6 +6,7 @@ The folders of `baselines/` are found by themselves, and so are those of every f
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 
@@ -19,6 +20,11 @@ from hyperloader.methods.method import Method
 def method_folders() -> tuple[Path, ...]:
     """Where methods are looked for: `baselines/`, then the folders of `HYPERLOADER_METHODS`."""
     return plugin_folders("baselines", "HYPERLOADER_METHODS")
+
+
+def folders_of(name: str) -> list[Path]:
+    """The folder of a method's own files; none for one that is in the package."""
+    return [folder / name for folder in method_folders() if there(folder / name)]
 
 
 @cache
@@ -47,5 +53,7 @@ def get_method(name: str) -> Method:
         SettingsError: there is none; names those there are.
     """
     if name not in methods():
-        raise SettingsError(f"unknown method '{name}'", remedy=f"known methods: {', '.join(methods())}")
+        close = get_close_matches(name, methods(), n=1)
+        hint = f"did you mean '{close[0]}'? " if close else ""
+        raise SettingsError(f"unknown method '{name}'", remedy=f"{hint}known methods: {', '.join(methods())}")
     return methods()[name]

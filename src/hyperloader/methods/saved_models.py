@@ -76,7 +76,7 @@ def read_config(folder: str | Path) -> ModelRecord:
     return ModelRecord.read(Path(folder) / CONFIG_NAME)
 
 
-def backbone_of(folder: str | Path) -> Backbone:
+def backbone_of(folder: str | Path, given: str | Path | None = None) -> Backbone:
     """The backbone that a saved model was trained on, see `find_backbone`.
 
     A model of a former version does not say what its backbone was; the record of its training does, if it is still in its run.
@@ -89,7 +89,7 @@ def backbone_of(folder: str | Path) -> Backbone:
     checksum = config.backbone_checksum
     if checksum is None and run.has(Run.RECORD):
         checksum = run.record().checksums.backbone
-    return find_backbone(config.backbone, folder / CONFIG_NAME, checksum)
+    return find_backbone(config.backbone, folder / CONFIG_NAME, checksum, given)
 
 
 @loading

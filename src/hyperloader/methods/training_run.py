@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import platform
 import resource
@@ -11,42 +12,62 @@ import subprocess
 import sys
 from contextlib import suppress
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 
 from hyperloader import __version__
-from hyperloader.corpora.prepared import load_corpus
-from hyperloader.methods.registry import get_method
+from hyperloader.config.sources import TRAINING, code_checksum
+from hyperloader.corpora.prepared import load_corpus, read_prepared_manifest
+from hyperloader.errors import RunError
+from hyperloader.files import there
+from hyperloader.methods.registry import folders_of, get_method
 from hyperloader.models.backbones import open_backbone
-from hyperloader.runs.records import TrainingRecord
+from hyperloader.runs.records import TrainedOn, TrainingRecord
 from hyperloader.runs.run import Run
+from hyperloader.training.interruption import LimitReached, limited
+
+log = logging.getLogger(__name__)
 
 RECORDED_PACKAGES = ("torch", "transformers", "adapters", "accelerate", "datasets", "sentencepiece", "numpy")
 
 
-def train_run(folder: str | Path, *, tensorboard: bool = False) -> None:
+def train_run(folder: str | Path, *, tensorboard: bool = False, force: bool = False, limit: int | None = None) -> None:
     """Train what the settings of a run say; writes its model, then its record.
 
-    An interrupted run goes on from its last checkpoint, if settings, data and backbone are still the same. Of several processes under
-    `accelerate launch` the first one writes.
+    An interrupted run goes on from its last checkpoint, if settings, data and backbone are still the same; a finished one is left as it is,
+    if the code is the same as well. Of several processes under `accelerate launch` the first one writes.
 
     Args:
         folder: of the run.
         tensorboard: write the losses for TensorBoard as well.
+        force: train a finished run again.
+        limit: stop after so many steps, with a checkpoint to go on from; None: train all of them.
 
     Raises:
         UserError: settings, data or backbone are missing or damaged, the loss is not a number or grows, or another process trains or
             predicts this run.
     """
     run = Run(folder)
+    if tensorboard and not (find_spec("tensorboard") or find_spec("tensorboardX")):
+        raise RunError("--tensorboard needs TensorBoard, which is not installed", remedy="pip install 'hyperloader[tensorboard]'")
     with run.lock():
         settings = run.settings
         method = get_method(settings.method)
         method.check(run)
-        corpora = [load_corpus(path, settings.percent) for path in run.data.values()]
         backbone = None if run.backbone is None else open_backbone(run.backbone).checksum
-        checksums = {"backbone": backbone, "data": {corpus.name: corpus.checksum for corpus in corpora}}
+        data = {name: read_prepared_manifest(path).checksum for name, path in run.data.items()}
+        checksums, code = {"backbone": backbone, "data": data}, code_checksum(TRAINING, folders_of(settings.method))
+        if not force and _is_trained(run, TrainedOn(**checksums, code=code)):
+            log.info("%s: already trained with these settings, data, backbone and code; --force trains it again", run)
+            return
+        corpora = [load_corpus(path, settings.percent) for path in run.data.values()]
         fingerprint = hashlib.sha256(f"{settings.model_dump_json()} {checksums}".encode()).hexdigest()
-        outcome = method.train(run, corpora, fingerprint, tensorboard=tensorboard)
+        try:
+            with limited(limit):
+                outcome = method.train(run, corpora, fingerprint, tensorboard=tensorboard)
+        except LimitReached as reached:
+            log.info("%s: %s", run, reached)
+            return
         if int(os.environ.get("RANK", 0)) > 0:
             return
         record = TrainingRecord(
@@ -54,13 +75,23 @@ def train_run(folder: str | Path, *, tensorboard: bool = False) -> None:
             **outcome,
             processor=_processor(),
             peak_memory_bytes=_peak_memory(),
-            checksums=checksums,
+            checksums=checksums | {"code": code},
             packages={"hyperloader": __version__} | {name: version(name) for name in RECORDED_PACKAGES},
             python=platform.python_version(),
             commit=_commit(),
         )
         record.write(run.folder / Run.RECORD)
         shutil.rmtree(run.checkpoints, ignore_errors=True)
+
+
+def _is_trained(run: Run, on: TrainedOn) -> bool:
+    """Whether training the run would make what is there."""
+    try:
+        record = run.record()
+    except RunError:  # none, or one that this training will replace
+        return False
+    same = record.settings.model_dump(mode="json") == run.settings.model_dump(mode="json")
+    return same and record.checksums == on and there(run.model)
 
 
 def _peak_memory() -> dict[str, int]:

@@ -244,7 +244,7 @@ def open_backbone(folder: str | Path) -> Backbone:
     return BACKBONES[BackboneManifest.read(Path(folder) / MANIFEST).kind](folder)
 
 
-def find_backbone(name: str | Path, file: Path, checksum: str | None) -> Backbone:
+def find_backbone(name: str | Path, file: Path, checksum: str | None, given: str | Path | None = None) -> Backbone:
     """The backbone that something trained names, which must be the one that it was trained on.
 
     Args:
@@ -252,17 +252,23 @@ def find_backbone(name: str | Path, file: Path, checksum: str | None) -> Backbon
             directory.
         file: which names it.
         checksum: of the one that it was trained on; None if it is not known, and there is nothing to compare.
+        given: a folder to take it from, whatever `file` names.
 
     Raises:
         BackboneError: it is missing, damaged or another one.
     """
-    backbone = open_backbone(near(name, file.parent, holds=MANIFEST))
+    place = near(name, file.parent, holds=MANIFEST) if given is None else Path(given)
+    if not there(place / MANIFEST):
+        message = f"{place} is no folder of a backbone" if given else f"its backbone is not found: {name}"
+        remedy = "give the folder with its manifest.json: --backbone FOLDER, in Python backbone=FOLDER"
+        raise BackboneError(message, file=file, remedy=remedy)
+    backbone = open_backbone(place)
     if checksum is None:
         log.warning("%s does not say what its backbone was: %s is taken for it", file, backbone.folder)
     elif backbone.checksum != checksum:
         own, other = checksum[:12], backbone.checksum[:12]
         message = f"not the backbone that {file.parent} was trained on: its checksum is {other}, and that one's {own}"
-        remedy = f"name that one's folder under 'backbone' in {file}, or train again on this one"
+        remedy = f"give that one's folder, --backbone FOLDER, or name it under 'backbone' in {file}, or train again on this one"
         raise BackboneError(message, file=backbone.folder, remedy=remedy)
     return backbone
 

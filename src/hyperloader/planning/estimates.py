@@ -4,20 +4,30 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hyperloader.config.settings import PretrainedBackbone, Training
-from hyperloader.errors import SettingsError
 from hyperloader.files import there
 from hyperloader.models.backbones import MANIFEST
 from hyperloader.planning.parameters import config_of, count
-from hyperloader.planning.plan import Plan, PlannedRun
+from hyperloader.planning.plan import Plan, PlannedRun, scale_of
 from hyperloader.planning.trials import FORWARD, TAGGING, TEXTS, Stopwatch, Trial
 from hyperloader.runs.run import Run
 
 # bytes per number in fp32; a trained one has a gradient and two moments beside it
 FP32, BF16, OPTIMISER = 4, 2, 3
+# parameters of models of which a few steps are soon made
+SMALL = 60_000_000
+# sentences per second of a training on T5-base or BERT-base in fp32, by one core of an AMD EPYC with AVX-512 (benchmarks/methods.py)
+REFERENCE = {
+    "hyperloader": 1.0,
+}
+HYPERLOADER = "hyperloader"
+NOTE = (
+    "Nothing of these sizes has been measured here: hours are those of one core of an AMD EPYC, in fp32. --speed SENTENCES_PER_SECOND "
+    "gives HyperLoader's, e.g. 813 on an NVIDIA H200 in fp32 and 2,464 in bf16 (docs/training-speed.md); the other methods' follow from it."
+)
 
 
 @dataclass(frozen=True)
@@ -33,6 +43,7 @@ class Estimate:
         checkpoints: bytes that one of them takes while it trains: the last checkpoint with the optimiser, and the best.
         memory: bytes of weights, gradients and moments in one of them; activations come on top.
         arithmetic: `fp32` or `bf16`, and whether it is compiled.
+        by_reference: whether the hours are those of `REFERENCE`.
     """
 
     method: str
@@ -43,6 +54,7 @@ class Estimate:
     checkpoints: int
     memory: int
     arithmetic: str
+    by_reference: bool = False
 
 
 @dataclass(frozen=True)
@@ -54,12 +66,14 @@ class Estimates:
         other_hours: of predictions and of the start of all jobs, one after the other; 0 if nothing was tried out.
         jobs: that run side by side.
         cores: that they have.
+        by_reference: whether a speed is one of `REFERENCE`, since nothing was measured here.
     """
 
     rows: list[Estimate]
     other_hours: float
     jobs: int
     cores: int
+    by_reference: bool
 
 
 def estimate(
@@ -67,26 +81,25 @@ def estimate(
 ) -> Estimates:
     """Estimate what training costs at a scale.
 
-    Where nothing tells how fast a method is, and its backbone is pre-trained here and so a small one, a few of its steps are tried out.
+    Where nothing tells how fast a method is, a few of its steps are tried out if it is small; otherwise its speed is that of `REFERENCE`.
 
     Args:
         plan: what to reproduce.
         scale: name of the scale.
         published: see `parameters.count`.
-        speed: sentences per second; by default that of finished runs of the method at this scale.
+        speed: HyperLoader's sentences per second, from which the others' follow as `REFERENCE` has them; by default that of finished runs
+            of the method at this scale.
         results: folder of finished runs, and of backbones that were pre-trained here.
         cores: that the workflow will have; by default all.
-
-    Raises:
-        SettingsError: no speed is given, no run of a method has finished, and it cannot be tried out.
     """
+    scale = scale_of(scale)
     cores = cores or len(os.sched_getaffinity(0))
     jobs = max(1, cores // plan.scale(scale).threads)
     with Stopwatch(jobs, min(cores, plan.scale(scale).threads)) as stopwatch:
         rows = list(_methods(plan, scale, published, speed, results, stopwatch))
         other = _other_hours(plan, scale, rows, stopwatch) if stopwatch.used else 0.0
         rows += _backbones(plan, scale, speed, results, stopwatch)
-    return Estimates(rows, other, jobs, cores)
+    return Estimates(rows, other, jobs, cores, any(row.by_reference for row in rows))
 
 
 def as_text(estimates: Estimates) -> str:
@@ -104,6 +117,8 @@ def as_text(estimates: Estimates) -> str:
     header = ["Method", "Runs", "Sentences each, at most", "Hours", "Disk", "Checkpoints each", "Memory each, without activations"]
     columns = ["left", *["right"] * 6, "left"]
     table = tabulate(lines, [*header, "Arithmetic"], tablefmt="pipe", disable_numparse=True, colalign=columns) + "\n"
+    if estimates.by_reference:
+        table += f"\n{NOTE}\n"
     if not estimates.other_hours:
         return table
     hours = (sums[1] + estimates.other_hours) / estimates.jobs
@@ -119,8 +134,11 @@ def _methods(plan: Plan, scale: str, published: str | Path, speed: float | None,
             continue
         runs, row = [run for run in plan.runs(scale) if run.method == name], parameters[name]
         trainings = [plan.run_settings(run).training for run in runs]
-        own = speed or measured_speed(runs, results) or _tried(plan, runs[0], results, stopwatch)
-        yield _estimate(row.method, trainings, own, row.trainable, row.total - row.trainable)
+        own = speed and speed * share(name) or measured_speed(runs, results)
+        if not own and row.total <= SMALL:
+            own = _tried(plan, runs[0], results, stopwatch)
+        cost = _estimate(row.method, trainings, own or REFERENCE[HYPERLOADER] * share(name), row.trainable, row.total - row.trainable)
+        yield replace(cost, by_reference=not own)
 
 
 def _backbones(plan: Plan, scale: str, speed: float | None, results: str, stopwatch: Stopwatch) -> Iterator[Estimate]:
@@ -156,9 +174,6 @@ def _estimate(title: str, trainings: list[Training], speed: float, trainable: in
 def _tried(plan: Plan, run: PlannedRun, results: str, stopwatch: Stopwatch) -> float:
     """Sentences per second of a method's training, its validations included."""
     method, scale = plan.method(run.method, run.scale).method, plan.scale(run.scale)
-    if not isinstance(scale.backbones[method.backbone], PretrainedBackbone):
-        message = f"no run of {run.method} at scale {run.scale} has finished"
-        raise SettingsError(message, remedy="give a --speed in sentences per second")
     settings, config = plan.run_settings(run), config_of(plan, run.scale, method.backbone, results, roughly=True)
     training, lengths = settings.training, TEXTS[scale.corpora].lengths[method.backbone]
     trial = Trial(method.name, settings.method_settings, config, method.backbone, lengths, run.corpora, training)
@@ -175,6 +190,11 @@ def _other_hours(plan: Plan, scale: str, rows: list[Estimate], stopwatch: Stopwa
     # that of a control is short
     starts = sum(3 if plan.method(method, scale).method.trains_network else 1 for method, *_ in trained)
     return predictions + starts * stopwatch.start_seconds / 3600
+
+
+def share(method: str) -> float:
+    """How fast a method is, of HyperLoader's speed; one of which that is not known, as fast."""
+    return REFERENCE.get(method, REFERENCE[HYPERLOADER]) / REFERENCE[HYPERLOADER]
 
 
 def measured_speed(runs: list[PlannedRun], results: str | Path) -> float | None:

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hyperloader.config.places import PUBLISHED_REMEDY
-from hyperloader.config.settings import HubBackbone, Kind, PretrainedBackbone
+from hyperloader.config.places import PUBLISHED_REMEDY, expanded
+from hyperloader.config.settings import DirectoryBackbone, HubBackbone, Kind, PretrainedBackbone
 from hyperloader.errors import SettingsError
 from hyperloader.files import read_rows, there
 from hyperloader.methods.registry import methods
-from hyperloader.models.backbones import BACKBONES, MANIFEST, open_backbone
-from hyperloader.planning.plan import Plan
+from hyperloader.models.backbones import BACKBONES, CONFIG, MANIFEST, open_backbone
+from hyperloader.planning.plan import Plan, scale_of
 from hyperloader.planning.trials import expected_config
 
 if TYPE_CHECKING:
@@ -99,9 +99,11 @@ def count(
 
 def config_of(plan: Plan, scale: str, kind: Kind, results: str, *, roughly: bool) -> PretrainedConfig:
     """The configuration of a backbone of a scale; for the arguments and errors see `count`."""
-    folder, wanted = Path(results) / scale / "backbones" / kind, plan.scale(scale).backbones[kind]
+    folder, wanted = Path(results) / scale_of(scale) / "backbones" / kind, plan.scale(scale).backbones[kind]
     if there(folder / MANIFEST):
         return open_backbone(folder).config
+    if isinstance(wanted, DirectoryBackbone) and there(expanded(wanted.path) / CONFIG):
+        return BACKBONES[kind].config_class().from_pretrained(expanded(wanted.path), local_files_only=True)
     if isinstance(wanted, HubBackbone) and wanted.config:
         return BACKBONES[kind].config_class()(**wanted.config)
     if roughly and isinstance(wanted, PretrainedBackbone):

@@ -20,6 +20,7 @@ from hyperloader.config.settings import (
     TrainingChanges,
     Variant,
     VariantName,
+    read_mapping,
     read_yaml,
     validate,
 )
@@ -29,6 +30,13 @@ from hyperloader.files import listed, there
 from hyperloader.methods.method import Method
 from hyperloader.methods.registry import get_method, methods
 from hyperloader.runs.run import Run
+
+CONFIG = "config.yaml"
+
+
+def scale_of(folder: str) -> str:
+    """The scale that a folder of results is of: its own name, or what stands before the `@` of a part's tables, `<scale>@<name>`."""
+    return folder.partition("@")[0]
 
 
 @dataclass(frozen=True)
@@ -119,16 +127,17 @@ class Plan:
         self.corpora = tuple(name for name in known_corpora() if name in config.corpora)
 
     @classmethod
-    def of(cls, values: dict, folder: str | Path = "config") -> Plan:
+    def of(cls, values: dict, folder: str | Path = "config", file: str | Path | None = None) -> Plan:
         """Check a configuration read from `config.yaml` (with whatever was overridden) and plan it."""
-        return cls(validate(Config, values, Path(folder) / "config.yaml"), folder)
+        return cls(validate(Config, values, file or Path(folder) / CONFIG), folder)
 
     @classmethod
     def read(cls, path: str | Path, changes: Sequence[str] = ()) -> Plan:
         """Plan a configuration file.
 
         Args:
-            path: of `config.yaml`, in the folder of `scales/` and `recipes/`.
+            path: of `config.yaml`, in the folder of `scales/` and `recipes/`; or of a file elsewhere that is merged with it, as by
+                Snakemake's `--configfile`.
             changes: `key=value`, the value in YAML, as for Snakemake's `--config`.
 
         Raises:
@@ -137,24 +146,32 @@ class Plan:
         import yaml
 
         path = Path(path)
-        values = read_yaml(Config, path).model_dump()
+        folder = path.parent if there(path.parent / "scales") else Path("config")
+        base = folder / CONFIG
+        merged = there(base) and there(path) and not base.samefile(path)
+        values = read_yaml(Config, base).model_dump() if merged else {}
+        own = read_mapping(path)
+        if not isinstance(own, dict):
+            raise SettingsError("is no list of keys and values", file=path)
+        values |= own
         for change in changes:
             key, equals, value = change.partition("=")
             if not equals:
                 raise SettingsError(f"'{change}' is not KEY=VALUE")
             values[key] = yaml.safe_load(value)
-        return cls.of(values, path.parent)
+        return cls.of(values, folder, path)
 
     def scales(self) -> list[str]:
         """Names of the known scales."""
         return [path.stem for path in listed(self.folder / "scales") if path.suffix == ".yaml"]
 
     def scale(self, name: str) -> Scale:
-        """The settings of a scale.
+        """The settings of a scale, which may be named by a folder of its results.
 
         Raises:
             SettingsError: unknown scale, or its file is not valid.
         """
+        name = scale_of(name)
         if name in self._scales:
             return self._scales[name]
         if name not in self.scales():
@@ -206,7 +223,7 @@ class Plan:
         data_seeds = self.config.data_seeds
         draws = data_seeds if len(data_seeds) > 1 else data_seeds * len(self.config.seeds)
         return [
-            PlannedRun(scale, self.config.recipe, name, corpora, percent, seed, draw if percent < 100 else data_seeds[0])
+            PlannedRun(scale_of(scale), self.config.recipe, name, corpora, percent, seed, draw if percent < 100 else data_seeds[0])
             for name in names
             for corpora in ([self.corpora] if self.method(name, scale).multitask else [(corpus,) for corpus in self.corpora])
             for percent in fractions

@@ -6,6 +6,7 @@ code makes again is known to `snakemake -n` alone.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from hyperloader.corpora.prepared import read_prepared_manifest
 from hyperloader.files import reading, there
 from hyperloader.models.backbones import MANIFEST as BACKBONE_MANIFEST
 from hyperloader.models.backbones import open_backbone
-from hyperloader.planning.estimates import measured_speed
+from hyperloader.planning.estimates import measured_speed, share
 from hyperloader.planning.plan import Plan, PlannedRun
 from hyperloader.runs.records import TrainingRecord
 from hyperloader.runs.run import Run
@@ -26,7 +27,9 @@ from hyperloader.training.progress import LAST_CHECKPOINT, CheckpointRecord
 
 # what each job of a run leaves, and what a run without it is
 OUTPUTS = {"train": (Run.RECORD, ""), "predict": (Run.PREDICTIONS, "trained"), "score": (Run.SCORES, "predicted")}
-STATES = ("done", "running", "failed", "stale", "missing")
+STATES = ("done", "running", "interrupted", "failed", "stale", "missing")
+# a line of a log that says how far it is; an error begins otherwise
+PROGRESS = re.compile(r"\d\d:\d\d:\d\d ")
 
 
 @dataclass(frozen=True)
@@ -56,14 +59,14 @@ def status(plan: Plan, scale: str, speed: float | None = None, results: str | Pa
     Args:
         plan: what to reproduce.
         scale: name of the scale.
-        speed: sentences per second; by default that of finished runs of the same method.
+        speed: HyperLoader's sentences per second, see `estimate`; by default that of finished runs of the same method.
         results: the folder of results.
     """
     results, runs = Path(results), plan.runs(scale)
 
     @cache
     def speed_of(method: str) -> float | None:
-        return speed or measured_speed([run for run in runs if run.method == method], results)
+        return speed and speed * share(method) or measured_speed([run for run in runs if run.method == method], results)
 
     for run in runs:
         settings, found = plan.run_settings(run, str(results)), Run(results / run.path)
@@ -76,23 +79,33 @@ def status(plan: Plan, scale: str, speed: float | None = None, results: str | Pa
         yield RunStatus(run, state, note, step, steps, hours)
 
 
-def as_text(rows: list[RunStatus]) -> str:
-    """The states as a table, and a line that sums them up."""
+def as_text(rows: list[RunStatus], *, brief: bool = False) -> str:
+    """The states as a table, of each run or, on one screen, of each method; and a line that sums them up."""
     from tabulate import tabulate
 
-    lines = []
+    named: dict[str, list[RunStatus]] = {}
     for row in rows:
-        hours = "?" if row.hours is None else f"{row.hours:,.2f}" if row.hours else ""
-        name = row.run.path.partition("/runs/")[2]
-        lines.append([name, row.state, f"{row.step:,} of {row.steps:,}" if row.steps else "", hours, row.note])
-    table = tabulate(lines, ["Run", "State", "Steps", "Hours left", ""], tablefmt="simple", disable_numparse=True)
-    counts = Counter(row.state for row in rows)
-    states = ", ".join(f"{counts[state]} {state}" for state in STATES if counts[state])
+        named.setdefault(row.run.method if brief else row.run.path.partition("/runs/")[2], []).append(row)
+    lines = []
+    for name, own in named.items():
+        left = [row.hours for row in own]
+        hours = "?" if None in left else f"{sum(left):,.2f}" if sum(left) else ""
+        step, steps = sum(row.step for row in own), sum(row.steps for row in own)
+        state, note = (_counted(own), "") if brief else (own[0].state, own[0].note)
+        lines.append([name, state, f"{step:,} of {steps:,}" if steps else "", hours, note])
+    header = ["Method" if brief else "Run", "State", "Steps", "Hours left", ""]
+    table = tabulate(lines, header, tablefmt="simple", disable_numparse=True)
+    states = _counted(rows)
     unknown = sum(row.hours is None for row in rows)
     hours = f"{sum(row.hours or 0 for row in rows):,.2f} hours of training left, one after the other"
     if unknown:
         hours += f", and those of {unknown} runs of methods of which none has finished (a --speed tells)"
     return f"{table}\n\n{len(rows)} runs: {states}; {hours}\n"
+
+
+def _counted(rows: list[RunStatus]) -> str:
+    counts = Counter(row.state for row in rows)
+    return ", ".join(f"{counts[state]} {state}" for state in STATES if counts[state])
 
 
 def _state(run: Run, settings: RunSettings) -> tuple[str, str]:
@@ -103,8 +116,16 @@ def _state(run: Run, settings: RunSettings) -> tuple[str, str]:
     for job, (output, before) in OUTPUTS.items():
         if not run.has(output):
             log = run.log(job)
-            return ("failed", f"{job}: {_last_line(log)}") if there(log) else ("missing", before)
+            return _ended(run, job, _last_line(log)) if there(log) else ("missing", before)
     return "done", ""
+
+
+def _ended(run: Run, job: str, last: str) -> tuple[str, str]:
+    """What became of a job without a result, by the last line of its log: a killed one ends in the middle, or says that it was asked to."""
+    step = _last_step(run) if job == "train" else 0
+    if PROGRESS.match(last) or last.startswith("stopped by") or (step and not last):
+        return "interrupted", f"goes on from step {step}" if step else f"{job} begins anew"
+    return "failed", f"{job}: {last or 'ended without a word'}"
 
 
 def _change(record: TrainingRecord, settings: RunSettings) -> str:
@@ -131,4 +152,4 @@ def _last_step(run: Run) -> int:
 def _last_line(log: Path) -> str:
     with reading(log):
         lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-    return lines[-1].removeprefix("hyperloader: ") if lines else "ended without a word"
+    return lines[-1].removeprefix("hyperloader: ") if lines else ""

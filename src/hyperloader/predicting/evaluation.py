@@ -13,14 +13,15 @@ from hyperloader.corpora.prepared import MANIFEST, SPLITS, load_corpus
 from hyperloader.corpora.readers.columns import read_conll
 from hyperloader.errors import CorpusError
 from hyperloader.files import there
+from hyperloader.methods.loading import tasks_of
 from hyperloader.predicting.prediction import load_predictor, long_sentences, predicted_sentences
-from hyperloader.predicting.tagger import Tagger
+from hyperloader.predicting.tagger import Tagger, known_task
 from hyperloader.runs.predictions import write_predictions
 from hyperloader.runs.records import ScoredCorpus
 from hyperloader.runs.run import Run
 from hyperloader.scoring import score_sentences
 from hyperloader.text.sentences import Sentence
-from hyperloader.text.sentt import spans
+from hyperloader.text.sentt import opened_inside, spans
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +42,8 @@ def evaluate(
     task: str | None = None,
     decoding: Decoding = "free",
     output: str | Path | None = None,
+    backbone: str | Path | None = None,
+    columns: str | None = None,
 ) -> Report:
     """Tag a corpus with a trained run and score the tags.
 
@@ -51,6 +54,8 @@ def evaluate(
         task: whose labels to predict; not needed where the corpus is a task, or the run has only one.
         decoding: `free` or `constrained`.
         output: where to keep the predictions, as JSON lines.
+        backbone: see `Tagger.from_pretrained`.
+        columns: of a CoNLL file, see `read_conll`.
 
     Returns:
         The entry that the corpus would have in `scores.json`, and what it is of.
@@ -58,8 +63,12 @@ def evaluate(
     Raises:
         UserError: run, corpus or task are unknown or damaged; names the file and the line.
     """
-    name, sentences = read_corpus(run, corpus, split)
-    predictor = load_predictor(run, decoding)
+    name, sentences = read_corpus(run, corpus, split, columns)
+    if (known := tasks_of(run)) is not None:
+        known_task(task or name, known)
+    if opened := sum(opened_inside(sentence.tags) for sentence in sentences):
+        log.warning("%d gold spans begin with I-, as in IOB1; they count as spans, as in the CoNLL scorer", opened)
+    predictor = load_predictor(run, decoding, backbone=backbone)
     task = Tagger(predictor).task(task or name)
     _warn_of_unknown(sentences, predictor.slot_types(task))
     predicted = predicted_sentences(predictor, task, sentences)
@@ -71,18 +80,20 @@ def evaluate(
     return Report(run=str(run), corpus=str(corpus), split=split, task=task, **dict(entry))
 
 
-def read_corpus(run: str | Path, corpus: str, split: str | None) -> tuple[str | None, list[Sentence]]:
+def read_corpus(run: str | Path, corpus: str, split: str | None, columns: str | None = None) -> tuple[str | None, list[Sentence]]:
     """The name and the sentences of what `corpus` says, see `evaluate`; a CoNLL file has no name."""
     if split not in (None, *SPLITS):
         raise CorpusError(f"unknown split '{split}'", remedy=f"name one of {', '.join(SPLITS)}")
     path = Path(corpus)
+    if columns is not None and (path.is_dir() or not there(path)):
+        raise CorpusError("only a CoNLL file has columns", file=path, remedy="leave --columns out")
     if there(path / MANIFEST):
         prepared = load_corpus(path)
         return prepared.name, getattr(prepared, split or "test")
     if there(path) and not path.is_dir():
         if split is not None:
             raise CorpusError("a CoNLL file has no splits", file=path, remedy="leave --split out")
-        return None, read_conll(path)
+        return None, read_conll(path, columns)
     data = Run(run).data
     if corpus not in data:
         close = get_close_matches(corpus, data, n=1)

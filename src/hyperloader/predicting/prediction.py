@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import time
 from collections.abc import Sequence
@@ -10,12 +11,14 @@ from pathlib import Path
 
 from hyperloader import __version__
 from hyperloader.config.settings import Decoding
-from hyperloader.corpora.prepared import PreparedCorpus, load_corpus
-from hyperloader.errors import RunError
-from hyperloader.files import sha256
+from hyperloader.config.sources import PREDICTING, code_checksum
+from hyperloader.corpora.prepared import PreparedCorpus, load_corpus, read_prepared_manifest
+from hyperloader.errors import RunError, UserError
+from hyperloader.files import listed, sha256, there
 from hyperloader.formulations.parts import too_long, whole_or_parts
 from hyperloader.methods.loading import load_predictor
 from hyperloader.methods.method import Predictor
+from hyperloader.methods.registry import folders_of
 from hyperloader.runs.predictions import PredictedSentence, write_predictions
 from hyperloader.runs.records import LongSentences, PredictedCorpus, PredictionsManifest
 from hyperloader.runs.run import Run
@@ -53,23 +56,47 @@ def long_sentences(predictor: Predictor, name: str, sentences: Sequence[Sentence
     return counts
 
 
-def predict_run(folder: str | Path, decoding: Decoding = "free") -> None:
+def predict_run(folder: str | Path, decoding: Decoding = "free", *, force: bool = False) -> None:
     """Predict the test sets of a run; writes the predictions of each, then their manifest.
 
     Args:
         folder: of a trained run.
         decoding: how text is written; recorded for every method, so that tables tell runs apart by it.
+        force: predict again what is predicted already.
     """
     run = Run(folder)
     with run.lock():
-        settings, predictor = run.settings, load_predictor(folder, decoding)
+        settings, made_of = run.settings, _made_of(run, decoding)
+        if not force and _is_predicted(run, made_of):
+            log.info("%s: already predicted by this model and code; --force predicts it again", run)
+            return
+        predictor = load_predictor(folder, decoding)
         unknown = [name for name in settings.data if name not in predictor.tasks]
         if unknown:
             remedy = f"train it: hyperloader train {run}"
             raise RunError(f"the model was not trained on {', '.join(unknown)}", file=run.folder / Run.SETTINGS, remedy=remedy)
         corpora = {name: _predict(predictor, run, name, load_corpus(path, settings.percent)) for name, path in run.data.items()}
         versions = {"hyperloader": __version__} | {name: version(name) for name in RECORDED_PACKAGES}
-        PredictionsManifest(decoding=decoding, corpora=corpora, versions=versions).write(run.folder / Run.PREDICTIONS)
+        PredictionsManifest(decoding=decoding, made_of=made_of, corpora=corpora, versions=versions).write(run.folder / Run.PREDICTIONS)
+
+
+def _made_of(run: Run, decoding: Decoding) -> str:
+    """One checksum over all that decides the predictions of a run."""
+    model = [sha256(file) for file in listed(run.model)] if there(run.model) else []
+    data = [read_prepared_manifest(path).checksum for path in run.data.values()]
+    code = code_checksum(PREDICTING, folders_of(run.settings.method))
+    return hashlib.sha256(repr((run.settings.model_dump_json(), model, data, decoding, code)).encode()).hexdigest()
+
+
+def _is_predicted(run: Run, made_of: str) -> bool:
+    """Whether predicting the run would write what is there."""
+    try:
+        manifest = run.predictions()
+        return manifest.made_of == made_of and all(
+            sha256(run.predictions_of(name)) == corpus.sha256 for name, corpus in manifest.corpora.items()
+        )
+    except UserError:  # none, or some that these predictions will replace
+        return False
 
 
 def _predict(predictor: Predictor, run: Run, name: str, corpus: PreparedCorpus) -> PredictedCorpus:

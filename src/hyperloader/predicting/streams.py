@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import stat
 import sys
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 # modules that the tagger needs are imported in functions: `hyperloader --help` answers at once
 
 STANDARD_INPUT = "-"
+log = logging.getLogger(__name__)
+
 BLOCK_BYTES = 1 << 16
 BATCH_SENTENCES = 64
 
@@ -34,7 +37,15 @@ class Format(StrEnum):
     conll = "conll"
 
 
-def tag_stream(texts: Sequence[str], file: str, folder: Path, task: str | None, decoding: Decoding, format: Format) -> None:
+def tag_stream(
+    texts: Sequence[str],
+    file: str,
+    folder: Path,
+    task: str | None,
+    decoding: Decoding,
+    format: Format,
+    backbone: Path | None = None,
+) -> None:
     """Print the spans of sentences; what came in is answered before more is waited for.
 
     Args:
@@ -44,6 +55,7 @@ def tag_stream(texts: Sequence[str], file: str, folder: Path, task: str | None, 
         task: one of its tasks.
         decoding: see `Tagger.from_pretrained`.
         format: of the output.
+        backbone: see `Tagger.from_pretrained`.
 
     Raises:
         FormatError: a line is not text in UTF-8, or not such an object; the lines before it are answered.
@@ -52,10 +64,13 @@ def tag_stream(texts: Sequence[str], file: str, folder: Path, task: str | None, 
     if texts and file != STANDARD_INPUT:
         raise FormatError("there are sentences to tag and a file as well", remedy="give one of them")
     with nullcontext() if texts else _opened(file) as stream:
-        # loading the model takes seconds, a wrong file is found before
-        from hyperloader.predicting.tagger import Tagger
+        # loading the model takes seconds, a wrong file and a wrong task are found before
+        from hyperloader.methods.loading import tasks_of
+        from hyperloader.predicting.tagger import Tagger, known_task
 
-        tagger = Tagger.from_pretrained(folder, decoding)
+        if (known := tasks_of(folder)) is not None:
+            known_task(task, known)
+        tagger = Tagger.from_pretrained(folder, decoding, backbone=backbone)
         task = tagger.task(task)
         if texts:
             _print_batch(tagger, texts, task, format)
@@ -96,8 +111,8 @@ def read_sentences(stream: BinaryIO, name: str) -> Iterator[list[str | list[str]
         if batch:
             yield batch
             batch = []
-    if not number and name != STANDARD_INPUT:
-        raise FormatError("the file is empty, expected sentences", file=name)
+    if not number:
+        log.warning("%s: no sentences", _shown(name))
 
 
 def _lines(stream: BinaryIO) -> Iterator[list[bytes]]:

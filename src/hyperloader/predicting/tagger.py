@@ -44,17 +44,18 @@ class Tagger:
         self._predictor = predictor
 
     @classmethod
-    def from_pretrained(cls, folder: str | Path, decoding: Decoding = "free") -> Tagger:
+    def from_pretrained(cls, folder: str | Path, decoding: Decoding = "free", *, backbone: str | Path | None = None) -> Tagger:
         """Load a trained run, or a saved model such as `hyperloader import` writes.
 
         Args:
             folder: of the run or of the model.
             decoding: how a model that writes its answer does so: `free`, or `constrained` to sentinels and slot types of the task.
+            backbone: folder of the backbone, for a model that was copied without it.
 
         Raises:
-            UserError: it is missing, untrained or damaged.
+            UserError: it is missing, untrained or damaged, or the backbone is not the one that it was trained on.
         """
-        return cls(load_predictor(folder, decoding))
+        return cls(load_predictor(folder, decoding, backbone=backbone))
 
     @property
     def tasks(self) -> tuple[str, ...]:
@@ -67,16 +68,7 @@ class Tagger:
         Raises:
             RunError: unknown task, or none of several given; names the known ones.
         """
-        if not self.tasks:
-            raise RunError("the model knows no slot types", remedy="import it again, with --labels TASK=FILE")
-        if name is None and len(self.tasks) == 1:
-            return self.tasks[0]
-        if name not in self.tasks:
-            close = get_close_matches(str(name), self.tasks, n=1)
-            hint = f"did you mean '{close[0]}'? " if close else ""
-            problem = "which task?" if name is None else f"unknown task '{name}'"
-            raise RunError(problem, remedy=f"{hint}known tasks: {', '.join(self.tasks)}")
-        return name
+        return known_task(name, self.tasks)
 
     def predict(self, texts: str | Sequence[Text], task: str | None = None) -> list[dict] | list[list[dict]]:
         """The spans of each text, as the token-classification pipeline of Transformers gives them.
@@ -118,6 +110,20 @@ class Tagger:
             prediction = joined([next(predictions) for _ in own])
             answers.append(answer(words, prediction.tags, prediction.confidences or [None] * len(prediction.tags)))
         return answers[0] if isinstance(texts, str) else answers
+
+
+def known_task(name: str | None, tasks: Sequence[str]) -> str:
+    """See `Tagger.task`."""
+    if not tasks:
+        raise RunError("the model knows no slot types", remedy="import it again, with --labels TASK=FILE")
+    if name is None and len(tasks) == 1:
+        return tasks[0]
+    if name not in tasks:
+        close = get_close_matches(str(name), tasks, n=1)
+        hint = f"did you mean '{close[0]}'? " if close else ""
+        problem = "which task?" if name is None else f"unknown task '{name}'"
+        raise RunError(problem, remedy=f"{hint}known tasks: {', '.join(tasks)}")
+    return name
 
 
 def locate(text: Text) -> Words:

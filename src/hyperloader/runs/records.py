@@ -44,10 +44,11 @@ class Evaluation(TypedDict):
 
 
 class TrainedOn(RecordPart):
-    """Checksums of what a run was trained on."""
+    """Checksums of what a run was trained on, and of the code that trained it."""
 
     backbone: str | None
     data: dict[Name, str]
+    code: str | None = None
 
 
 class LongSentences(RecordPart):
@@ -79,7 +80,7 @@ class TrainingRecord(Record):
         processes, threads: that it ran in; threads in each.
         processor: the GPU's name; without one, the CPU's, and the instructions that were used.
         peak_memory_bytes: of `cpu`, and of `gpu` where there is one.
-        checksums: of data and backbone.
+        checksums: of data, backbone and code.
         packages: versions.
         python: its version.
         commit: of the checkout that the code came from, and whether it was changed since; null for an installed package.
@@ -113,10 +114,15 @@ class PredictedCorpus(LongSentences):
 
 
 class PredictionsManifest(Record):
-    """`predictions.json`."""
+    """`predictions.json`.
+
+    Attributes:
+        made_of: one checksum over model, data, backbone, decoding and code.
+    """
 
     WHAT, REMEDY = "a manifest of predictions", "predict this run again"
 
+    made_of: str | None = None
     decoding: Decoding
     corpora: dict[Name, PredictedCorpus]
     versions: dict[str, str] = {}

@@ -102,8 +102,10 @@ class Run:
         """Work in the run, alone.
 
         Raises:
-            RunError: another process does, or there is no such folder, or it cannot be written to.
+            RunError: another process does, or there is no such folder, or it is that of no run, or it cannot be written to.
         """
+        if self.folder.is_dir() and not self.has(self.SETTINGS):
+            _ = self.settings  # says so
         return folder_lock(self.folder)
 
     @property

@@ -14,7 +14,7 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 
 from hyperloader.errors import BackboneError
 from hyperloader.files import reading
-from hyperloader.text.tokenizer_files import read_word_pieces
+from hyperloader.text.tokenizer_files import SPELLED, read_word_pieces
 
 PAD, UNKNOWN, START, END, MASK = SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 CONTINUATION = "##"
@@ -49,6 +49,11 @@ class WordPieces:
         text = word.encode("utf-8", "replace").decode("utf-8")
         # nothing is left of control characters, yet each word needs a place of its own
         return tuple(self._tokenizer.encode(text, add_special_tokens=False).ids) or (self.unknown,)
+
+    def reads(self, word: str) -> bool:
+        """Whether a word is more to it than unknown, or than three and more single letters."""
+        pieces = self.pieces(word)
+        return self.unknown not in pieces and (len(word) < SPELLED or max(len(self.texts[piece]) for piece in pieces) > 1)
 
 
 def write_word_vocabulary(words: Iterable[str], path: Path) -> None:

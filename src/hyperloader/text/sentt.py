@@ -65,6 +65,11 @@ def spans(tags: Sequence[str]) -> list[tuple[str, int, int]]:
     return found
 
 
+def opened_inside(tags: Sequence[str]) -> int:
+    """How many `I-x` continue no span of type x, as in IOB1, and so open one."""
+    return sum(tag.startswith("I-") and last[2:] != tag[2:] for last, tag in zip((OUTSIDE, *tags), tags, strict=False))
+
+
 def to_sbio(tags: Iterable[str]) -> list[str]:
     """BIO tags to sBIO labels.
 

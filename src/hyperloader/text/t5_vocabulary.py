@@ -21,7 +21,7 @@ import sentencepiece
 from hyperloader.errors import BackboneError
 from hyperloader.files import readable
 from hyperloader.text.sentt import INSIDE, OUTSIDE, SENTINELS, check_length
-from hyperloader.text.tokenizer_files import read_unigram
+from hyperloader.text.tokenizer_files import BLANK, SPELLED, read_unigram
 
 PAD, EOS, UNKNOWN = 0, 1, 2
 
@@ -97,6 +97,12 @@ class Vocabulary:
 
     def _reads_back(self, text: str, label: str) -> bool:
         return self.label(self.pieces(text)) == label
+
+    def reads(self, word: str) -> bool:
+        """Whether a word is more to it than unknown, or than three and more single letters."""
+        pieces = self.pieces(word)
+        longest = max((len(self._pieces.id_to_piece(piece).replace(BLANK, "")) for piece in pieces), default=0)
+        return UNKNOWN not in pieces and (longest > 1 or len(word) < SPELLED)
 
     def sentinel(self, index: int) -> int:
         """Id of sentinel `index`, 0 to 99."""

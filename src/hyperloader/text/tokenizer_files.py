@@ -21,6 +21,8 @@ from hyperloader.text.sentt import SENTINELS, sentinel
 CONTROL_PIECES = ("<pad>", "</s>", "<unk>")
 # sentencepiece's mark of where a word begins
 BLANK = "\u2581"
+# a shorter word of single letters is an abbreviation rather than one that a vocabulary does not know
+SPELLED = 3
 # what is cut differently with another normaliser or with capitals
 WORDS = ("a", "Café", "naïve", "\ufb01ne", "\uff21\uff22", "½", "…", "中文", "e\u0301", "MON.S", "{person}", "don't", "10%")
 

@@ -9,6 +9,7 @@ import math
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
+from datetime import timedelta
 from pathlib import Path
 
 import torch
@@ -26,7 +27,7 @@ from hyperloader.runs.records import Evaluation
 from hyperloader.text.batches import IGNORED, Batch
 from hyperloader.training.checkpoints import Checkpoints
 from hyperloader.training.display import progress_bar
-from hyperloader.training.interruption import stop_request
+from hyperloader.training.interruption import LIMIT, LimitReached, stop_request
 from hyperloader.training.optimisation import learning_rate
 from hyperloader.training.progress import Progress
 from hyperloader.training.steps import GraphedStep, Objective, Step, enough_memory, own_stream
@@ -113,7 +114,7 @@ def fit(
                     objective.train()
                 if _is_best(point, training, progress) and training.selection != "last" and accelerator.is_main_process:
                     checkpoints.save_best(weights, progress)
-            stopped = None if last else stop()
+            stopped = None if last else stop(progress.step - steps.start)
             if evaluated or stopped:
                 progress.losses = [loss.item() for loss in losses]
                 progress.seconds = time.perf_counter() - started
@@ -223,7 +224,8 @@ def _report(accelerator: Accelerator, point: Evaluation, training: Training, pro
     shown = "" if point["validation_loss"] is None else f", validation loss {point['validation_loss']:.4f}"
     if "validation_f1" in point:
         shown += f", F1 {point['validation_f1']:.4f}"
-    log.info("step %d of %d: loss %.4f%s, %.1f s", point["step"], training.steps, point["loss"], shown, progress.seconds)
+    ahead = _left(progress, training)
+    log.info("step %d of %d: loss %.4f%s, %.1f s%s", point["step"], training.steps, point["loss"], shown, progress.seconds, ahead)
 
 
 def _mean(accelerator: Accelerator, losses: list[Tensor]) -> float:
@@ -242,9 +244,16 @@ def _check(accelerator: Accelerator, losses: list[Tensor], progress: Progress) -
         raise RunError(f"the loss grew from {progress.first_loss:.4g} to {mean:.4g} by step {step}", remedy=remedy)
 
 
-def _stopped(signal: str, progress: Progress, training: Training) -> RunError:
-    remedy = "the same command goes on from there"
-    return RunError(f"stopped by {signal} after step {progress.step} of {training.steps}, with a checkpoint", remedy=remedy)
+def _stopped(reason: str, progress: Progress, training: Training) -> RunError:
+    message = f"stopped by {reason} after step {progress.step} of {training.steps}, with a checkpoint"
+    if reason != LIMIT:
+        return RunError(message, remedy="the same command goes on from there")
+    return LimitReached(f"{message}{_left(progress, training)}", remedy="the same command without it goes on from there")
+
+
+def _left(progress: Progress, training: Training) -> str:
+    left = progress.seconds / progress.step * (training.steps - progress.step)
+    return f", {timedelta(seconds=round(left))} left" if left else ""
 
 
 def _out_of_patience(training: Training, progress: Progress) -> bool:

@@ -20,7 +20,7 @@ from hyperloader.models.backbones import Backbone
 from hyperloader.models.task_model import TaskModel
 from hyperloader.text.sentt import OUTSIDE
 from hyperloader.training.checkpoints import Checkpoints
-from hyperloader.training.data import long_sentences, training_batches, validation_batches, validation_f1
+from hyperloader.training.data import check_words, long_sentences, training_batches, validation_batches, validation_f1
 from hyperloader.training.loop import fit
 from hyperloader.training.tokenised import Tokeniser
 
@@ -64,6 +64,7 @@ def train_network(
     for corpus in corpora:
         # those of the other splits too: what cannot be written there would count as missed
         formulation.check(corpus.name, [slot_type(tag) for tag in corpus.labels if tag != OUTSIDE], settings.training)
+    check_words(corpora, formulation)
     tokenise = Tokeniser(formulation, settings.training, backbone.checksum)
     training = within_epochs(settings.training, sum(len(tokenise(corpus, "train")) for corpus in corpora))
     long = long_sentences(corpora, tokenise)

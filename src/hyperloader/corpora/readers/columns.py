@@ -27,13 +27,23 @@ def read_bio(path: Path) -> list[Sentence]:
     return _sentences(path, enumerate(read_lines(path), start=1), lambda line: line.split("\t")[::-1], "tag, TAB, word")
 
 
-def read_conll(path: Path) -> list[Sentence]:
+def read_conll(path: Path, columns: str | None = None) -> list[Sentence]:
     """Read a CoNLL file: word, then a TAB or blanks, then its tag.
 
+    Args:
+        path: of the file.
+        columns: `WORD,TAG`, the numbers of their columns, from 1 on, where there are others as well.
+
     Raises:
-        CorpusError: the file is missing or damaged, or without a sentence.
+        CorpusError: the file is missing or damaged, or without a sentence; or there are no such columns.
     """
-    sentences = _sentences(path, _without_marks(path), _GAP.split, "word, TAB or blank, tag")
+    split = _GAP.split
+    if columns is not None:
+        if not re.fullmatch(r"[1-9]\d?,[1-9]\d?", columns):
+            raise CorpusError(f"'{columns}' names no columns", remedy="write the numbers of those of word and tag, e.g. --columns 1,4")
+        chosen = [int(number) - 1 for number in columns.split(",")]
+        split = lambda line: [part for number in chosen for part in _GAP.split(line)[number : number + 1]]  # noqa: E731
+    sentences = _sentences(path, _without_marks(path), split, "word, TAB or blank, tag; --columns WORD,TAG names them among others")
     if not sentences:
         raise CorpusError("no sentences, only marks of documents", file=path)
     return sentences

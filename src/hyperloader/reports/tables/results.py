@@ -1,4 +1,4 @@
-"""Scores -> tables 3 and 4 in the paper's layout: each cell ours, the paper's and the difference.
+"""Scores -> tables 3 and 4 in the paper's layout: ours, and below it the paper's.
 
 Rows and columns are those of the published CSV, in its order; methods and corpora that the paper does not have come after them.
 A cell without a score stays empty and is listed below the table.
@@ -84,16 +84,21 @@ class Table:
         rows = []
         for fraction, dataset in self.rows:
             best, best_paper = self.best(fraction, dataset)
-            cells = [_text(*self._cell(title, fraction, dataset), _mark(title, best), _mark(title, best_paper)) for title in self.titles]
-            rows.append([f"{fraction:g} %", dataset, *cells])
+            ours = [self._text(title, fraction, dataset, _mark(title, best)) for title in self.titles]
+            paper = [_mark(title, best_paper).format(_number(self._cell(title, fraction, dataset)[2])) for title in self.titles]
+            rows.append([f"{fraction:g} %", dataset, "ours", *ours])
+            rows += [["", "", "paper", *paper]] if any(paper) else []
         missing = self._missing()
         return Sheet(
             title=f"Table {number}",
             caption=self._caption(),
-            header=["Data", "Dataset", *self.titles],
+            header=["Data", "Dataset", "", *self.titles],
             rows=rows,
-            align="l" * (2 + len(self.titles)),
-            notes=[f"Not run: {missing}."] if missing else [],
+            align="lll" + "r" * len(self.titles),
+            notes=[
+                *([f"Not run: {missing}."] if missing else []),
+                "Every score: [scores](scores.html). Which differ: [comparisons](comparisons.html).",
+            ],
         )
 
     def _cell(self, title: str, fraction: float, dataset: str) -> tuple[float | None, ...]:
@@ -104,6 +109,15 @@ class Table:
         paper = self.paper.f1.get((title, fraction, dataset))
         return ours, sd, paper, None if ours is None or paper is None else round(ours - paper, 4)
 
+    def _text(self, title: str, fraction: float, dataset: str, mark: str) -> str:
+        """A cell of ours; beside an F1 of 0 stands why, as far as outputs that cannot be read tell it."""
+        ours, sd, *_ = self._cell(title, fraction, dataset)
+        if ours is None:
+            return ""
+        cells = self.scores.cells.get((title, fraction, dataset), {}).values()
+        malformed = "" if ours or not cells else f" ({100 * mean(cell.malformed for cell in cells):.0f} % malformed)"
+        return mark.format(f"{ours:.4f}") + ("" if sd is None else f" ± {sd:.4f}") + malformed
+
     def _caption(self) -> str:
         data = " and ".join(f"{fraction:g} %" for fraction in self.fractions)
         seeds = ", ".join(map(str, self.seeds))
@@ -111,9 +125,9 @@ class Table:
         made = f"{describe(self.scores.signature)}, tags aligned by sentinel, {over}" if self.seeds else "nothing was run"
         return (
             f"micro F1 on the whole test sets after training on {data} of the training and validation data; {made}. "
-            "Each cell: ours (the paper's, the difference). Bold: the best of a row, ours among the methods that are trained and "
-            "the paper's; with = if several share it. The paper's numbers are those of the real corpora and of T5-base and BERT-base; "
-            "an average is over all the paper's corpora or not given. How sure a number is: scores.csv and comparisons.md."
+            "Bold: the best of a row, of ours among the methods that are trained; with = if several share it. An F1 of 0 has the share of "
+            "malformed outputs beside it. The paper's numbers are those of the real corpora and of T5-base and BERT-base; an average is "
+            "over all the paper's corpora or not given."
         )
 
     def _missing(self) -> str:
@@ -150,10 +164,3 @@ def _mark(title: str, best: list[str]) -> str:
 
 def _number(value: float | None) -> str:
     return "" if value is None else f"{value:.4f}"
-
-
-def _text(ours: float | None, sd: float | None, paper: float | None, difference: float | None, mark: str, mark_paper: str) -> str:
-    left = "" if ours is None else mark.format(f"{ours:.4f}") + ("" if sd is None else f" ± {sd:.4f}")
-    right = [] if paper is None else [mark_paper.format(f"{paper:.4f}")]
-    right += [] if difference is None else [f"{difference:+.4f}"]
-    return f"{left} ({', '.join(right)})".strip() if right else left

@@ -28,12 +28,13 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Cell:
-    """A run's headline score of one corpus."""
+    """A run's headline score of one corpus, and the share of its outputs that were malformed."""
 
     run: Path
     corpus: str
     f1: float
     signature: str
+    malformed: float
 
     @property
     def test_set(self) -> str:
@@ -89,7 +90,7 @@ class Scores:
             cells = self.cells.setdefault((title, run.percent, dataset), {})
             if run.seed in cells:
                 raise RunError(f"a second score of {title} on {dataset} at {run.percent:g} % with seed {run.seed}", file=path)
-            cells[run.seed] = Cell(path.parent, corpus, entry.headline.f1, entry.headline.signature)
+            cells[run.seed] = Cell(path.parent, corpus, entry.headline.f1, entry.headline.signature, entry.malformed)
             known = dict(run) | {"method": name, "title": title, "corpus": corpus, "percent": f"{run.percent:g}"}
             for score in entry.scores:
                 values = dict(score) | {key: f"{getattr(score, key):.4f}" for key in MEASURES}

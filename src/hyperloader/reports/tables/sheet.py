@@ -22,6 +22,7 @@ LATEX = {
     ">": "$>$",
     "|": "$|$",
 }
+LINK = re.compile(r"\[([^][]+)\]\(([\w.-]+\.html)\)")
 LATEX |= {character: rf"\{character}" for character in "&%$#_{}"}
 
 
@@ -33,7 +34,7 @@ class Sheet:
         title: e.g. `Table 3`.
         caption: sentences above the table.
         header: names of the columns.
-        rows: cells as text; `**...**` is bold.
+        rows: cells as text; `**...**` is bold, `[...](...)` a link.
         align: `l` or `r` for each column.
         notes: paragraphs below the table.
     """
@@ -92,9 +93,10 @@ def _line(cells: Sequence[str]) -> str:
 
 
 def _html(text: str) -> str:
-    return re.sub(r"\*\*(.+?)\*\*", r"<strong>\1</strong>", escape(text, quote=False))
+    linked = LINK.sub(r'<a href="\2" target="_top">\1</a>', escape(text, quote=False))
+    return re.sub(r"\*\*(.+?)\*\*", r"<strong>\1</strong>", linked)
 
 
 def _latex(text: str) -> str:
-    escaped = "".join(LATEX.get(character, character) for character in text)
+    escaped = "".join(LATEX.get(character, character) for character in LINK.sub(r"\1", text))
     return re.sub(r"\*\*(.+?)\*\*", r"\\textbf{\1}", escaped)
