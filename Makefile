@@ -7,7 +7,7 @@ RUN := $(VENV)/bin/python -m
 
 SCALE ?= demo
 
-TABLES := table2.csv table3.csv table4.csv parameters.csv scores.csv trainings.csv comparisons.csv claims.csv
+TABLES := table2.csv table3.csv table4.csv parameters.csv scores.csv trainings.csv comparisons.csv claims.csv confusion.csv
 RESULTS = $(addprefix results/$(SCALE)/,$(TABLES) figure2.svg scores.html) results/audit.csv
 
 # models are tiny: one thread in each of several processes

@@ -1,6 +1,7 @@
-"""What several tests share: the mirror of real files, where there is one."""
+"""What several tests share: the mirror of real files, where there is one, and a browser."""
 
 import os
+import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -59,3 +60,21 @@ def fixtures(mirror) -> Path:
     if not folder.is_dir():
         pytest.skip("the mirror holds no fixtures/ with the arrays of the original implementations")
     return folder
+
+
+@pytest.fixture
+def browser():
+    """A headless Chromium, whose log the test can read."""
+    webdriver = pytest.importorskip("selenium.webdriver", reason="selenium drives the browser")
+    programs = [shutil.which(name) for name in ("chromium", "chromedriver")]
+    if not all(programs):
+        pytest.skip("no chromium and chromedriver on this machine")
+    options = webdriver.ChromeOptions()
+    options.binary_location = programs[0]
+    for argument in ("headless=new", "no-sandbox", "disable-gpu", "disable-background-networking", "window-size=1500,1000"):
+        options.add_argument(f"--{argument}")
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(executable_path=programs[1]))
+    driver.implicitly_wait(10)
+    yield driver
+    driver.quit()

@@ -81,15 +81,25 @@ def replacing_folder(path: str | Path, *, first_wins: bool = False) -> Iterator[
                         os.replace(path, former / str(time.monotonic_ns()))
 
 
+def write_bytes(path: str | Path, content: bytes) -> None:
+    """Write a file, whole or not at all."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
+
+
 def write_text(path: str | Path, text: str) -> None:
     """Write UTF-8 text, whole or not at all."""
-    with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8", newline="\n")
+    write_bytes(path, text.encode())
+
+
+def as_json(value: object) -> str:
+    """Indented JSON with a final newline."""
+    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
 
 
 def write_json(path: str | Path, value: object) -> None:
-    """Write `value` as indented JSON with a final newline, whole or not at all."""
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+    """Write `value` as indented JSON, whole or not at all."""
+    write_text(path, as_json(value))
 
 
 def read_json(path: str | Path, *, remedy: str = "", error: type[UserError] = UserError) -> Any:

@@ -1,13 +1,15 @@
 """The published corpora: table 2 of the paper and the facts known about the files."""
 
 import os
+from pathlib import Path
 
 import pytest
 
 from hyperloader.corpora.fetching.checksum import normalised
 from hyperloader.corpora.prepare import load_corpus
 from hyperloader.corpora.readers import read_split
-from hyperloader.corpora.registry import known_corpora
+from hyperloader.corpora.registry import known_corpora, paper_corpora
+from hyperloader.reports.tables.data_cards import as_markdown, data_card
 from hyperloader.reports.tables.table2 import table2
 
 pytestmark = pytest.mark.skipif(
@@ -96,3 +98,8 @@ def test_the_first_row_of_mtop(raw):
     first = read_split(known_corpora()["mtop"], raw, "train")[0]
     assert first.words == ("Has", "Angelika", "Kratzer", "video", "messaged", "me", "?")
     assert first.tags == ("O", "B-CONTACT", "I-CONTACT", "B-TYPE_CONTENT", "O", "B-RECIPIENT", "O")
+
+
+def test_the_data_cards_are_those_of_the_files(real_corpora):
+    page = (Path(__file__).parents[2] / "docs/corpora.md").read_text(encoding="utf-8")
+    assert page.endswith("\n" + as_markdown([data_card(real_corpora / name) for name in paper_corpora()]))

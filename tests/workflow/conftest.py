@@ -18,7 +18,7 @@ PARTS = ("Snakefile", "environment.yml", "workflow", "profiles", "config", "src"
 
 
 NAMES = [f"table{number}.csv" for number in (2, 3, 4)]
-NAMES += ["parameters.csv", "scores.csv", "comparisons.csv", "claims.csv", "figure2.svg", "scores.html"]
+NAMES += ["parameters.csv", "scores.csv", "comparisons.csv", "claims.csv", "confusion.csv", "figure2.svg", "scores.html"]
 DEMO_RESULTS = [f"results/demo/{name}" for name in NAMES] + ["results/audit.csv"]  # as `make demo`
 
 

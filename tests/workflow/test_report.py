@@ -45,23 +45,6 @@ def test_a_report_is_asked_of_the_results_that_are_there(tmp_path):
     assert "--report results/demo/report.html -- results/demo/table3.csv results/audit.csv\n" in said
 
 
-@pytest.fixture
-def browser():
-    webdriver = pytest.importorskip("selenium.webdriver", reason="selenium drives the browser")
-    programs = [shutil.which(name) for name in ("chromium", "chromedriver")]
-    if not all(programs):
-        pytest.skip("no chromium and chromedriver on this machine")
-    options = webdriver.ChromeOptions()
-    options.binary_location = programs[0]
-    for argument in ("headless=new", "no-sandbox", "disable-gpu", "disable-background-networking", "window-size=1500,1000"):
-        options.add_argument(f"--{argument}")
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(executable_path=programs[1]))
-    driver.implicitly_wait(10)
-    yield driver
-    driver.quit()
-
-
 @pytest.mark.slow
 def test_the_report_shows_tables_and_figures_and_leads_to_the_runs(report, browser):
     from selenium.common.exceptions import WebDriverException
@@ -92,6 +75,11 @@ def test_the_report_shows_tables_and_figures_and_leads_to_the_runs(report, brows
     assert table.is_displayed() and "HyperLoader" in table.text and "0.8331" in table.text
     browser.switch_to.default_content()
 
+    show("Tables", "All results")
+    browser.switch_to.frame(browser.find_element("tag name", "iframe"))
+    assert len(browser.find_elements("css selector", "table.dataTable")) == 2, "scores and confused types; no HyperFormer++ is run here"
+    browser.switch_to.default_content()
+
     for name, file in FIGURES.items():
         show("Figures", name)
         image = browser.find_element("xpath", f"//img[contains(substring(@src, 1, 99), 'filename={file}')]")
@@ -100,11 +88,11 @@ def test_the_report_shows_tables_and_figures_and_leads_to_the_runs(report, brows
         assert "<text" in svg and "HyperLoader" in svg
 
     browser.get(report.as_uri())
-    click("//a[starts-with(., 'Every score')]")
+    click("//a[starts-with(., 'All results')]")
     assert browser.current_url == (report.parent / "scores.html").as_uri()
-    field = browser.find_element("id", "filter")
-    field.send_keys("hyperloader snips 100")
-    shown = [row for row in browser.find_elements("css selector", "tbody tr") if row.is_displayed()]
+    assert len(browser.find_elements("css selector", "figure svg")) == 2
+    browser.find_element("css selector", "input[type=search]").send_keys("hyperloader snips 100")
+    shown = browser.find_element("css selector", "table.dataTable").find_elements("css selector", "tbody tr")
     assert len(shown) == 1 and "0." in shown[0].text
     addresses = {link.text: link.get_attribute("href") for link in shown[0].find_elements("tag name", "a")}
     assert {"settings", "training", "predictions", "train log"} <= addresses.keys()

@@ -159,6 +159,7 @@ RULES = {
     "gather": (f"{RESULTS}/scores.csv", "reports/tables/scores"),
     "claims": (f"{RESULTS}/claims.csv", "reports/tables/claims"),
     "figures": (f"{RESULTS}/labels.csv", "reports/figures/labels"),
+    "confusion": (f"{RESULTS}/confusion.csv", "reports/outputs/confusion"),
     "score_page": (f"{RESULTS}/scores.html", "reports/tables/score_page"),
     "audit": ("results/audit.csv", "reports/tables/audit"),
 }

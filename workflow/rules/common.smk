@@ -40,6 +40,7 @@ STAGES = {
     "trainings": ["reports.tables.trainings"],
     "claims": ["reports.tables.claims"],
     "figures": ["reports.figures"],
+    "confusion": ["reports.outputs.confusion"],
     "score_page": ["reports.tables.score_page"],
     "ablations": ["reports.tables.ablations", "reports.figures.pareto"],
     "audit": ["reports.tables.audit"],
@@ -52,7 +53,7 @@ WITHOUT = {
     "train": ["formulations.decoding"],
     "predict": ["training"],
     "parameters": ["corpora", "training", "formulations", "planning.trials"],
-    **dict.fromkeys(("table2", "table", "gather", "trainings", "claims", "figures", "score_page", "ablations", "audit"), NAMES),
+    **dict.fromkeys(("table2", "table", "gather", "trainings", "claims", "figures", "confusion", "score_page", "ablations", "audit"), NAMES),
 }
 
 

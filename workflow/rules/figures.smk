@@ -29,12 +29,31 @@ rule figures:
         " --parameters {input.parameters:q} --published {params.published:q} --output {params.folder:q}"
 
 
+rule confusion:
+    input:
+        predictions=lambda wildcards: [f"{folder}/{Run.PREDICTIONS}" for folder in runs(wildcards.scale)],
+        code=code("confusion"),
+    output:
+        "results/{scale}/confusion.csv",
+    log:
+        "results/{scale}/logs/confusion.log",
+    benchmark:
+        "results/{scale}/benchmarks/confusion.tsv"
+    conda:
+        "../../environment.yml"
+    params:
+        runs=lambda wildcards: list(runs(wildcards.scale)),
+    shell:
+        'bash "$HYPERLOADER_LOGGED" {log:q} hyperloader confusion {params.runs:q} --output {output:q}'
+
+
 rule score_page:
     input:
         scores=lambda wildcards: scores(wildcards.scale),
+        figures=multiext("results/{scale}/", "figure2.svg", "curves.svg"),
         code=code("score_page"),
     output:
-        "results/{scale}/scores.html",
+        in_report("results/{scale}/scores.html", "Tables", "All results", "scores"),
     log:
         "results/{scale}/logs/score_page.log",
     benchmark:
@@ -43,5 +62,6 @@ rule score_page:
         "../../environment.yml"
     params:
         runs=lambda wildcards: list(runs(wildcards.scale)),
+        figures=lambda wildcards, input: os.path.dirname(input.figures[0]),
     shell:
-        'bash "$HYPERLOADER_LOGGED" {log:q} hyperloader score-page {params.runs:q} --output {output:q}'
+        'bash "$HYPERLOADER_LOGGED" {log:q} hyperloader score-page {params.runs:q} --figures {params.figures:q} --output {output:q}'

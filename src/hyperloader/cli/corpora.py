@@ -15,7 +15,7 @@ from hyperloader.files import listed, there
 
 # Modules that import numpy, aiohttp or datasets are imported in the commands: `--help` answers at once.
 
-app = typer.Typer(no_args_is_help=True, help="The corpora: list, add, fetch, prepare, verify, generate, stats.")
+app = typer.Typer(no_args_is_help=True, help="The corpora: list, add, fetch, prepare, verify, generate, stats, cards.")
 
 
 class Scale(StrEnum):
@@ -175,6 +175,19 @@ def stats(
         typer.echo(sheet(rows).markdown(), nl=False)
     else:
         write_table2(rows, output)
+
+
+@app.command()
+def cards(
+    names: Names = None,
+    data: Annotated[Path | None, Option(help="Folder of the prepared corpora.", show_default="results/SCALE/data")] = None,
+    scale: OfScale = Scale.paper,
+) -> None:
+    """Print data cards in Markdown: origin, terms, labels, and what of the test sets is repeated or in train (docs/corpora.md)."""
+    from hyperloader.reports.tables.data_cards import as_markdown, data_card
+
+    chosen = _corpora(names or list(paper_corpora()))
+    typer.echo(as_markdown([data_card((data or _data(scale)) / corpus.name) for corpus in chosen]), nl=False)
 
 
 def _corpora(names: list[str] | None) -> list[Corpus]:

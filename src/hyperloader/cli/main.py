@@ -14,6 +14,7 @@ import typer
 
 from hyperloader import __version__
 from hyperloader.cli.corpora import app as corpora_app
+from hyperloader.cli.exchange import app as exchange_app
 from hyperloader.cli.parameters import Argument, Columns, Option, OutputOption
 from hyperloader.cli.reports import app as reports_app
 from hyperloader.cli.standard_streams import flushed_output, open_standard_streams
@@ -28,6 +29,7 @@ app = typer.Typer(
 )
 app.add_typer(corpora_app, name="corpora")
 app.add_typer(reports_app)
+app.add_typer(exchange_app)
 
 RunFolders = Annotated[list[Path], Argument(metavar="RUN...", help="Run directories, each with its settings.json.")]
 OfDecoding = Annotated[Decoding, Option(help="Write what the model likes, or sentinels and known labels only.")]

@@ -76,17 +76,6 @@ def audit(
 
 
 @app.command()
-def compare(
-    first: Annotated[Path, Argument(help="Run directory, scored.")],
-    second: Annotated[Path, Argument(help="Another, scored on the same test sets.")],
-) -> None:
-    """Compare two runs on their common corpora: scores, intervals, and a paired test."""
-    from hyperloader.reports.tables.comparisons import compare_runs
-
-    typer.echo(compare_runs(first, second), nl=False)
-
-
-@app.command()
 def figures(
     runs: Annotated[list[Path] | None, Argument(metavar="[RUN]...", help="Run directories, for slot types and losses.")] = None,
     scores: Annotated[Path, Option(help="scores.csv of these runs.")] = ...,
@@ -120,9 +109,11 @@ def ablations(
 @app.command("score-page")
 def score_page(
     runs: Annotated[list[Path] | None, Argument(metavar="[RUN]...", help="Directories of scored runs.")] = None,
+    figures: Annotated[Path | None, Option(help="Folder of figure2.svg and curves.svg, to show them.")] = None,
+    against: Annotated[str, Option(help="Method whose answers are put beside HyperLoader's.")] = "hyperformer_pp",
     output: Annotated[Path, Option(help="HTML file to write.")] = ...,
 ) -> None:
-    """Write a page on which every score leads to its run's settings, logs and predictions."""
+    """Write a page of all scores, on which each leads to its run, with figures and the errors behind the scores."""
     from hyperloader.reports.tables.score_page import write_score_page
 
-    write_score_page(runs or [], output)
+    write_score_page(runs or [], output, figures, against)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from pydantic import NonNegativeInt
+from typing_extensions import TypedDict
 
 from hyperloader.config.records import Record
 from hyperloader.corpora.splits import subset
@@ -18,13 +18,21 @@ SPLITS = ("train", "validation", "test")
 MANIFEST = "manifest.json"
 
 
+class Source(TypedDict):
+    """A raw file that a corpus was made of."""
+
+    path: str
+    sha256: str
+    provenance: str
+
+
 class PreparedManifest(Record):
     """`manifest.json` of a prepared corpus.
 
     Attributes:
         corpus, title: its name and title.
         seed: of the held-out validation part, and of fractions.
-        sources: path, SHA-256 and provenance of each raw file.
+        sources: its raw files.
         sentences: in each split.
         longest_sentence: in words.
         slot_types: how many, over all splits.
@@ -40,7 +48,7 @@ class PreparedManifest(Record):
     corpus: str
     title: str
     seed: int
-    sources: list[dict[str, Any]]
+    sources: list[Source]
     sentences: dict[str, NonNegativeInt]
     longest_sentence: NonNegativeInt = 0
     slot_types: NonNegativeInt

@@ -64,6 +64,7 @@ class Corpus(Settings):
     title: str = Field(description="in tables, spelled as in the paper, if it is there")
     task_kind: str = Field("sequence labelling", description="what the tags mark")
     licence: str = Field("not stated", description="licence or terms, as far as they are stated")
+    redistributable: bool = Field(False, description="whether these terms let others pass its sentences on")
     citation: str = Field("", description="the paper to cite")
     homepage: str = Field("", description="where the corpus is described")
     label_convention: str = Field("", description="how slot types are spelled")

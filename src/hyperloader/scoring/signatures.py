@@ -42,3 +42,8 @@ def data_checksum(sentences: Iterable[tuple[Sequence[str], Sequence[str]]]) -> s
     for tokens, tags in sentences:
         digest.update((json.dumps([list(tokens), list(tags)], ensure_ascii=False) + "\n").encode("utf-8", "surrogatepass"))
     return digest.hexdigest()[:8]
+
+
+def data_of(signature: str) -> str:
+    """The checksum of the test set in a signature; empty if there is none."""
+    return next((part.removeprefix("data:") for part in signature.split("|") if part.startswith("data:")), "")

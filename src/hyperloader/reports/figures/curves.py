@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from hyperloader.corpora.registry import known_corpora
 from hyperloader.files import write_text
 from hyperloader.planning.plan import PlannedRun
-from hyperloader.reports.figures.style import COLOURS, GREY, HEIGHT, canvas, note, open_frame, remark
+from hyperloader.reports.figures.style import COLOURS, GREY, HEIGHT, canvas, note, open_frame, remark, tell
 from hyperloader.reports.tables.scores import called
 from hyperloader.reports.tables.sheet import as_csv
 from hyperloader.runs.records import Evaluation
@@ -88,6 +88,12 @@ def _draw(curves: list[Curve], output: str | Path) -> None:
         _legend(figure, {curve.run.corpora[0] for curve in curves if len(curve.run.corpora) == 1})
 
 
+def _last(records: list[Evaluation], key: str) -> str:
+    """The last value of a loss in words, and the least."""
+    values = [record[key] for record in records if record[key] is not None]
+    return f"{values[-1]:.4g} at the end, {min(values):.4g} at its lowest" if values else "none"
+
+
 def _colour(run: PlannedRun) -> str:
     """A single-task run has the colour of its corpus, a multi-task run is grey."""
     return COLOURS[list(known_corpora()).index(run.corpora[0]) % len(COLOURS)] if len(run.corpora) == 1 else GREY
@@ -101,7 +107,8 @@ def _panel(ax: Axes, curves: list[Curve]) -> None:
         for key, look in (("loss", TRAINING), ("validation_loss", VALIDATION)):
             values = [float("nan") if record[key] is None else record[key] for record in curve.records]
             # one record alone makes no line
-            ax.plot(steps, values, color=colour, marker="." if len(steps) == 1 else "", **look)
+            (line,) = ax.plot(steps, values, color=colour, marker="." if len(steps) == 1 else "", **look)
+            tell(line, f"{curve.title}, {curve.run.tasks}, seed {curve.run.seed}, {key.replace('_', ' ')}: {_last(curve.records, key)}")
         kept = [record["validation_loss"] for record in curve.records if record["step"] == curve.kept]
         if kept and kept[0] is not None:
             ax.plot(curve.kept, kept[0], "o", color=colour, markersize=2.5)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from hyperloader.corpora.registry import get_corpus
 from hyperloader.files import read_rows, write_text
-from hyperloader.reports.figures.style import COLOURS, GREY, canvas, open_frame, remark
+from hyperloader.reports.figures.style import COLOURS, GREY, canvas, open_frame, remark, tell
 from hyperloader.reports.tables.published import Paper, read_brackets, read_published
 from hyperloader.reports.tables.sheet import as_csv
 
@@ -166,15 +166,26 @@ def _draw(points: Sequence[Point], fractions: list[float], caption: str, output:
         figure.legend(handles=handles, loc="outside lower center", ncols=4, columnspacing=1.2, handletextpad=0.4)
 
 
+def _in_words(point: Point) -> str:
+    """A point's numbers."""
+    interval = f" ({point.low:.4f} to {point.high:.4f})" if point.low == point.low else ""
+    sd = f", sd {point.sd:.4f} over {point.seeds} seeds" if point.sd == point.sd else ""
+    share = f", {point.trainable:.2f} % trained" if point.trainable == point.trainable else ""
+    return f"{point.method}, {point.source}, {point.fraction:g} % of the data: F1 {point.f1:.4f}{interval}{sd}{share}"
+
+
 def _panel(ax: Axes, points: list[Point], looks: dict[str, dict], dashes: dict[str, dict]) -> None:
     for point in points:
+        drawn = []
         if point.method in dashes:
-            ax.axhline(point.f1, linewidth=0.8, **dashes[point.method])
+            drawn = [ax.axhline(point.f1, linewidth=0.8, **dashes[point.method])]
         elif point.method in looks and point.source == PAPER:
-            ax.plot(point.trainable, point.f1, markersize=5, markerfacecolor="none", linestyle="", **looks[point.method])
+            drawn = ax.plot(point.trainable, point.f1, markersize=5, markerfacecolor="none", linestyle="", **looks[point.method])
         elif point.method in looks:
             interval = [[max(0.0, point.f1 - point.low)], [max(0.0, point.high - point.f1)]]
-            ax.errorbar(point.trainable, point.f1, interval, markersize=4, capsize=3, elinewidth=0.8, **looks[point.method])
+            drawn = ax.errorbar(point.trainable, point.f1, interval, markersize=4, capsize=3, elinewidth=0.8, **looks[point.method])[:1]
+        for artist in drawn:
+            tell(artist, _in_words(point))
     if not any(point.source == OURS for point in points):
         ax.text(0.97, 0.03, "not run here", transform=ax.transAxes, ha="right", va="bottom", fontsize=7, color=GREY)
     ax.set_xscale("log")

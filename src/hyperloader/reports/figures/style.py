@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 from hyperloader.files import replacing
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -19,6 +21,7 @@ WIDTH, HEIGHT = 7.0, 9.2
 COLOURS = ("#E69F00", "#56B4E9", "#009E73", "#D55E00", "#0072B2", "#CC79A7", "#000000")
 GREY = "#666666"
 FORMATS = (".svg", ".png")
+TOLD = "told: "
 _RC = {
     "font.family": "DejaVu Sans",  # comes with matplotlib, so that every machine lays out alike
     "font.size": 8,
@@ -52,6 +55,14 @@ def canvas(output: str | Path, height: float) -> Iterator[Figure]:
         for suffix in FORMATS:
             with replacing(Path(output).with_suffix(suffix)) as temporary:
                 figure.savefig(temporary, format=suffix[1:], dpi=200, metadata={"Date": None} if suffix == ".svg" else None)
+                if suffix == ".svg":
+                    svg = temporary.read_text(encoding="utf-8")
+                    temporary.write_text(re.sub(rf'<g id="{TOLD}([^"]*)">', r"<g><title>\1</title>", svg), encoding="utf-8", newline="\n")
+
+
+def tell(artist: Artist, text: str) -> None:
+    """Have a browser say something where an artist is pointed at in the SVG."""
+    artist.set_gid(TOLD + text)
 
 
 def open_frame(ax: Axes) -> None:

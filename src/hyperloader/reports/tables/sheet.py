@@ -11,7 +11,7 @@ from html import escape
 from pathlib import Path
 
 from hyperloader.files import write_text
-from hyperloader.reports.tables.web_page import page, table
+from hyperloader.reports.tables.web_page import Table, page, table
 
 LATEX = {
     "\\": r"\textbackslash{}",
@@ -64,11 +64,12 @@ class Sheet:
         lines += [rf"\par\smallskip\footnotesize {_latex(note)}" for note in self.notes]
         return "\n".join([*lines, r"\end{table*}"]) + "\n"
 
-    def html(self) -> str:
+    def html(self, *, sortable: bool = False) -> str:
         """A page for a browser."""
         rows = [[_html(cell) for cell in row] for row in self.rows]
         caption, *notes = (f"<p>{_html(text[:1].upper() + text[1:])}</p>" for text in (self.caption, *self.notes))
-        return page(self.title, caption, table(self.header, rows, self.align), *notes)
+        shown = (self.header, rows, self.align)
+        return page(self.title, caption, Table(*shown) if sortable else table(*shown), *notes)
 
 
 def as_csv(header: Sequence[str], rows: Iterable[Iterable[object]]) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from hyperloader.files import write_text
 from hyperloader.methods.registry import get_method
+from hyperloader.reports.tables.scores import called
 from hyperloader.reports.tables.sheet import as_csv
 from hyperloader.runs.run import Run
 
@@ -35,9 +36,11 @@ def write_trainings(runs: Iterable[str | Path], output: str | Path) -> None:
 def _row(run: Run) -> list[object]:
     record = run.record()
     settings = record.settings
+    name, title = called(settings)
     losses = [point["validation_loss"] for point in record.curve if point["validation_loss"] is not None]
     values = {
-        "title": get_method(settings.method).title,
+        "method": name,
+        "title": title,
         "corpora": " ".join(settings.data),
         "percent": f"{settings.percent:g}",
         **{key: getattr(settings.training, key, "") for key in SETTINGS},

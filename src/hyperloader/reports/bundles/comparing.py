@@ -1,0 +1,230 @@
+"""`hyperloader compare` of bundles: the same cells of several side by side, and what else is not the same in them."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+from hyperloader.errors import RunError
+from hyperloader.files import write_text
+from hyperloader.reports.bundles.archive import Archive, open_archive
+from hyperloader.reports.bundles.packing import Bundle
+from hyperloader.reports.bundles.verifying import read_bundle
+from hyperloader.reports.tables.published import AVERAGE
+from hyperloader.reports.tables.scores import TIDY
+from hyperloader.reports.tables.sheet import Sheet, as_csv
+from hyperloader.runs.run import Run
+from hyperloader.scoring.signatures import data_of
+
+COLUMNS = ("bundle", "percent", "method", "dataset", "f1", "sd_seeds", "seeds", "test_set", "difference")
+# of a run's record, what else may make its scores other ones
+REMEDY = "hyperloader verify says more"
+RECORDED = ("checksums", "commit", "packages", "processor", "processes", "python", "threads")
+
+Cell = tuple[float, str, str]
+
+
+@dataclass
+class Opened:
+    """What is compared of a bundle.
+
+    Attributes:
+        name: that it goes by.
+        f1s: headline F1s by seed, for each (fraction in percent, method title, corpus title).
+        test_sets: checksum of the test set of each of them.
+        facts: by run, settings and records as dotted keys with their values.
+    """
+
+    name: str
+    f1s: dict[Cell, dict[int, float]] = field(default_factory=dict)
+    test_sets: dict[Cell, str] = field(default_factory=dict)
+    facts: dict[str, dict[str, str]] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, path: Path, name: str) -> Opened:
+        """Open a bundle.
+
+        Raises:
+            RunError: it is none, or not what was packed.
+        """
+        with open_archive(path) as archive:
+            bundle = read_bundle(archive)
+            opened = cls(name)
+            opened._add_scores(archive, bundle)
+            for run in bundle.runs:
+                settings, record = (_json(archive, bundle, f"{run}/{file}") for file in (Run.SETTINGS, Run.RECORD))
+                facts = settings | {key: record[key] for key in RECORDED if key in record}
+                opened.facts[run] = dict(_flat(facts, ""))
+        return opened
+
+    def _add_scores(self, archive: Archive, bundle: Bundle) -> None:
+        titles = {name: corpus.title for name, corpus in bundle.corpora.items()}
+        rows = csv.DictReader(_checked(archive, bundle, "scores.csv").decode(errors="replace").splitlines())
+        try:
+            seen = set()
+            for row in rows:
+                key = tuple(row[column] for column in TIDY[: TIDY.index("alignment")])
+                if key in seen:  # the headline comes first
+                    continue
+                seen.add(key)
+                cell = (float(row["percent"]), row["title"], titles[row["corpus"]])
+                self.f1s.setdefault(cell, {})[int(row["seed"])] = float(row["f1"])
+                self.test_sets[cell] = data_of(row["signature"])
+        except (LookupError, TypeError, ValueError, csv.Error):
+            raise RunError("is not the table that its version writes", file=archive.path / "scores.csv", remedy=REMEDY) from None
+
+
+def _checked(archive: Archive, bundle: Bundle, name: str) -> bytes:
+    content = archive.read(name) if name in archive.names else b""
+    if hashlib.sha256(content).hexdigest() != bundle.files.get(name):
+        raise RunError("is missing, or not what was packed", file=archive.path / name, remedy=REMEDY)
+    return content
+
+
+def _json(archive: Archive, bundle: Bundle, name: str) -> dict[str, Any]:
+    try:
+        return dict(json.loads(_checked(archive, bundle, name)))
+    except (ValueError, TypeError, RecursionError) as error:
+        if isinstance(error, RunError):
+            raise
+        raise RunError("not a table of settings", file=archive.path / name, remedy=REMEDY) from None
+
+
+def _flat(value: Any, key: str) -> Iterator[tuple[str, str]]:
+    if isinstance(value, dict) and value:
+        for name, part in value.items():
+            yield from _flat(part, f"{key}.{name}" if key else str(name))
+    else:
+        yield key, json.dumps(value, ensure_ascii=False)
+
+
+def compare_bundles(paths: Sequence[str | Path], output: str | Path | None = None, page: str | Path | None = None) -> str:
+    """Put the scores of bundles side by side.
+
+    Args:
+        paths: of two bundles or more; differences are from the first.
+        output: CSV to write.
+        page: HTML page to write.
+
+    Returns:
+        The table and all that is not the same in the bundles, for the terminal.
+
+    Raises:
+        RunError: one is no bundle, or they have nothing in common.
+    """
+    bundles = [Opened.read(Path(path), name) for path, name in zip(paths, _names(paths), strict=True)]
+    cells = _cells(bundles)
+    if not any(len(values) > 1 for values in cells.values()):
+        raise RunError(f"no method, corpus and share of the data in common with {paths[0]}", file=paths[1])
+    sheet = _sheet(bundles, cells)
+    if output is not None:
+        write_text(output, as_csv(COLUMNS, _rows(bundles, cells)))
+    if page is not None:
+        write_text(page, sheet.html(sortable=True))
+    return sheet.markdown()
+
+
+def _names(paths: Sequence[str | Path]) -> list[str]:
+    """A short name of each bundle: its file's, or with its folder's where these are the same, or its number."""
+    for names in ([Path(path).stem for path in paths], ["/".join(Path(path).absolute().parts[-2:]) for path in paths]):
+        if len(set(names)) == len(names):
+            return names
+    return [f"{number}: {path}" for number, path in enumerate(paths, 1)]
+
+
+def _cells(bundles: Sequence[Opened]) -> dict[Cell, dict[str, dict[int, float]]]:
+    """F1s by seed, for each bundle that has a cell; averages are over the corpora that all bundles with the method have."""
+    keys = dict.fromkeys(key for bundle in bundles for key in bundle.f1s)
+    cells: dict[Cell, dict[str, dict[int, float]]] = {}
+    for fraction, title in dict.fromkeys(key[:2] for key in sorted(keys, key=lambda key: key[0])):
+        having = [bundle for bundle in bundles if any(key[:2] == (fraction, title) for key in bundle.f1s)]
+        names = [key[2] for key in keys if key[:2] == (fraction, title)]
+        common = [name for name in names if _comparable(having, (fraction, title, name))]
+        for bundle in having:
+            whole = [bundle.f1s[fraction, title, name] for name in common]
+            for seed in set.intersection(*map(set, whole)) if whole else ():
+                average = mean(own[seed] for own in whole)
+                cells.setdefault((fraction, title, AVERAGE), {}).setdefault(bundle.name, {})[seed] = average
+        for name in names:
+            cells[fraction, title, name] = {b.name: b.f1s[fraction, title, name] for b in having if (fraction, title, name) in b.f1s}
+    return cells
+
+
+def _comparable(bundles: Iterable[Opened], key: Cell) -> bool:
+    return len({bundle.test_sets.get(key) for bundle in bundles}) == 1
+
+
+def _rows(bundles: Sequence[Opened], cells: dict[Cell, dict[str, dict[int, float]]]) -> Iterator[list[str]]:
+    for (fraction, title, name), values in cells.items():
+        for bundle in bundles:
+            seeds = values.get(bundle.name)
+            if seeds:
+                sd = f"{stdev(seeds.values()):.4f}" if len(seeds) > 1 else ""
+                test_set = bundle.test_sets.get((fraction, title, name), "")
+                difference = _difference(bundles, (fraction, title, name), values, bundle)
+                shown = [f"{mean(seeds.values()):.4f}", sd, " ".join(map(str, sorted(seeds))), test_set]
+                yield [bundle.name, f"{fraction:g}", title, name, *shown, "" if difference is None else f"{difference:+.4f}"]
+
+
+def _difference(bundles: Sequence[Opened], key: Cell, values: dict[str, dict[int, float]], bundle: Opened) -> float | None:
+    """From the first bundle, as printed; None where that lacks the cell or has another test set."""
+    first = bundles[0]
+    if bundle is first or not {first.name, bundle.name} <= values.keys():
+        return None
+    if key[2] != AVERAGE and not _comparable((first, bundle), key):
+        return None
+    return round(mean(values[bundle.name].values()), 4) - round(mean(values[first.name].values()), 4)
+
+
+def _sheet(bundles: Sequence[Opened], cells: dict[Cell, dict[str, dict[int, float]]]) -> Sheet:
+    rows = []
+    for (fraction, title, name), values in cells.items():
+        shown = []
+        for bundle in bundles:
+            seeds = values.get(bundle.name, {})
+            sd = f" ± {stdev(seeds.values()):.4f}" if len(seeds) > 1 else ""
+            difference = _difference(bundles, (fraction, title, name), values, bundle)
+            shown.append(f"{mean(seeds.values()):.4f}{sd}{'' if difference is None else f' ({difference:+.4f})'}" if seeds else "")
+        rows.append([f"{fraction:g} %", title, name, *shown])
+    other = [
+        ", ".join(key[:0:-1]) + f" at {key[0]:g} %" for key in cells if key[2] != AVERAGE and not _comparable(_with(bundles, key), key)
+    ]
+    notes = [f"Other test sets, which are not compared: {'; '.join(other)}."] if other else []
+    changes = list(_changes(bundles))
+    notes += [f"Not the same ({' | '.join(bundle.name for bundle in bundles)}): {change}" for change in changes]
+    notes += [] if changes else ["Settings, data, versions and processors are the same."]
+    return Sheet(
+        title="Bundles",
+        caption="micro F1, a mean over training seeds with its standard deviation where there are several, and the difference from the "
+        f"first bundle, {bundles[0].name}. An average is over the corpora that every bundle with the method has, with the same test set, "
+        "and over the seeds that all of them have. Differences say nothing of chance.",
+        header=["Data", "Method", "Dataset", *(bundle.name for bundle in bundles)],
+        rows=rows,
+        align="lll" + "r" * len(bundles),
+        notes=notes,
+    )
+
+
+def _with(bundles: Sequence[Opened], key: Cell) -> list[Opened]:
+    return [bundle for bundle in bundles if key in bundle.f1s]
+
+
+def _changes(bundles: Sequence[Opened]) -> Iterator[str]:
+    """The settings, versions and processors that are not the same in runs that several bundles have, with the number of runs."""
+    runs = dict.fromkeys(run for bundle in bundles for run in bundle.facts)
+    counted: dict[tuple[str, tuple[str, ...]], int] = {}
+    for run in runs:
+        facts = [bundle.facts.get(run) for bundle in bundles]
+        known = [own for own in facts if own is not None]
+        for key in dict.fromkeys(key for own in known for key in own):
+            if len({own.get(key) for own in known}) > 1:
+                values = tuple("" if own is None else own.get(key, "none") for own in facts)
+                counted[key, values] = counted.get((key, values), 0) + 1
+    for (key, values), count in counted.items():
+        yield f"{key}: {' | '.join(values)} ({count} run{'s' if count > 1 else ''})"
