@@ -130,6 +130,8 @@ class HyperdecoderT5(TaskModel):
         hidden_dim: see `AdapterGenerator`, `layer_dim` likewise.
     """
 
+    fixed = False
+
     def __init__(
         self,
         backbone: T5ForConditionalGeneration,

@@ -428,3 +428,29 @@ def test_batches_end_where_a_read_would_wait():
 
     assert list(read_sentences(Slow(b"a\nb\nc"), "-")) == [["a"], ["b"], ["c"]]
     assert [len(batch) for batch in read_sentences(io.BytesIO(b"a\n" * 150), "-")] == [64, 64, 22]
+
+
+def test_scores_by_the_names_of_the_pipeline():
+    tagger, text = Tagger(Capitals()), "a AB ABCD b"
+    scores = {name: tagger.predict(text, aggregation_strategy=name)[0]["score"] for name in ("simple", "average", "first", "max")}
+    assert scores == {"simple": 3 / 8, "average": 3 / 8, "first": 1 / 2, "max": 1 / 2}
+    assert tagger.predict(text, aggregation_strategy="none") == tagger.tag(text)
+    with pytest.raises(SettingsError, match="unknown aggregation_strategy 'mean'; name one of none, simple, first, average, max"):
+        tagger.predict(text, aggregation_strategy="mean")
+
+
+def test_a_stream_is_read_a_batch_ahead():
+    read = []
+
+    def texts():
+        for number in range(10**9):
+            read.append(number)
+            yield f"a B{number}"
+
+    stream = Tagger(Capitals()).stream(texts(), batch_size=4, progress=True)
+    assert [span["word"] for _ in range(5) for span in next(stream)] == ["B0", "B1", "B2", "B3", "B4"]
+    assert len(read) == 8
+    broken = Tagger(Capitals()).stream(["a", None], batch_size=1)
+    assert next(broken) == []
+    with pytest.raises(FormatError, match="got NoneType"):
+        next(broken)

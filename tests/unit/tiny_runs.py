@@ -38,8 +38,10 @@ SIZES = {
         "embedding_dim": 8,
     },
     "hyperformer_pp": {"reduction_factor": 4, "task_dim": 8},
+    "hyperformer": {"reduction_factor": 4, "task_dim": 8},
     "hyperdecoder": {"encoder_bottleneck": 4, "decoder_bottleneck": 4, "hidden_dim": 8},
     "full_finetuning": {},
+    "unipelt_t5": {"reduction_factor": 4, "lora_rank": 2, "lora_alpha": 4},
     "gazetteer": {},
 }
 
@@ -61,18 +63,20 @@ def write_settings(run: Path, data: dict[str, Path], backbone: Path | None, meth
     return run
 
 
-def wild(method: str, backbone: Path, tasks: dict[str, tuple[str, ...]], seed=0) -> TaskModel:
+def wild(method: str, backbone: Path, tasks: dict[str, tuple[str, ...]], seed=0, settings: dict | None = None, noise=0.3) -> TaskModel:
     """A model with random weights."""
     torch.manual_seed(seed)
-    model = get_method(method).build(open_backbone(backbone).model(), tasks, get_method(method).settings(SIZES[method])).eval()
+    model = get_method(method).build(open_backbone(backbone).model(), tasks, get_method(method).settings(settings or SIZES[method])).eval()
     with torch.no_grad():
         for parameter in model.trainable_state().values():
-            parameter.add_(0.3 * torch.randn(parameter.shape))
+            parameter.add_(noise * torch.randn(parameter.shape))
     return model
 
 
-def save_wild(run: Path, method: str, backbone: Path, tasks: dict[str, tuple[str, ...]]) -> TaskModel:
+def save_wild(
+    run: Path, method: str, backbone: Path, tasks: dict[str, tuple[str, ...]], settings: dict | None = None, **options
+) -> TaskModel:
     """Give a run such a model."""
-    model = wild(method, backbone, tasks)
-    save_pretrained(model, run / "model", method=method, settings=SIZES[method], backbone=str(backbone))
+    model = wild(method, backbone, tasks, settings=settings, **options)
+    save_pretrained(model, run / "model", method=method, settings=options.get("settings") or SIZES[method], backbone=str(backbone))
     return model

@@ -14,6 +14,7 @@ from hyperloader.corpora.generated.generate import check_counterpart
 from hyperloader.corpora.registry import get_corpus, known_corpora
 from hyperloader.errors import SettingsError, UserError
 from hyperloader.methods.registry import method_folders, methods
+from hyperloader.planning.new_tasks import AMOUNTS, MODES, new_task_runs
 from hyperloader.planning.plan import Plan, scale_of
 from hyperloader.runs.gpus import find_gpus, gpu_parts
 from hyperloader.runs.run import Run
@@ -43,6 +44,8 @@ STAGES = {
     "confusion": ["reports.outputs.confusion"],
     "score_page": ["reports.tables.score_page"],
     "ablations": ["reports.tables.ablations", "reports.figures.pareto"],
+    "new_task": ["reports.figures.new_task"],
+    "task_embeddings": ["reports.figures.task_embeddings"],
     "audit": ["reports.tables.audit"],
 }
 # what they import for other ends: how a trained model predicts, how one is trained, and, for tables, the names of methods and corpora
@@ -53,7 +56,7 @@ WITHOUT = {
     "train": ["formulations.decoding"],
     "predict": ["training"],
     "parameters": ["corpora", "training", "formulations", "planning.trials"],
-    **dict.fromkeys(("table2", "table", "gather", "trainings", "claims", "figures", "confusion", "score_page", "ablations", "audit"), NAMES),
+    **dict.fromkeys(("table2", "table", "gather", "trainings", "claims", "figures", "confusion", "score_page", "new_task", "ablations", "audit"), NAMES),
 }
 
 
@@ -190,18 +193,37 @@ def runs(scale):
 
 
 @cache
+def runs_of_new_tasks(scale):
+    """The runs of a scale that show what it costs to add a task, by their folder."""
+    return {f"results/{run.path}": run for run in new_task_runs(PLAN, scale)}
+
+
+@one_line
+def hypernetwork_run(scale):
+    """HyperLoader on all corpora."""
+    return next(iter(runs_of_new_tasks(scale)))
+
+
+@cache
 def settings_of(folder, scale):
-    if folder not in runs(scale):
-        close = get_close_matches(folder, runs(scale), n=1)
+    known = runs(scale) | runs_of_new_tasks(scale)
+    if folder not in known:
+        close = get_close_matches(folder, known, n=1)
         remedy = f"did you mean '{close[0]}'?" if close else ""
         raise SettingsError(f"the configuration has no run '{folder}'", file=config_file(), remedy=remedy)
-    return PLAN.run_settings(runs(scale)[folder])
+    return PLAN.run_settings(known[folder])
 
 
 @one_line
 def run_settings(wildcards):
     """All that decides the run with these wildcards."""
     return settings_of(RUN.format(**wildcards), wildcards.scale)
+
+
+def added(file):
+    """A file of the runs that add a corpus to one that knows others, in each mode and from each number of sentences."""
+    amounts = [f"{percent:g}" if shots is None else f"{shots}shots" for percent, shots in AMOUNTS]
+    return expand(f"{RUN}/{file}".replace("{tasks}", "{known}+{corpus}~{mode}"), mode=MODES, percent=amounts, allow_missing=True)
 
 
 def of_each_corpus(file):

@@ -47,6 +47,47 @@ rule confusion:
         'bash "$HYPERLOADER_LOGGED" {log:q} hyperloader confusion {params.runs:q} --output {output:q}'
 
 
+rule new_task:
+    input:
+        scores=lambda wildcards: [f"{folder}/{Run.SCORES}" for folder in runs_of_new_tasks(wildcards.scale)],
+        code=code("new_task"),
+    output:
+        in_report("results/{scale}/new_task.svg", "Figures", "Adding a task", "new_task"),
+        expand("results/{{scale}}/new_task.{format}", format=["png", "csv"]),
+    log:
+        "results/{scale}/logs/new_task.log",
+    benchmark:
+        "results/{scale}/benchmarks/new_task.tsv"
+    conda:
+        "../../environment.yml"
+    params:
+        runs=lambda wildcards: list(runs_of_new_tasks(wildcards.scale)),
+        output=lambda wildcards, output: os.path.splitext(output[0])[0],
+    shell:
+        'bash "$HYPERLOADER_LOGGED" {log:q} hyperloader new-task {params.runs:q} --output {params.output:q}'
+
+
+rule task_embeddings:
+    input:
+        run=lambda wildcards: f"{hypernetwork_run(wildcards.scale)}/{Run.RECORD}",
+        data=lambda wildcards: data_manifests(wildcards.scale, PLAN.corpora),
+        code=code("task_embeddings"),
+    output:
+        in_report("results/{scale}/task_embeddings.svg", "Figures", "The space of tasks", "task_embeddings"),
+        expand("results/{{scale}}/task_embeddings.{format}", format=["png", "csv"]),
+    log:
+        "results/{scale}/logs/task_embeddings.log",
+    benchmark:
+        "results/{scale}/benchmarks/task_embeddings.tsv"
+    conda:
+        "../../environment.yml"
+    params:
+        run=subpath(input.run, parent=True),
+        output=lambda wildcards, output: os.path.splitext(output[0])[0],
+    shell:
+        'bash "$HYPERLOADER_LOGGED" {log:q} hyperloader task-embeddings {params.run:q} --output {params.output:q}'
+
+
 rule score_page:
     input:
         scores=lambda wildcards: scores(wildcards.scale),

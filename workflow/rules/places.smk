@@ -31,10 +31,32 @@ def config_file():
     return "config/config.yaml" if os.path.isfile("config/config.yaml") else own("config/config.yaml")
 
 
+def laid_out_by():
+    """The version whose `hyperloader init` made this project; none in a checkout."""
+    made = CHECKOUT / "workflow/VERSION" if CHECKOUT else None
+    return made.read_text().strip() if made and made.is_file() else None
+
+
+def find_own_plugins():
+    """Let a project's own corpora and methods be found in it."""
+    for variable, name in (("HYPERLOADER_CORPORA", "corpora"), ("HYPERLOADER_METHODS", "baselines")) if laid_out_by() else ():
+        others = [path for path in os.environ.get(variable, "").split(os.pathsep) if path and Path(path).resolve() != CHECKOUT / name]
+        os.environ[variable] = os.pathsep.join([*others, str(CHECKOUT / name)])
+
+
 def check_package():
     """Refuse another package than that of this workflow: its code would make the results, and be recorded as theirs."""
     found = find_spec("hyperloader")
     imported = Path(found.origin).resolve() if found and found.origin else None
+    if imported and laid_out_by():
+        from hyperloader import __version__
+
+        if __version__ == laid_out_by():
+            return
+        sys.exit(
+            f"hyperloader: this project was laid out by version {laid_out_by()}, and {__version__} is installed;"
+            f" install that one, or replace workflow/ by that of: hyperloader init NEW"
+        )
     source = Path(own("src/hyperloader/__init__.py")).resolve()
     # beside a fetched workflow the package of its version is installed on its own; fetched files lack their last newline
     if imported and (imported == source or not CHECKOUT and imported.read_text().strip() == source.read_text().strip()):
@@ -47,6 +69,7 @@ def check_package():
 
 
 check_package()
+find_own_plugins()
 PACKAGE = Path(find_spec("hyperloader").origin).parent
 
 # for jobs: the Python that runs Snakemake, whatever `hyperloader` PATH finds. Through the environment and not as parameters: where

@@ -85,6 +85,41 @@ rule score:
         'bash "$HYPERLOADER_LOGGED" {log:q} hyperloader score {params.run:q}'
 
 
+# A corpus added to a run that was trained without it, in each mode and from each number of sentences, in one job.
+ruleorder: add_task > train
+ruleorder: add_task > predict
+ruleorder: add_task > score
+
+
+rule add_task:
+    input:
+        settings=added(Run.SETTINGS),
+        known=f"{RUN.replace('{tasks}', '{known}').replace('{percent}', '100')}/{Run.RECORD}",
+        data="results/{scale}/data/{corpus}/manifest.json",
+        code=lambda wildcards: code("train") + code("predict") + code("score") + method_code(wildcards.method),
+    output:
+        [path for file in (Run.RECORD, Run.PREDICTIONS, Run.SCORES) for path in added(file)],
+    log:
+        train="results/{scale}/logs/add_task/{recipe}-{method}-{known}+{corpus}-seed{seed}-train.log",
+        predict="results/{scale}/logs/add_task/{recipe}-{method}-{known}+{corpus}-seed{seed}-predict.log",
+        score="results/{scale}/logs/add_task/{recipe}-{method}-{known}+{corpus}-seed{seed}-score.log",
+    benchmark:
+        "results/{scale}/benchmarks/add_task/{recipe}-{method}-{known}+{corpus}-seed{seed}.tsv"
+    conda:
+        "../../environment.yml"
+    threads: lambda wildcards: threads_of(wildcards.scale)
+    resources:
+        gpu=lambda wildcards: gpus_of(wildcards.scale, wildcards.method),
+    params:
+        runs=lambda wildcards, input: [os.path.dirname(path) for path in input.settings],
+        decoding=PLAN.config.decoding,
+    shell:
+        "export OMP_NUM_THREADS={threads} MKL_NUM_THREADS={threads} HYPERLOADER_GPU_PARTS={resources.gpu} HF_HUB_OFFLINE=1;"
+        ' bash "$HYPERLOADER_LOGGED" {log.train:q} hyperloader train {params.runs:q};'
+        ' bash "$HYPERLOADER_LOGGED" {log.predict:q} hyperloader predict-tests --decoding {params.decoding:q} {params.runs:q};'
+        ' bash "$HYPERLOADER_LOGGED" {log.score:q} hyperloader score {params.runs:q}'
+
+
 # The same for all corpora of a single-task method in one job, at scales where starting up takes longer than a training. Snakemake calls
 # them all out of date where one is, or where the configuration has another set of corpora: the job leaves those as they are that are not.
 EACH = RUN.replace("{tasks}", Run.EACH)

@@ -18,7 +18,7 @@ from hyperloader.cli.exchange import app as exchange_app
 from hyperloader.cli.parameters import Argument, Columns, Option, OutputOption
 from hyperloader.cli.reports import app as reports_app
 from hyperloader.cli.standard_streams import flushed_output, open_standard_streams
-from hyperloader.config.settings import Decoding
+from hyperloader.config.settings import AddingMode, AddingStart, Decoding, ExportForm
 from hyperloader.errors import UserError
 from hyperloader.predicting.streams import Format
 
@@ -82,6 +82,27 @@ def train(
         train_run(run, tensorboard=tensorboard, force=force, limit=limit)
 
 
+@app.command("add-task")
+def add_task(
+    run: Annotated[Path, Argument(help="Run directory of a trained HyperLoader, HyperFormer++ or HyperFormer; it stays as it is.")],
+    corpus: Annotated[str, Option(help="The new task: a corpus that is prepared beside those of the run, or its folder.")],
+    output: Annotated[Path, Option(help="Folder of the new run.")],
+    percent: Annotated[float, Option(help="Of its training sentences.")] = 100,
+    shots: Annotated[int | None, Option(min=1, help="At most so many of these.")] = None,
+    mode: Annotated[AddingMode, Option(help="What is learned: z; z and a correction of the generators; everything.")] = "embedding",
+    start: Annotated[AddingStart, Option(help="Where z starts.")] = "mean",
+    rank: Annotated[int, Option(min=1, help="Of the correction.")] = 4,
+    steps: Annotated[int | None, Option(min=1, help="Of the training.", show_default="those of the run")] = None,
+    learning_rate: Annotated[float | None, Option(help="At its peak.", show_default="that of the mode")] = None,
+    seed: Annotated[int | None, Option(help="Of the training.", show_default="that of the run")] = None,
+) -> None:
+    """Teach a trained model one more task; nothing else of it changes (docs/new-tasks.md)."""
+    from hyperloader.methods.adding import add_task
+
+    added, training = {"mode": mode, "start": start, "rank": rank}, {"steps": steps, "learning_rate": learning_rate}
+    add_task(run, corpus, output, added=added, training=training, percent=percent, shots=shots, seed=seed)
+
+
 @app.command("predict-tests")
 def predict_tests(
     runs: RunFolders,
@@ -109,6 +130,19 @@ def predict(
     from hyperloader.predicting.streams import tag_stream
 
     tag_stream(texts or [], file, run, task, decoding, format, backbone)
+
+
+@app.command()
+def serve(
+    runs: Annotated[list[Path], Argument(metavar="RUN...", help="Run directories or folders of saved models; two are shown at once.")],
+    port: Annotated[int, Option(min=0, max=65535, help="0: any that is free.")] = 8000,
+    host: Annotated[str, Option(help="Address to listen on; another than this one lets others in.")] = "127.0.0.1",
+    decoding: OfDecoding = "free",
+) -> None:
+    """Show a page on which sentences are tagged, and answer JSON (docs/tagging.md)."""
+    from hyperloader.predicting.serving import serve
+
+    serve(runs, host, port, decoding)
 
 
 @app.command()
@@ -196,6 +230,14 @@ def status(
 
 
 @app.command()
+def init(folder: Annotated[Path, Argument(help="Folder to make.")]) -> None:
+    """Lay out a project of your own: Snakefile, workflow/, config/, and corpora/ and baselines/ for what you add."""
+    from hyperloader.planning.project import lay_out
+
+    typer.echo(lay_out(folder))
+
+
+@app.command()
 def schema(folder: Annotated[Path, Argument(help="Folder to write to.")] = Path("workflow/schemas")) -> None:
     """Write the JSON schemas of the configuration files."""
     from hyperloader.config.schemas import write_schemas
@@ -215,6 +257,20 @@ def import_(
     from hyperloader.interop.importing import import_checkpoint
 
     import_checkpoint(checkpoint, backbone, output, labels or [], data or [])
+
+
+@app.command()
+def export(
+    run: Annotated[Path, Argument(help="Run directory, or folder of a saved model.")],
+    output: Annotated[Path, Option(help="Folder to write the export to.")],
+    format: Annotated[ExportForm, Option(help="What it becomes (docs/interop.md).")] = "hyperloader",
+    task: Annotated[str | None, Option(help="Which one, where the model knows several; all of them as hyperloader.")] = None,
+    with_backbone: Annotated[bool, Option("--with-backbone", help="Put the backbone beside an adapter as well.")] = False,
+) -> None:
+    """Write a trained model for other libraries, or with its backbone for other places."""
+    from hyperloader.interop.exporting import export
+
+    export(run, format, output, task, with_backbone=with_backbone)
 
 
 def main() -> None:

@@ -106,6 +106,28 @@ def ablations(
     write_pareto(write_ablations(runs or [], study, output / "ablations.csv"), output / "pareto")
 
 
+@app.command("new-task")
+def new_task(
+    runs: Annotated[list[Path] | None, Argument(metavar="[RUN]...", help="Scored runs, with an added task or without.")] = None,
+    output: Annotated[Path, Option(help="Path without suffix of the .csv, .svg and .png to write.")] = ...,
+) -> None:
+    """Show what adding a task reaches, by the number of its sentences and by what is learned (docs/new-tasks.md)."""
+    from hyperloader.reports.figures.new_task import write_new_task
+
+    write_new_task(runs or [], output)
+
+
+@app.command("task-embeddings")
+def task_embeddings(
+    run: Annotated[Path, Argument(help="Directory of a trained run with a hypernetwork.")],
+    output: Annotated[Path, Option(help="Path without suffix of the .csv, .svg and .png to write.")],
+) -> None:
+    """Show how alike tasks are: their embeddings, what is generated of them, their labels, and their losses under each other's weights."""
+    from hyperloader.reports.figures.task_embeddings import write_task_embeddings
+
+    write_task_embeddings(run, output)
+
+
 @app.command("score-page")
 def score_page(
     runs: Annotated[list[Path] | None, Argument(metavar="[RUN]...", help="Directories of scored runs.")] = None,

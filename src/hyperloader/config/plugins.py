@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import os
 import sys
@@ -19,11 +20,17 @@ def plugin_folders(builtin: str, variable: str) -> tuple[Path, ...]:
         builtin: name of the folder of those that come with the package.
         variable: of the environment; names further folders, separated as in `PATH`.
     """
+    further = [expanded(path) for path in os.environ.get(variable, "").split(os.pathsep) if path]
+    own = builtin_folder(builtin)
+    return (*([own] if own.is_dir() else []), *further)
+
+
+def builtin_folder(name: str) -> Path:
+    """A folder that comes with the package; that of `project` is the checkout, or what a wheel has of it."""
     package = Path(__file__).resolve().parents[1]
     # inside the package in an installed wheel, at the top level in a checkout
-    places = (package / "plugins" / builtin, package.parents[1] / builtin)
-    further = [expanded(path) for path in os.environ.get(variable, "").split(os.pathsep) if path]
-    return (*[place for place in places if place.is_dir()][:1], *further)
+    shipped, checkout = package / "plugins" / name, package.parents[1]
+    return shipped if shipped.is_dir() else checkout if name == "project" else checkout / name
 
 
 def load_plugin(path: Path, package: str) -> ModuleType:
@@ -43,3 +50,19 @@ def load_plugin(path: Path, package: str) -> ModuleType:
     except (OSError, ImportError, SyntaxError) as error:
         raise SettingsError(f"cannot be imported ({error})", file=path) from error
     return module
+
+
+def extra(module: str, name: str | None = None) -> ModuleType:
+    """An optional package, imported when it is needed.
+
+    Args:
+        module: of it.
+        name: of the extra of this package that installs it; by default the same.
+
+    Raises:
+        SettingsError: it is not installed.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise SettingsError(f"needs the package {module} ({error})", remedy=f"pip install 'hyperloader[{name or module}]'") from None

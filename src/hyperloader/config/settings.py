@@ -41,6 +41,7 @@ Percent = Annotated[float, Field(gt=0, le=100), AfterValidator(_told_apart)]
 Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]  # what NumPy takes
 Probability = Annotated[float, Field(ge=0, lt=1)]
 Decoding = Literal["free", "constrained"]
+ExportForm = Literal["hyperloader", "adapters", "peft", "merged"]  # hyperloader.interop.exporting
 Precision = Literal["fp32", "tf32", "bf16"]  # what each means: hyperloader.models.precision
 Name = Annotated[str, Field(pattern=r"^\w[\w.+-]*$")]  # becomes a part of a path, and must not lead elsewhere
 LayerNorms = Literal["trained", "frozen"]
@@ -300,6 +301,30 @@ class VariantName(Settings):
     title: str
 
 
+AddingMode = Literal["embedding", "low_rank", "all"]
+AddingStart = Literal["mean", "nearest", "random"]
+
+
+# of an added task, relative to that of the run: a single vector takes larger steps
+LEARNING_RATES = {"embedding": 10.0, "low_rank": 1.0, "all": 1.0}
+
+
+class AddedTask(Settings):
+    """A task that is added to a trained run with a hypernetwork (docs/new-tasks.md)."""
+
+    run: str = Field(description="folder of that run, which stays as it is")
+    mode: AddingMode = Field("embedding", description="what is learned: z; z and a low-rank correction of the generators; everything, anew")
+    start: AddingStart = Field("mean", description="where z starts: the mean of the known ones, the one of least validation loss, N(0, 1)")
+    rank: Size = Field(4, description="of the correction")
+
+    def training_of(self, training: Training, tasks: int) -> Training:
+        """How the task is trained on: for as many steps as each of so many tasks had in the training of that run."""
+        shares = {name: max(1, getattr(training, name) // tasks) for name in ("steps", "evaluate_every")}
+        rate = training.learning_rate * LEARNING_RATES[self.mode]
+        changes = shares | {"warmup_steps": training.warmup_steps // tasks, "learning_rate": rate}
+        return training.model_copy(update=changes)
+
+
 class RunSettings(Settings):
     """All that decides the weights of one run: the content of its `settings.json`."""
 
@@ -310,9 +335,11 @@ class RunSettings(Settings):
     method_settings: dict[str, Any]
     data: dict[Name, str] = Field(description="corpus name -> folder of the prepared corpus, in task order")
     percent: Percent
+    shots: PositiveInt | None = later(None, description="at most so many sentences of that share to train on, and to validate on")
     seed: Seed
     backbone: str | None = Field(description="folder of the backbone, for a method that has one")
     training: Training
+    added: AddedTask | None = later(None, description="where the data is of a task that a trained run is to learn as well")
 
 
 class BackboneSettings(Settings):

@@ -76,6 +76,7 @@ class PreparedCorpus:
         train_label_types: slot types in `train`, sorted.
         checksum: SHA-256 over tokens and tags of all splits at 100 %.
         percent: of train and validation.
+        shots: how many sentences of that share are kept at most; None for all.
         folder: where it was read from.
     """
 
@@ -89,6 +90,7 @@ class PreparedCorpus:
     checksum: str
     percent: float
     folder: Path
+    shots: int | None = None
 
 
 def slot_type(tag: str) -> str:
@@ -101,12 +103,13 @@ def slot_types(sentences: list[Sentence]) -> tuple[str, ...]:
     return tuple(sorted({slot_type(tag) for sentence in sentences for tag in sentence.tags if tag != "O"}))
 
 
-def load_corpus(folder: str | Path, percent: float = 100) -> PreparedCorpus:
+def load_corpus(folder: str | Path, percent: float = 100, shots: int | None = None) -> PreparedCorpus:
     """Read a folder that `prepare` wrote.
 
     Args:
         folder: of the prepared corpus.
         percent: of train and validation to keep, in (0, 100]; nested, drawn with the seed of preparation.
+        shots: how many of these sentences to keep at most in either, likewise.
 
     Raises:
         CorpusError: the folder is missing or damaged, or `percent` is out of range.
@@ -115,7 +118,7 @@ def load_corpus(folder: str | Path, percent: float = 100) -> PreparedCorpus:
     manifest = read_prepared_manifest(folder)
     splits = {split: _read_split(folder, split, manifest) for split in SPLITS}
     for split in ("train", "validation"):
-        splits[split] = [splits[split][index] for index in subset(len(splits[split]), percent, manifest.seed)]
+        splits[split] = [splits[split][index] for index in subset(len(splits[split]), percent, manifest.seed, shots)]
     return PreparedCorpus(
         name=manifest.corpus,
         title=manifest.title,
@@ -125,6 +128,7 @@ def load_corpus(folder: str | Path, percent: float = 100) -> PreparedCorpus:
         checksum=manifest.checksum,
         percent=percent,
         folder=folder,
+        shots=shots,
     )
 
 

@@ -27,13 +27,14 @@ def hold_out(n: int, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
     return np.sort(order[size:]), np.sort(order[:size])
 
 
-def subset(n: int, percent: float, seed: int) -> np.ndarray:
-    """Choose `percent` of `n` sentences; a smaller percentage is inside every larger one of the same seed.
+def subset(n: int, percent: float, seed: int, most: int | None = None) -> np.ndarray:
+    """Choose `percent` of `n` sentences, and at most so many; a smaller choice is inside every larger one of the same seed.
 
     Args:
         n: number of sentences.
         percent: in (0, 100].
         seed: of the order in which sentences are chosen.
+        most: of them; None for all.
 
     Returns:
         Sorted indices: `n * percent / 100` of them, rounded half up, at least one unless `n` is 0.
@@ -44,7 +45,7 @@ def subset(n: int, percent: float, seed: int) -> np.ndarray:
     if not 0 < percent <= 100:
         raise CorpusError(f"a fraction of {percent} % is not possible", remedy="choose one above 0 and up to 100")
     size = math.floor(n * Fraction(str(percent)) / 100 + Fraction(1, 2))
-    return np.sort(_permutation(n, seed)[: max(size, 1)])
+    return np.sort(_permutation(n, seed)[: max(size, 1)][:most])
 
 
 def _permutation(n: int, seed: int) -> np.ndarray:

@@ -42,6 +42,7 @@ class HypernetworkMethod(NetworkMethod):
     """A method whose adapters and layer norms, and with a `lora_rank` LoRA matrices, are generated."""
 
     Settings = HypernetworkSettings
+    takes_tasks = True
 
     def build(self, backbone, tasks, settings):
         from hyperloader.models.hypernetwork import Sizes

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 from hyperloader.config.settings import Decoding, Precision, Settings, validate
-from hyperloader.errors import SettingsError
+from hyperloader.errors import RunError, SettingsError
 
 if TYPE_CHECKING:
     from hyperloader.corpora.prepared import PreparedCorpus
@@ -49,6 +49,7 @@ class Method(ABC):
         title: its name in the paper's tables, the key into `workflow/published/`.
         backbone: the kind of backbone that it needs, if any.
         multitask: one run for all corpora, or one run for each.
+        takes_tasks: whether a task can be added to a trained model (docs/new-tasks.md).
         trains_network: whether it trains one; a method without is a control, between which every trained method should lie.
         Settings: its hyper-parameters with the published values as defaults.
     """
@@ -57,6 +58,7 @@ class Method(ABC):
     title: str
     backbone: Literal["t5", "bert"] | None = None
     multitask: bool = True
+    takes_tasks: ClassVar[bool] = False
     trains_network: ClassVar[bool]
     Settings: ClassVar[type[Settings]] = Settings
 
@@ -65,14 +67,26 @@ class Method(ABC):
         return validate(self.Settings, values, f"settings of method {self.name}")
 
     def check(self, run: Run) -> None:
-        """Refuse a run without the backbone that this method needs.
+        """Refuse a run without the backbone that this method needs, or with a task added to a method that takes none.
 
         Raises:
-            SettingsError: its settings name none.
+            SettingsError: its settings say so.
         """
         if self.backbone and run.backbone is None:
             message = f"method {self.name} needs a backbone, and there is none"
             raise SettingsError(message, file=run.folder / run.SETTINGS, remedy=f"name the folder of a {self.backbone} under 'backbone'")
+        if run.settings.added is not None:
+            self.check_takes_tasks(run)
+
+    def check_takes_tasks(self, run: Run) -> None:
+        """Refuse to add a task to a run of this method, where that cannot be.
+
+        Raises:
+            RunError: it cannot.
+        """
+        if not self.takes_tasks:
+            message = f"is of {self.name}, which has no hypernetwork and no place for one more task"
+            raise RunError(message, file=run.folder, remedy="add it to a run of HyperLoader, HyperFormer++ or HyperFormer")
 
     @abstractmethod
     def train(self, run: Run, corpora: Sequence[PreparedCorpus], fingerprint: str, *, tensorboard: bool = False) -> dict[str, Any]:

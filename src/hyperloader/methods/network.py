@@ -52,12 +52,20 @@ class NetworkMethod(Method):
         from hyperloader.training.network import train_network
 
         settings, own = run.settings, self.settings(run.settings.method_settings)
-        build, backbone = partial(self.build, settings=own), open_backbone(run.backbone)
+        build, backbone, named = partial(self.build, settings=own), open_backbone(run.backbone), {}
+        addition, start = None, None
+        if settings.added is not None:
+            from hyperloader.methods.adding import Addition
+
+            addition = Addition(self, run, backbone)
+            build, start, named = addition.build, addition.start, {"corrections": addition.corrections}
         tracking = run.tensorboard if tensorboard else None
-        model, outcome = train_network(build, backbone, settings, corpora, run.checkpoints, fingerprint, tracking)
+        model, outcome = train_network(build, backbone, settings, corpora, run.checkpoints, fingerprint, tracking, start)
+        if addition is not None:
+            addition.finish(model)
         # of several processes the first one writes
         if PartialState().is_main_process:
-            named = {"method": self.name, "settings": settings.method_settings}
+            named |= {"method": self.name, "settings": settings.method_settings}
             save_pretrained(model, run.model, **named, backbone=settings.backbone, backbone_checksum=backbone.checksum)
         return outcome
 

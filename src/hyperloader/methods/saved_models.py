@@ -1,4 +1,4 @@
-"""Trained models on disk: the trainable weights as safetensors, and a config that names method, tasks and backbone."""
+"""Trained models on disk: the trainable weights as safetensors, a config that names method, tasks and backbone, and a model card."""
 
 from __future__ import annotations
 
@@ -7,21 +7,23 @@ from typing import TYPE_CHECKING, Any
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 from transformers import PreTrainedModel
 
 from hyperloader.config.records import Record
-from hyperloader.config.settings import Name
+from hyperloader.config.settings import Name, Size
 from hyperloader.errors import RunError
 from hyperloader.files import readable, replacing_folder
+from hyperloader.methods.model_cards import base_model, write_card
 from hyperloader.models.backbones import Backbone, find_backbone
 from hyperloader.models.task_model import TaskModel
 from hyperloader.models.turns import loading
-from hyperloader.runs.run import Run
+from hyperloader.runs.run import WEIGHTS_NAME, Run
 
 if TYPE_CHECKING:
     from hyperloader.methods.network import NetworkMethod
 
-WEIGHTS_NAME, CONFIG_NAME = "model.safetensors", "config.json"
+CONFIG_NAME = "config.json"
 
 
 class ModelRecord(Record):
@@ -32,6 +34,7 @@ class ModelRecord(Record):
         settings: that method's.
         tasks: names of the tasks, with the slot types of each.
         backbone: folder of the backbone.
+        corrections: the rank of the low-rank correction of the generators, of each added task that has one.
         backbone_checksum: of the backbone that it was trained on; former versions did not write it, and could not write every slot type
             (`Vocabulary.written`).
     """
@@ -44,10 +47,18 @@ class ModelRecord(Record):
     tasks: dict[str, list[str]]
     backbone: str
     backbone_checksum: str | None = None
+    corrections: dict[Name, Size] = {}
 
 
 def save_pretrained(
-    model: TaskModel, folder: str | Path, *, method: str, settings: dict, backbone: str, backbone_checksum: str | None = None
+    model: TaskModel,
+    folder: str | Path,
+    *,
+    method: str,
+    settings: dict,
+    backbone: str,
+    backbone_checksum: str | None = None,
+    corrections: dict[str, int] | None = None,
 ) -> None:
     """Write the trainable weights and what it takes to build the model again.
 
@@ -58,13 +69,15 @@ def save_pretrained(
         settings: that method's settings.
         backbone: folder of the backbone.
         backbone_checksum: see `Backbone.checksum`; without it, any backbone in that place will be taken.
+        corrections: see `ModelRecord`.
     """
     tasks = {name: list(types) for name, types in model.tasks.items()}
     named = {"method": method, "settings": settings, "tasks": tasks}
-    config = ModelRecord(**named, backbone=backbone, backbone_checksum=backbone_checksum)
+    config = ModelRecord(**named, backbone=backbone, backbone_checksum=backbone_checksum, corrections=corrections or {})
     with replacing_folder(folder) as temporary:
         config.write(temporary / CONFIG_NAME)
         save_file({name: tensor.detach().cpu().contiguous() for name, tensor in model.trainable_state().items()}, temporary / WEIGHTS_NAME)
+        write_card(temporary, Path(folder), method=method, tasks=tasks, base=base_model(backbone, temporary))
 
 
 def read_config(folder: str | Path) -> ModelRecord:
@@ -107,10 +120,23 @@ def load_saved(method: NetworkMethod, folder: str | Path, backbone: PreTrainedMo
     folder = Path(folder)
     config = read_config(folder)
     model = method.build(backbone, config.tasks, method.settings(config.settings))
-    weights = readable(folder / WEIGHTS_NAME, remedy=ModelRecord.REMEDY, error=RunError)
+    if config.corrections.keys() - (config.tasks.keys() if method.takes_tasks else ()):
+        message = f"has corrections for tasks that no model of {method.name} knows by that name"
+        raise RunError(message, file=folder / CONFIG_NAME, remedy=ModelRecord.REMEDY)
+    for task, rank in config.corrections.items():
+        model.hypernetwork.correct(task, rank)
+    model.load_trainable(read_weights(folder), folder / WEIGHTS_NAME)
+    return model.eval()
+
+
+def read_weights(folder: str | Path) -> dict[str, Tensor]:
+    """The trained weights of a saved model by name.
+
+    Raises:
+        RunError: they are missing or damaged.
+    """
+    weights = readable(Path(folder) / WEIGHTS_NAME, remedy=ModelRecord.REMEDY, error=RunError)
     try:
-        state = load_file(weights)
+        return load_file(weights)
     except (OSError, SafetensorError) as error:
         raise RunError(f"cannot be read ({error})", file=weights, remedy=ModelRecord.REMEDY) from None
-    model.load_trainable(state, weights)
-    return model.eval()

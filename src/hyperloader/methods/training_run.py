@@ -16,14 +16,15 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from hyperloader import __version__
+from hyperloader.config.places import near
 from hyperloader.config.sources import TRAINING, code_checksum
 from hyperloader.corpora.prepared import load_corpus, read_prepared_manifest
 from hyperloader.errors import RunError
-from hyperloader.files import there
+from hyperloader.files import sha256, there
 from hyperloader.methods.registry import folders_of, get_method
 from hyperloader.models.backbones import open_backbone
 from hyperloader.runs.records import TrainedOn, TrainingRecord
-from hyperloader.runs.run import Run
+from hyperloader.runs.run import WEIGHTS_NAME, Run
 from hyperloader.training.interruption import LimitReached, limited
 
 log = logging.getLogger(__name__)
@@ -57,10 +58,12 @@ def train_run(folder: str | Path, *, tensorboard: bool = False, force: bool = Fa
         backbone = None if run.backbone is None else open_backbone(run.backbone).checksum
         data = {name: read_prepared_manifest(path).checksum for name, path in run.data.items()}
         checksums, code = {"backbone": backbone, "data": data}, code_checksum(TRAINING, folders_of(settings.method))
+        if settings.added is not None:
+            checksums["known"] = sha256(Run(near(settings.added.run, run.folder)).model / WEIGHTS_NAME)
         if not force and _is_trained(run, TrainedOn(**checksums, code=code)):
             log.info("%s: already trained with these settings, data, backbone and code; --force trains it again", run)
             return
-        corpora = [load_corpus(path, settings.percent) for path in run.data.values()]
+        corpora = [load_corpus(path, settings.percent, settings.shots) for path in run.data.values()]
         fingerprint = hashlib.sha256(f"{settings.model_dump_json()} {checksums}".encode()).hexdigest()
         try:
             with limited(limit):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import shutil
 import textwrap
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 SETTINGS, MANIFEST = "settings.json", "manifest.json"
+# of a backbone whose files are its own
+MODEL = "model"
 CONFIG, TOKENIZER = "config.json", "tokenizer.json"
 # large models are saved in several files, and one that says which tensor is in which
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
@@ -133,6 +136,19 @@ class Backbone(ABC):
         if problems := unfit(dict(model.named_parameters())):
             raise BackboneError(f"its weight {problems[0]}", file=path, remedy="get the model again from where it is whole")
         return model
+
+    def copy_to(self, folder: Path) -> None:
+        """Write a backbone of the same files, and so of the same checksum, to a new folder.
+
+        Raises:
+            BackboneError: a file is not that of the manifest.
+        """
+        (folder / MODEL).mkdir(parents=True)
+        for name in self._manifest.sha256:
+            shutil.copyfile(self._checked(name), folder / MODEL / Path(name).name)
+        if there(self.folder / SETTINGS):
+            shutil.copyfile(self.folder / SETTINGS, folder / SETTINGS)
+        self._manifest.model_copy(update={"path": MODEL}).write(folder / MANIFEST)
 
     @staticmethod
     @abstractmethod
@@ -248,8 +264,8 @@ def find_backbone(name: str | Path, file: Path, checksum: str | None, given: str
     """The backbone that something trained names, which must be the one that it was trained on.
 
     Args:
-        name: a path; a relative one, as in a run of the workflow, is looked for in the folders around `file`, then in the working
-            directory.
+        name: a path; a relative one, as in a run of the workflow, is looked for beside `file` and in the folders around it, then in the
+            working directory.
         file: which names it.
         checksum: of the one that it was trained on; None if it is not known, and there is nothing to compare.
         given: a folder to take it from, whatever `file` names.
@@ -257,7 +273,7 @@ def find_backbone(name: str | Path, file: Path, checksum: str | None, given: str
     Raises:
         BackboneError: it is missing, damaged or another one.
     """
-    place = near(name, file.parent, holds=MANIFEST) if given is None else Path(given)
+    place = near(name, file, holds=MANIFEST) if given is None else Path(given)
     if not there(place / MANIFEST):
         message = f"{place} is no folder of a backbone" if given else f"its backbone is not found: {name}"
         remedy = "give the folder with its manifest.json: --backbone FOLDER, in Python backbone=FOLDER"

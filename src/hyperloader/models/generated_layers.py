@@ -30,7 +30,7 @@ def adapter(x: Tensor, weights: AdapterWeights) -> Tensor:
     return F.layer_norm(update, update.shape[-1:], weights.norm_weight, weights.norm_bias, NORM_EPS) + x
 
 
-class _AroundLinear(nn.Linear):
+class AroundLinear(nn.Linear):
     """A linear layer that takes over the parameters of another one; `generated` is set anew for every task, by `install`."""
 
     def __init__(self, linear: nn.Linear):
@@ -44,7 +44,7 @@ class _AroundLinear(nn.Linear):
         self.generated = weights
 
 
-class AdaptedLinear(_AroundLinear):
+class AdaptedLinear(AroundLinear):
     """A frozen linear layer, (..., d_in) -> (..., d_model), whose output passes through a generated adapter."""
 
     generated: AdapterWeights | None
@@ -54,7 +54,7 @@ class AdaptedLinear(_AroundLinear):
         return y if self.generated is None else adapter(y, self.generated)
 
 
-class LoRALinear(_AroundLinear):
+class LoRALinear(AroundLinear):
     """A frozen linear layer with a generated low-rank update (eq. 4; alpha / r = 1, no dropout), merged into its weight or beside it."""
 
     generated: LoRAWeights | None
@@ -119,7 +119,7 @@ class GeneratedStack:
             _install(self.loras, weights.lora)
 
 
-def _install(places: list[tuple[_AroundLinear, ...]], weights: AdapterWeights | LoRAWeights) -> None:
+def _install(places: list[tuple[AroundLinear, ...]], weights: AdapterWeights | LoRAWeights) -> None:
     kind = type(weights)
     unbound = [[position.unbind(0) for position in tensor.unbind(1)] for tensor in weights]
     for layer, row in enumerate(places):

@@ -206,6 +206,49 @@ class StackHypernetwork(nn.Module):
         return rows + [parameter for generator in unused for parameter in generator.parameters()]
 
 
+class GrownEmbedding(nn.Module):
+    """The embeddings of known tasks, frozen, and that of a new one, which is trained.
+
+    Args:
+        known: as they are.
+        added: what the new one starts from, shape (task_dim,).
+    """
+
+    def __init__(self, known: nn.Embedding, added: Tensor):
+        super().__init__()
+        self.known = nn.Parameter(known.weight.detach().clone(), requires_grad=False)
+        self.added = nn.Parameter(added.detach().clone()[None])
+
+    def forward(self, index: Tensor) -> Tensor:
+        return nn.functional.embedding(index, torch.cat([self.known, self.added]))
+
+    @torch.no_grad()
+    def settled(self) -> nn.Embedding:
+        """The same numbers as one table."""
+        return nn.Embedding.from_pretrained(torch.cat([self.known, self.added]), freeze=False)
+
+
+class CorrectedLinear(nn.Linear):
+    """A generator's linear layer, taken over, with a low-rank correction for some tasks: W I + B A I, where B starts at zero."""
+
+    def __init__(self, linear: nn.Linear):
+        nn.Module.__init__(self)
+        self.in_features, self.out_features = linear.in_features, linear.out_features
+        self.weight, self.bias = linear.weight, linear.bias
+        self.corrections = nn.ModuleDict()
+        self.chosen = ""
+
+    def correct(self, task: str, rank: int) -> None:
+        """Add the correction of a task, named by its number."""
+        a, b = nn.Linear(self.in_features, rank, bias=False), nn.Linear(rank, self.out_features, bias=False)
+        nn.init.zeros_(b.weight)
+        self.corrections[task] = nn.Sequential(a, b).to(self.weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = super().forward(x)
+        return y + self.corrections[self.chosen](x) if self.chosen in self.corrections else y
+
+
 class Hypernetwork(nn.Module):
     """Task embeddings, N(0, 1), and the hypernetworks of encoder and decoder.
 
@@ -229,6 +272,8 @@ class Hypernetwork(nn.Module):
         shape = {"d_model": config.d_model, "projection": config.num_heads * config.d_kv}
         self.encoder = StackHypernetwork(sizes, config.num_layers, cross_attention=False, **shape)
         self.decoder = StackHypernetwork(sizes, config.num_decoder_layers, cross_attention=True, **shape)
+        # those linear layers of generators that have corrections
+        self.corrected: list[CorrectedLinear] = []
         if sizes.lora_rank and sizes.lora_generators == "across_stacks":
             self.encoder.lora_generators = self.decoder.lora_generators
 
@@ -236,6 +281,29 @@ class Hypernetwork(nn.Module):
         """Generate for this task from now on."""
         drawn = self.shuffled and self.training
         self.chosen.fill_(int(torch.randint(len(self.tasks), ())) if drawn else self.tasks.index(task))
+        for linear in self.corrected:
+            linear.chosen = str(self.tasks.index(task))
+
+    def add(self, task: str, z: Tensor) -> None:
+        """Know one more task, whose embedding alone is trained, until `settle`."""
+        self.requires_grad_(False)
+        self.tasks += (task,)
+        self.task_embeddings = GrownEmbedding(self.task_embeddings, z)
+
+    def correct(self, task: str, rank: int) -> None:
+        """Give the generators a low-rank correction for a task."""
+        for module in [module for module in self.modules() if isinstance(module, AdapterGenerator | LoRAGenerator)]:
+            for name, linear in list(module.named_children()):
+                if not isinstance(linear, CorrectedLinear):
+                    linear = CorrectedLinear(linear)
+                    setattr(module, name, linear)
+                    self.corrected.append(linear)
+                linear.correct(str(self.tasks.index(task)), rank)
+
+    def settle(self) -> None:
+        """Have the new task's embedding among the others, and everything trained again."""
+        self.task_embeddings = self.task_embeddings.settled()
+        self.requires_grad_(True)
 
     def forward(self, task: str | None) -> tuple[StackWeights, StackWeights]:
         """Weights of encoder and decoder for a task, or for the chosen one."""

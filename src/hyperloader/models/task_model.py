@@ -18,8 +18,8 @@ from transformers.models.t5.modeling_t5 import T5LayerNorm
 from hyperloader.config.settings import LayerNorms, Precision
 from hyperloader.errors import RunError
 from hyperloader.models.fused_t5 import fuse, join
-from hyperloader.models.generated_layers import GeneratedStack
-from hyperloader.models.hypernetwork import Hypernetwork, Sizes, StackWeights
+from hyperloader.models.generated_layers import AroundLinear, GeneratedStack
+from hyperloader.models.hypernetwork import AdapterWeights, Hypernetwork, LoRAWeights, Sizes, StackWeights
 from hyperloader.models.precision import prepare
 from hyperloader.models.static_weights import StaticWeights
 from hyperloader.models.turns import Turns
@@ -57,9 +57,11 @@ class TaskModel(nn.Module):
         backbone: the pre-trained model; frozen but for what the method unfreezes.
         tasks: the known tasks in order, with the slot types of each; empty where the model takes any task.
         own_parts: some parameters belong to one task, and a step of another leaves them as they are.
+        fixed: the model of a task is the same for all of its sentences.
     """
 
     own_parts = False
+    fixed = True
 
     def __init__(self, backbone: PreTrainedModel, tasks: Mapping[str, Sequence[str]]):
         super().__init__()
@@ -142,6 +144,13 @@ class TaskModel(nn.Module):
         with self._adapted(task):
             return self.backbone.generate(**inputs)
 
+    @torch.no_grad()
+    def generated(self, task: str) -> dict[str, AdapterWeights | LoRAWeights]:
+        """What stands in the backbone's linear layers for a task, by the name of the layer."""
+        with self._adapted(task):
+            places = {name: module for name, module in self.backbone.named_modules() if isinstance(module, AroundLinear)}
+            return {name: place.generated for name, place in places.items() if place.generated is not None}
+
     def trainable_state(self) -> dict[str, Tensor]:
         """The trainable parameters by name."""
         return {name: parameter for name, parameter in self.named_parameters() if parameter.requires_grad}
@@ -150,7 +159,8 @@ class TaskModel(nn.Module):
         """Total, trainable and live parameters."""
         counts = [(parameter.numel(), parameter.requires_grad) for parameter in self.parameters()]
         trainable = sum(n for n, trained in counts if trained)
-        return ParameterCounts(sum(n for n, _ in counts), trainable, trainable - sum(unused.numel() for unused in self.unused_parameters()))
+        unused = sum(unused.numel() for unused in self.unused_parameters() if unused.requires_grad)
+        return ParameterCounts(sum(n for n, _ in counts), trainable, trainable - unused)
 
     def unused_parameters(self) -> list[Tensor]:
         """Trainable parameters that no forward pass uses, and unused rows of used ones."""
@@ -255,15 +265,19 @@ class AdaptedT5(TaskModel):
     ):
         super().__init__(backbone, tasks)
         backbone.requires_grad_(False)
-        for module in backbone.modules():
-            if isinstance(module, T5LayerNorm):
-                module.requires_grad_(layer_norms == "trained")
+        self._layer_norms = layer_norms
+        self._prepare_norms()
         stacks = (backbone.encoder, backbone.decoder)
         self._stacks = [GeneratedStack(stack, adapters=own, lora=low) for stack, own, low in zip(stacks, adapters, lora, strict=True)]
 
     @abstractmethod
     def weights(self, task: str | None) -> tuple[StackWeights, StackWeights]:
         """Those of encoder and decoder for a task, or for the chosen one."""
+
+    def _prepare_norms(self) -> None:
+        for module in self.backbone.modules():
+            if isinstance(module, T5LayerNorm):
+                module.requires_grad_(self._layer_norms == "trained")
 
     def adapt(self, task: str | None) -> None:
         for stack, weights in zip(self._stacks, self.weights(task), strict=True):
@@ -299,8 +313,30 @@ class HypernetworkT5(AdaptedT5):
         # attached after the backbone was loaded: from_pretrained would leave added modules uninitialised
         self.hypernetwork = Hypernetwork(sizes, tasks, backbone.config)
 
-    def choose(self, task: str) -> None:
+    def choose(self, task: str) -> str | None:
         self.hypernetwork.choose(task)
+        # which corrections are used, no tensor holds
+        return task if self.hypernetwork.corrected else None
+
+    def add_task(self, task: str, types: Sequence[str], z: Tensor, rank: int = 0) -> None:
+        """Know one more task, and train nothing but what is new, until `settle`.
+
+        Args:
+            task: its name, which no other has.
+            types: its slot types.
+            z: what its embedding starts from.
+            rank: of a correction of the generators, for this task alone; 0 for none.
+        """
+        self.requires_grad_(False)
+        self.tasks[task] = tuple(types)
+        self.hypernetwork.add(task, z)
+        if rank:
+            self.hypernetwork.correct(task, rank)
+
+    def settle(self) -> None:
+        """Be a model that was trained on all of its tasks."""
+        self.hypernetwork.settle()
+        self._prepare_norms()
 
     def weights(self, task: str | None) -> tuple[StackWeights, StackWeights]:
         return self.hypernetwork(task)

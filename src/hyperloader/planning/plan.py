@@ -10,6 +10,7 @@ from pathlib import Path
 from hyperloader.config.settings import (
     DATA_SEED,
     Ablations,
+    AddedTask,
     BackboneSettings,
     Config,
     PretrainedBackbone,
@@ -40,8 +41,19 @@ def scale_of(folder: str) -> str:
 
 
 @dataclass(frozen=True)
+class Added:
+    """That a run adds its corpus to another one, and how (`AddedTask`)."""
+
+    known: PlannedRun
+    mode: str
+
+
+@dataclass(frozen=True)
 class PlannedRun:
-    """One training: method or variant x corpora x fraction x seed; the data seed is told in the path where it is not the usual one."""
+    """One training: method or variant x corpora x fraction, or a number of sentences of it, x seed.
+
+    The data seed is told in the path where it is not the usual one.
+    """
 
     scale: str
     recipe: str
@@ -50,17 +62,22 @@ class PlannedRun:
     percent: float
     seed: int
     data_seed: int = DATA_SEED
+    shots: int | None = None
+    added: Added | None = None
 
     @property
     def tasks(self) -> str:
-        """The corpora as one name: those of the paper together are `all`; names are joined by `+`."""
+        """The corpora as one name: those of the paper together are `all`; names are joined by `+`; one that is added has its mode."""
+        if self.added:
+            return f"{self.added.known.tasks}+{self.corpora[0]}~{self.added.mode}"
         paper = paper_corpora()
         return "+".join(["all", *self.corpora[len(paper) :]] if self.corpora[: len(paper)] == paper else self.corpora)
 
     @property
     def path(self) -> str:
         """The run's folder below `results/`."""
-        return Run.PATTERN.format(**vars(self) | {"tasks": self.tasks, "percent": f"{self.percent:g}{drawn(self.data_seed)}"})
+        amount = f"{self.percent:g}{drawn(self.data_seed)}" if self.shots is None else f"{self.shots}shots"
+        return Run.PATTERN.format(**vars(self) | {"tasks": self.tasks, "percent": amount})
 
 
 @dataclass(frozen=True)
@@ -245,6 +262,8 @@ class Plan:
         if variant:
             layers += [variant.training, *(source.training_of.get(run.method, TrainingChanges()) for source in (self.recipe, scale))]
         changes = {key: value for layer in layers for key, value in layer.model_dump(exclude_unset=True).items()}
+        training = self.recipe.training.model_copy(update=changes)
+        added = run.added and AddedTask(run=f"{results}/{run.added.known.path}", mode=run.added.mode)
         values = dict(
             scale=run.scale,
             recipe=run.recipe,
@@ -255,7 +274,9 @@ class Plan:
             percent=run.percent,
             seed=run.seed,
             backbone=None if method.backbone is None else f"{results}/{run.scale}/backbones/{method.backbone}",
-            training=self.recipe.training.model_copy(update=changes),
+            training=added.training_of(training, len(run.added.known.corpora)) if added else training,
+            shots=run.shots,
+            added=added,
         )
         # the names of files and folders, of scales and methods, are checked here
         return validate(RunSettings, values, f"run {run.path}")

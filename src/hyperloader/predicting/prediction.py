@@ -75,7 +75,9 @@ def predict_run(folder: str | Path, decoding: Decoding = "free", *, force: bool 
         if unknown:
             remedy = f"train it: hyperloader train {run}"
             raise RunError(f"the model was not trained on {', '.join(unknown)}", file=run.folder / Run.SETTINGS, remedy=remedy)
-        corpora = {name: _predict(predictor, run, name, load_corpus(path, settings.percent)) for name, path in run.data.items()}
+        corpora = {
+            name: _predict(predictor, run, name, load_corpus(path, settings.percent, settings.shots)) for name, path in run.data.items()
+        }
         versions = {"hyperloader": __version__} | {name: version(name) for name in RECORDED_PACKAGES}
         PredictionsManifest(decoding=decoding, made_of=made_of, corpora=corpora, versions=versions).write(run.folder / Run.PREDICTIONS)
 

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
+from functools import partial
+from itertools import islice
+from operator import itemgetter
 from pathlib import Path
 from re import finditer
-from typing import NamedTuple
+from statistics import fmean
+from typing import Literal, NamedTuple, get_args
 
 from hyperloader.config.settings import Decoding
-from hyperloader.errors import FormatError, RunError
+from hyperloader.errors import FormatError, RunError, SettingsError
 from hyperloader.formulations.parts import joined, parts
 from hyperloader.predicting.prediction import Predictor, load_predictor
 from hyperloader.text.sentences import Sentence
 from hyperloader.text.sentt import spans
 
 Text = str | Sequence[str]
+AggregationStrategy = Literal["none", "simple", "first", "average", "max"]
+# of a span, from the confidences of its words
+SCORES: dict[str, Callable[[list[float]], float]] = {"simple": fmean, "average": fmean, "first": itemgetter(0), "max": max}
 
 
 class Words(NamedTuple):
@@ -40,8 +48,8 @@ class Tagger:
     for the model is tagged in parts.
     """
 
-    def __init__(self, predictor: Predictor):
-        self._predictor = predictor
+    def __init__(self, predictor: Predictor, folder: Path | None = None):
+        self._predictor, self._folder = predictor, folder
 
     @classmethod
     def from_pretrained(cls, folder: str | Path, decoding: Decoding = "free", *, backbone: str | Path | None = None) -> Tagger:
@@ -55,7 +63,21 @@ class Tagger:
         Raises:
             UserError: it is missing, untrained or damaged, or the backbone is not the one that it was trained on.
         """
-        return cls(load_predictor(folder, decoding, backbone=backbone))
+        return cls(load_predictor(folder, decoding, backbone=backbone), Path(folder))
+
+    def add_task(self, corpus: str | Path, output: str | Path, **options) -> Tagger:
+        """A tagger that knows one more task; this one stays as it is.
+
+        Args:
+            corpus: name or folder of a prepared corpus.
+            output: folder of the run that learns it.
+            options, and errors: see `hyperloader.methods.adding.add_task`.
+        """
+        from hyperloader.methods.adding import add_task
+
+        if self._folder is None:
+            raise RunError("this tagger was not loaded from a run", remedy="use Tagger.from_pretrained(RUN)")
+        return Tagger.from_pretrained(add_task(self._folder, corpus, output, **options).folder)
 
     @property
     def tasks(self) -> tuple[str, ...]:
@@ -70,23 +92,57 @@ class Tagger:
         """
         return known_task(name, self.tasks)
 
-    def predict(self, texts: str | Sequence[Text], task: str | None = None) -> list[dict] | list[list[dict]]:
+    def predict(
+        self, texts: str | Sequence[Text], task: str | None = None, aggregation_strategy: AggregationStrategy = "average"
+    ) -> list[dict] | list[list[dict]]:
         """The spans of each text, as the token-classification pipeline of Transformers gives them.
 
         Args:
             texts: one string, or a list of texts.
             task: which corpus' slots to look for; not needed where the model knows only one.
+            aggregation_strategy: by the names of that pipeline, what the score of a span is of its words' confidences: their mean
+                (`average`, `simple`), that of the `first`, the `max`; `none` is `tag`. Spans are the same in each.
 
         Returns:
-            For each text its spans in order, `{"entity_group", "score", "word", "start", "end"}`: the slot type, the mean confidence
-            of the span's words (None for a model without probabilities), and the span's characters, which are `text[start:end]`. For
-            one string its spans alone.
+            For each text its spans in order, `{"entity_group", "score", "word", "start", "end"}`: the slot type, the score (None for a
+            model without probabilities), and the span's characters, which are `text[start:end]`. For one string its spans alone.
 
         Raises:
             RunError: unknown task; names the known ones.
+            SettingsError: unknown aggregation strategy.
             FormatError: a text is not Unicode, or a word of a list is not one word.
         """
-        return self._each(_spans, texts, task)
+        if aggregation_strategy == "none":
+            return self.tag(texts, task)
+        if aggregation_strategy not in SCORES:
+            known = ", ".join(get_args(AggregationStrategy))
+            raise SettingsError(f"unknown aggregation_strategy {aggregation_strategy!r}", remedy=f"name one of {known}")
+        return self._each(partial(_spans, score_of=SCORES[aggregation_strategy]), texts, task)
+
+    def stream(
+        self, texts: Iterable[Text], task: str | None = None, *, batch_size: int = 64, progress: bool = False, **options
+    ) -> Iterator[list[dict]]:
+        """The spans of each text of an iterable that may have no end, as they come; it is read a batch ahead.
+
+        Args:
+            texts: one after the other.
+            task: see `predict`, and `options` likewise.
+            batch_size: texts that are tagged together.
+            progress: show on a terminal how many are done.
+
+        Raises:
+            UserError: see `predict`; what came before has been yielded.
+        """
+        from rich.console import Console
+        from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+        task, source = self.task(task), iter(texts)
+        columns = (SpinnerColumn(), TextColumn("{task.completed} texts"), TimeElapsedColumn())
+        with Progress(*columns, console=Console(stderr=True), disable=not (progress and sys.stderr.isatty())) as bar:
+            shown = bar.add_task("")
+            while batch := list(islice(source, batch_size)):
+                yield from self.predict(batch, task, **options)
+                bar.advance(shown, len(batch))
 
     def tag(self, texts: str | Sequence[Text], task: str | None = None) -> list[dict] | list[list[dict]]:
         """The BIO tag of each word of each text, those outside included.
@@ -160,11 +216,11 @@ def _items(values: Iterable, expected: str) -> list:
     return list(items)
 
 
-def _spans(words: Words, tags: list[str], scores: list[float | None]) -> list[dict]:
+def _spans(words: Words, tags: list[str], scores: list[float | None], score_of: Callable[[list[float]], float]) -> list[dict]:
     found = []
     for slot_type, first, end in spans(tags):
         start, stop, own = words.places[first][0], words.places[end - 1][1], scores[first:end]
-        score = None if None in own else sum(own) / len(own)
+        score = None if None in own else score_of(own)
         found.append({"entity_group": slot_type, "score": score, "word": words.text[start:stop], "start": start, "end": stop})
     return found
 

@@ -44,11 +44,12 @@ class Evaluation(TypedDict):
 
 
 class TrainedOn(RecordPart):
-    """Checksums of what a run was trained on, and of the code that trained it."""
+    """Checksums of what a run was trained on, and of the code that trained it; `known`, of the model that its task was added to."""
 
     backbone: str | None
     data: dict[Name, str]
     code: str | None = None
+    known: str | None = None
 
 
 class LongSentences(RecordPart):

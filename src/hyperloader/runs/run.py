@@ -13,6 +13,9 @@ from hyperloader.files import there
 from hyperloader.runs.locks import folder_lock, is_locked
 from hyperloader.runs.records import PredictionsManifest, ScoresRecord, TrainingRecord
 
+# of a network's trained weights, in the folder of its model
+WEIGHTS_NAME = "model.safetensors"
+
 
 class Run:
     """The folder of one training, with its predictions and scores.

@@ -18,10 +18,12 @@ from hyperloader.corpora.prepared import PreparedCorpus, slot_type
 from hyperloader.formulations import formulation_of
 from hyperloader.models.backbones import Backbone
 from hyperloader.models.task_model import TaskModel
+from hyperloader.text.batches import IGNORED, Batch
 from hyperloader.text.sentt import OUTSIDE
 from hyperloader.training.checkpoints import Checkpoints
 from hyperloader.training.data import check_words, long_sentences, training_batches, validation_batches, validation_f1
 from hyperloader.training.loop import fit
+from hyperloader.training.steps import Objective
 from hyperloader.training.tokenised import Tokeniser
 
 log = logging.getLogger(__name__)
@@ -44,6 +46,7 @@ def train_network(
     checkpoints: Path,
     fingerprint: str,
     tracking: Path | None = None,
+    start: Callable[[TaskModel, Mapping[str, Sequence[Batch]]], None] | None = None,
 ) -> tuple[TaskModel, dict[str, Any]]:
     """Train a network.
 
@@ -55,6 +58,7 @@ def train_network(
         checkpoints: where to go on from, and where to leave checkpoints.
         fingerprint: identifies settings and data; checkpoints of another one are discarded.
         tracking: a folder for TensorBoard's files.
+        start: is given the model and the batches of each validation set before the first step.
 
     Returns:
         The model with the selected weights, and what came of it, for `run.json`.
@@ -74,13 +78,16 @@ def train_network(
     model = build(loaded, tasks)
     counts = model.parameter_counts()
     log.info("%s on %s: %s trainable of %s parameters", settings.method, ", ".join(tasks), f"{counts.trainable:,}", f"{counts.total:,}")
+    validation = validation_batches(corpora, tokenise, training, settings.seed)
+    if start is not None:
+        start(model, validation)
     progress = fit(
         model,
         training,
         training_batches(corpora, tokenise, training, settings.seed),
         checkpoints=Checkpoints(checkpoints, fingerprint),
         seed=settings.seed,
-        validation=validation_batches(corpora, tokenise, training, settings.seed),
+        validation=validation,
         validation_f1=partial(validation_f1, model, formulation, corpora, training, settings.seed),
         tracking=tracking,
     )
@@ -94,3 +101,11 @@ def train_network(
         "processes": PartialState().num_processes,
         "threads": torch.get_num_threads(),
     }
+
+
+@torch.no_grad()
+def loss_as(model: TaskModel, task: str, batches: Sequence[Batch], training: Training) -> float:
+    """Loss per target token of some batches under the weights of a task, whichever task they are of."""
+    objective = Objective(model, training).eval()
+    total = sum(float(objective(task, batch.inputs, batch.labels)) for batch in batches)
+    return total / max(1, sum(int((batch.labels != IGNORED).sum()) for batch in batches))

@@ -74,7 +74,13 @@ class Tokeniser:
     def __call__(self, corpus: PreparedCorpus, split: str) -> Tokenised:
         """The sentences of a split, `train` or `validation`, at the corpus' fraction."""
         # of `datasets` too, the checksum of the manifest stands for the content
-        parts = [*self._common, sha256(corpus.folder / MANIFEST), f"{corpus.percent:g}", split]
+        parts = [
+            *self._common,
+            sha256(corpus.folder / MANIFEST),
+            f"{corpus.percent:g}",
+            *([] if corpus.shots is None else [f"{corpus.shots} shots"]),
+            split,
+        ]
         parts += map(str, self.formulation.prefix(corpus.name))
         folder = corpus.folder / FOLDER / hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
         if not folder.is_dir():
