@@ -18,12 +18,14 @@ def right(f1: float, sentences: int = 100, start: int = 0) -> np.ndarray:
 
 
 def write_run(
-    folder: Path, counts: dict[str, np.ndarray], method="hyperloader", percent=100.0, seed=42, align="sentinel", **changes
+    folder: Path, counts: dict[str, np.ndarray], method="hyperloader", percent=100.0, seed=42, align="sentinel", clusters=None, **changes
 ) -> Path:
     """Write the counts of each corpus and what follows from them; returns the `scores.json`."""
     entries = {}
     for name, own in counts.items():
-        write_counts(folder / "counts" / f"{name}.csv", SentenceCounts(own, np.arange(len(own))))
+        write_counts(
+            folder / "counts" / f"{name}.csv", SentenceCounts(own, np.arange(len(own)) if clusters is None else np.asarray(clusters))
+        )
         scores = [
             Score.of(
                 *own.sum(0).tolist(),

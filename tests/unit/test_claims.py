@@ -1,10 +1,14 @@
 """Verdicts on the paper's claims, comparisons and the audit, from made-up runs whose truth is known."""
 
 import csv
+from itertools import product
 from pathlib import Path
+from statistics import mean
 
+import numpy as np
 import pytest
 from made_up_runs import all_corpora, right, write_run
+from scipy.stats import rankdata
 
 from hyperloader.corpora.registry import known_corpora
 from hyperloader.errors import RunError, UserError
@@ -179,6 +183,27 @@ def test_runs_on_other_sentences_are_refused(judged):
         judged([("hyperloader", {"atis": right(0.5)}), ("hyperformer_pp", {"atis": right(0.5, sentences=99)})])
 
 
+def test_repeated_sentences_are_one_piece_of_evidence(judged, tmp_path):
+    """Every sentence twice: known to be the same, they are as sure as once."""
+    once = {"hyperloader": right(0.6, 50), "unipelt_t5": right(0.4, 50, start=30)}
+    twice = [(method, {"atis": np.repeat(own, 2, axis=0)}) for method, own in once.items()]
+    errors = [
+        float(judged(runs, **changes)[1][0]["se_test"])
+        for runs, changes in (
+            ([(method, {"atis": own}) for method, own in once.items()], {}),
+            (twice, {"clusters": np.repeat(np.arange(50), 2)}),
+            (twice, {}),
+        )
+    ]
+    assert errors[1] == pytest.approx(errors[0]) and errors[2] == pytest.approx(errors[0] / 2**0.5, rel=0.05)
+    one, other = (
+        write_run(tmp_path / name, {"atis": right(0.5)}, clusters=clusters).parent
+        for name, clusters in (("one", None), ("other", np.zeros(100, int)))
+    )
+    with pytest.raises(RunError, match="another test set"):
+        compare_runs(one, other)
+
+
 HEAD = "sentence,gold,predicted,correct,cluster\n"
 
 
@@ -278,3 +303,30 @@ def test_the_audit_finds_what_the_paper_prints_otherwise(tmp_path):
     assert len(differs) == 9 and len(checks) == 49
     # 15 averages, 16 scores in the text, 11 counts of corpora, 4 brackets, 3 validation sets
     assert f"{len(differs)} of {len(checks)} differ" in (tmp_path / "audit.md").read_text(encoding="utf-8")
+
+
+def test_the_papers_tables_are_analysed_as_an_experiment(tmp_path):
+    write_audit(PUBLISHED, tmp_path / "audit.csv")
+    against = {(row["percent"], row["other"], row["task_kind"]): row for row in rows(tmp_path / "reanalysis.csv")}
+    assert len(against) == 3 * 4 * 2
+    paper, kinds = read_paper(PUBLISHED), {corpus.title: corpus.task_kind for corpus in known_corpora().values()}
+    for (percent, other, kind), row in against.items():
+        change = {
+            name: round(paper.f1["HyperLoader", float(percent), name] - paper.f1[other, float(percent), name], 4) for name in DATASETS
+        }
+        assert float(row["difference"]) == pytest.approx(mean(change.values()), abs=6e-5)
+        assert (int(row["wins"]), int(row["losses"])) == (sum(own > 0 for own in change.values()), sum(own < 0 for own in change.values()))
+        assert float(row["difference_of_kind"]) == pytest.approx(mean(change[name] for name in DATASETS if kinds[name] == kind), abs=6e-5)
+        without = {name: mean(own for key, own in change.items() if key != name) for name in change}
+        assert (
+            float(row["least"]) == pytest.approx(without[row["least_without"]], abs=6e-5) == pytest.approx(min(without.values()), abs=6e-5)
+        )
+        assert float(row["most"]) == pytest.approx(without[row["most_without"]], abs=6e-5) == pytest.approx(max(without.values()), abs=6e-5)
+        # every way to give the differences signs
+        ranks = rankdata([abs(own) for own in change.values()])
+        real = sum(rank for rank, own in zip(ranks, change.values(), strict=True) if own > 0)
+        sums = [sum(rank for rank, sign in zip(ranks, signs, strict=True) if sign) for signs in product((0, 1), repeat=7)]
+        p = mean(float(abs(own - sum(ranks) / 2) >= abs(real - sum(ranks) / 2) - 1e-9) for own in sums)
+        assert float(row["p_wilcoxon"]) == pytest.approx(p, abs=6e-5)
+    ours = against["100", "HyperFormer", "slot filling"]
+    assert (ours["wins"], ours["losses"], ours["rank"], ours["rank_other"]) == ("4", "3", "2.00", "2.29")

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hyperloader.corpora.generated.writers import WRITERS
 from hyperloader.corpora.readers import READERS
 from hyperloader.corpora.readers.checks import check_tag
+from hyperloader.corpora.readers.mtop import nested_slots
 from hyperloader.errors import CorpusError
 from hyperloader.text.sentences import Sentence
 
@@ -64,6 +65,15 @@ def test_mtop_byte_offsets_and_edges_inside_whitespace_words(tmp_path):
     assert READERS["mtop"](put(tmp_path, "mtop", line)) == [
         Sentence(tuple(tokens), ("O", "B-CONTACT", "O", "B-DATE_TIME", "I-DATE_TIME", "O"))
     ]
+
+
+def test_nested_slots_of_mtop_are_counted(tmp_path):
+    tree = "[IN:A [SL:X [IN:B [SL:Y new ] ] york ] [SL:Z today ] ]"
+    lines = [mtop("new york today", "0:8:SL:X,9:14:SL:Z"), mtop("hello")]
+    columns = lines[0].split("\t")
+    lines[0] = "\t".join([*columns[:6], tree, columns[7]])
+    path = put(tmp_path, "mtop", "\n".join(lines))
+    assert nested_slots(path) == 1 and READERS["mtop"](path)[0].tags == ("B-X", "I-X", "B-Z")
 
 
 def test_mtop_quotes_slashes_and_colons_in_names(tmp_path):

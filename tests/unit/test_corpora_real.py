@@ -7,7 +7,7 @@ import pytest
 
 from hyperloader.corpora.fetching.checksum import normalised
 from hyperloader.corpora.prepare import load_corpus
-from hyperloader.corpora.readers import read_split
+from hyperloader.corpora.readers import nested_slots, read_split
 from hyperloader.corpora.registry import known_corpora, paper_corpora
 from hyperloader.reports.tables.data_cards import as_markdown, data_card
 from hyperloader.reports.tables.table2 import table2
@@ -92,6 +92,12 @@ def test_sentences_without_slots(raw):
     assert free("movie") == [55, 11]
     assert free("movietrivia") == [44, 13]
     assert free("restaurant") == [87, 4]
+
+
+def test_nested_slots_of_the_test_set_of_mtop(raw):
+    corpus = known_corpora()["mtop"]
+    kept = sum(tag.startswith("B-") for sentence in read_split(corpus, raw, "test") for tag in sentence.tags)
+    assert (kept, nested_slots(corpus, raw, "test")) == (7551, 709)
 
 
 def test_the_first_row_of_mtop(raw):

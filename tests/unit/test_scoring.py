@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hyperloader.config.settings import RunSettings, Training
+from hyperloader.corpora.prepared import load_corpus
 from hyperloader.corpora.readers import read_split
 from hyperloader.corpora.registry import known_corpora
 from hyperloader.errors import RunError, UserError
@@ -252,6 +253,32 @@ def test_equal_sentences_are_one_cluster_and_come_back_from_their_file(tmp_path)
     # one kind of sentence, found once and missed once, could as well be all there is
     known = score_sentences([texts[0], texts[2]] * 9, "free")[0].headline
     assert (known.ci_low, known.ci_high) == (known.f1, known.f1)
+
+
+def test_sentences_of_the_training_set_are_left_out_of_the_unseen_ones(run, place, caplog):
+    score_run(run)
+    assert json.loads((run / "scores.json").read_text())["corpora"]["atis"]["unseen"] is None and "no prepared corpus" in caplog.text
+    corpus = load_corpus(place / "data/atis")
+    changed = json.loads((run / "settings.json").read_text()) | {"data": {"atis": str(place / "data/atis")}}
+    (run / "settings.json").write_text(json.dumps(changed))
+    tested = corpus.test[:30] + corpus.train[:5]
+    wrong = [["O"] * len(own.tags) if index % 2 else list(own.tags) for index, own in enumerate(tested)]
+    lines = [
+        {"tokens": list(own.words), "gold": list(own.tags), "prediction": tags, "by_order": tags, "confidences": None}
+        | {"output": "", "malformed": False, "gold_words": len(tags)}
+        for own, tags in zip(tested, wrong, strict=True)
+    ]
+    write(run, lines)
+    score_run(run)
+    entry = json.loads((run / "scores.json").read_text())["corpora"]["atis"]
+    # a share of 10 % was trained on, and the whole training set counts
+    unseen = [index for index, own in enumerate(tested) if own.words not in {other.words for other in corpus.train}]
+    assert entry["unseen"] == len(unseen) and 0 < len(unseen) <= 30
+    (score,) = [score for score in entry["scores"] if score["subset"] == "unseen"]
+    (gold, predicted, correct), measures = recomputed([tested[i].tags for i in unseen], [wrong[i] for i in unseen], "conll")
+    assert (score["gold_spans"], score["predicted_spans"], score["correct_spans"]) == (gold, predicted, correct)
+    assert (score["precision"], score["recall"], score["f1"]) == pytest.approx(measures)
+    assert "|sentences:unseen|" in score["signature"]
 
 
 def test_damaged_predictions_are_named_by_file_and_line(run):

@@ -51,7 +51,7 @@ def table(tmp_path):
 def test_layout_is_the_papers(table, score):
     cells, markdown = table(3, [score(0.88), score(0.5, method="hyperformer_pp")])
     assert list(cells) == [("100", name) for name in (*DATASETS, "Average")]
-    columns = [f"{title}{part}" for title in TITLES for part in ("", " (paper)", " (difference)")]
+    columns = [f"{title}{part}" for title in TITLES for part in ("", " (by order)", " (paper)", " (difference)")]
     assert list(cells["100", "ATIS"]) == ["fraction", "dataset", *columns, "best", "best (paper)"]
     atis = cells["100", "ATIS"]
     assert (atis["HyperLoader"], atis["HyperLoader (paper)"], atis["HyperLoader (difference)"]) == ("0.8800", "0.9599", "-0.0799")
@@ -59,7 +59,14 @@ def test_layout_is_the_papers(table, score):
     assert atis["Hyperdecoder"] == atis["Hyperdecoder (difference)"] == "" and atis["Hyperdecoder (paper)"] == "0.9519"
     assert re.search(r"\| 100 % +\| ATIS +\| ours +\|.*\*\*0.8800\*\*", markdown) and "0.9599" in markdown
     assert "Not run: UniPELT-BERT, UniPELT-T5, Hyperdecoder.\n" in markdown
-    for word in ("Table 3", "scale demo", "recipe paper", "seed 42", "decoding free", "aligned by sentinel"):
+    for word in (
+        "Table 3",
+        "scale demo",
+        "recipe paper",
+        "one seed (42), which decides nothing about methods",
+        "decoding free",
+        "aligned by sentinel",
+    ):
         assert word in markdown
 
 
@@ -75,7 +82,7 @@ def test_several_seeds_become_mean_and_standard_deviation(table, score):
     for name in ("ATIS", "Average"):
         assert cells["100", name]["HyperLoader"] == f"{mean(f1s):.4f}"
         assert cells["100", name]["HyperLoader (sd)"] == f"{stdev(f1s):.4f}"
-    assert "seeds 0, 1, 2" in markdown
+    assert "mean ± standard deviation over 3 seeds (0, 1, 2)" in markdown
 
 
 def test_single_task_runs_are_merged(table, score):
@@ -103,7 +110,7 @@ def test_a_method_that_the_paper_does_not_have_comes_last(table, score, monkeypa
 
     monkeypatch.setitem(methods(), "mine", Mine())
     cells, _ = table(3, [score(method="mine")])
-    assert list(cells["100", "ATIS"])[-5:-2] == ["Mine", "Mine (paper)", "Mine (difference)"]
+    assert list(cells["100", "ATIS"])[-6:-2] == ["Mine", "Mine (by order)", "Mine (paper)", "Mine (difference)"]
     assert (cells["100", "ATIS"]["Mine"], cells["100", "ATIS"]["Mine (paper)"]) == ("0.5000", "")
 
 

@@ -116,6 +116,8 @@ rule audit:
         csv="results/audit.csv",
         markdown="results/audit.md",
         html=in_report("results/audit.html", "Tables", "The paper's own numbers", "audit"),
+        reanalysis=multiext("results/reanalysis", ".csv", ".md"),
+        reanalysis_html=in_report("results/reanalysis.html", "Tables", "The paper's tables as an experiment", "reanalysis"),
     log:
         "results/logs/audit.log",
     benchmark:

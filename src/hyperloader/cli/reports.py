@@ -69,7 +69,7 @@ def audit(
     published: PublishedFolder = PUBLISHED,
     output: Annotated[Path, Option(help="CSV to write, with Markdown beside it.")] = ...,
 ) -> None:
-    """Check whether the paper's printed numbers agree with each other."""
+    """Check whether the paper's printed numbers agree with each other, and analyse its tables again."""
     from hyperloader.reports.tables.audit import write_audit
 
     write_audit(published, output)

@@ -17,7 +17,7 @@ from hyperloader.corpora.prepared import (
     slot_type,
     slot_types,
 )
-from hyperloader.corpora.readers import read_split
+from hyperloader.corpora.readers import nested_slots, read_split
 from hyperloader.corpora.registry import Corpus, get_corpus
 from hyperloader.corpora.splits import hold_out
 from hyperloader.errors import CorpusError
@@ -63,6 +63,7 @@ def prepare(corpus: Corpus | str, raw_folder: str | Path, folder: str | Path, se
             sentences={split: len(part) for split, part in splits.items()},
             longest_sentence=max(len(sentence.words) for part in splits.values() for sentence in part),
             slot_types=len({slot for part in splits.values() for slot in slot_types(part)}),
+            nested_slots={split: nested_slots(corpus, raw_folder, split) for split in corpus.splits},
             spans={split: _spans(part) for split, part in splits.items()},
             tags=tags,
             checksum=content_checksum(splits),

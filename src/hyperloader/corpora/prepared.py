@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pydantic import NonNegativeInt
@@ -36,6 +36,7 @@ class PreparedManifest(Record):
         sentences: in each split.
         longest_sentence: in words.
         slot_types: how many, over all splits.
+        nested_slots: slots inside others, which are left out, in each published split.
         spans: of each slot type in each split.
         tags: the names behind the numbers in the files, `O` first.
         checksum: SHA-256 over words and tags of all splits.
@@ -52,6 +53,7 @@ class PreparedManifest(Record):
     sentences: dict[str, NonNegativeInt]
     longest_sentence: NonNegativeInt = 0
     slot_types: NonNegativeInt
+    nested_slots: dict[str, NonNegativeInt] = {}
     spans: dict[str, dict[str, NonNegativeInt]]
     tags: list[str]
     checksum: str
@@ -78,6 +80,7 @@ class PreparedCorpus:
         percent: of train and validation.
         shots: how many sentences of that share are kept at most; None for all.
         folder: where it was read from.
+        nested_slots: slots inside others, which were left out, in each published split.
     """
 
     name: str
@@ -91,6 +94,7 @@ class PreparedCorpus:
     percent: float
     folder: Path
     shots: int | None = None
+    nested_slots: dict[str, int] = field(default_factory=dict)
 
 
 def slot_type(tag: str) -> str:
@@ -129,6 +133,7 @@ def load_corpus(folder: str | Path, percent: float = 100, shots: int | None = No
         percent=percent,
         folder=folder,
         shots=shots,
+        nested_slots=manifest.nested_slots,
     )
 
 

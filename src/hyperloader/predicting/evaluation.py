@@ -9,7 +9,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from hyperloader.config.settings import Decoding
-from hyperloader.corpora.prepared import MANIFEST, SPLITS, load_corpus
+from hyperloader.corpora.prepared import MANIFEST, SPLITS, PreparedCorpus, load_corpus
 from hyperloader.corpora.readers.columns import read_conll
 from hyperloader.errors import CorpusError
 from hyperloader.files import there
@@ -19,7 +19,7 @@ from hyperloader.predicting.tagger import Tagger, known_task
 from hyperloader.runs.predictions import write_predictions
 from hyperloader.runs.records import ScoredCorpus
 from hyperloader.runs.run import Run
-from hyperloader.scoring import score_sentences
+from hyperloader.scoring import score_sentences, score_split
 from hyperloader.text.sentences import Sentence
 from hyperloader.text.sentt import opened_inside, spans
 
@@ -63,7 +63,7 @@ def evaluate(
     Raises:
         UserError: run, corpus or task are unknown or damaged; names the file and the line.
     """
-    name, sentences = read_corpus(run, corpus, split, columns)
+    name, sentences, prepared = read_corpus(run, corpus, split, columns)
     if (known := tasks_of(run)) is not None:
         known_task(task or name, known)
     if opened := sum(opened_inside(sentence.tags) for sentence in sentences):
@@ -74,14 +74,16 @@ def evaluate(
     predicted = predicted_sentences(predictor, task, sentences)
     if output is not None:
         write_predictions(output, predicted)
-    entry, _ = score_sentences(predicted, decoding)
-    long_sentences(predictor, str(corpus), sentences)
     split = split or ("test" if name else None)
+    entry, _ = score_split(prepared, split, predicted, decoding) if prepared and split else score_sentences(predicted, decoding)
+    long_sentences(predictor, str(corpus), sentences)
     return Report(run=str(run), corpus=str(corpus), split=split, task=task, **dict(entry))
 
 
-def read_corpus(run: str | Path, corpus: str, split: str | None, columns: str | None = None) -> tuple[str | None, list[Sentence]]:
-    """The name and the sentences of what `corpus` says, see `evaluate`; a CoNLL file has no name."""
+def read_corpus(
+    run: str | Path, corpus: str, split: str | None, columns: str | None = None
+) -> tuple[str | None, list[Sentence], PreparedCorpus | None]:
+    """Name, sentences and prepared corpus of what `corpus` says, see `evaluate`; a CoNLL file has only sentences."""
     if split not in (None, *SPLITS):
         raise CorpusError(f"unknown split '{split}'", remedy=f"name one of {', '.join(SPLITS)}")
     path = Path(corpus)
@@ -89,18 +91,19 @@ def read_corpus(run: str | Path, corpus: str, split: str | None, columns: str | 
         raise CorpusError("only a CoNLL file has columns", file=path, remedy="leave --columns out")
     if there(path / MANIFEST):
         prepared = load_corpus(path)
-        return prepared.name, getattr(prepared, split or "test")
+        return prepared.name, getattr(prepared, split or "test"), prepared
     if there(path) and not path.is_dir():
         if split is not None:
             raise CorpusError("a CoNLL file has no splits", file=path, remedy="leave --split out")
-        return None, read_conll(path, columns)
+        return None, read_conll(path, columns), None
     data = Run(run).data
     if corpus not in data:
         close = get_close_matches(corpus, data, n=1)
         hint = f" (did you mean '{close[0]}'?)" if close else ""
         remedy = f"name a task of the run ({', '.join(data)}), the folder of a prepared corpus, or a CoNLL file"
         raise CorpusError(f"no corpus '{corpus}'{hint}", remedy=remedy)
-    return corpus, getattr(load_corpus(data[corpus]), split or "test")
+    prepared = load_corpus(data[corpus])
+    return corpus, getattr(prepared, split or "test"), prepared
 
 
 def _warn_of_unknown(sentences: Sequence[Sentence], known: Sequence[str] | None) -> None:
@@ -116,10 +119,10 @@ def as_text(report: Report) -> str:
     """What `evaluate` returned, as a table and the signature of its first row."""
     from tabulate import tabulate
 
-    header = ["alignment", "gold", "mode", "precision", "recall", "F1", "95 %", "gold spans", "predicted", "correct"]
+    header = ["alignment", "gold", "mode", "labels", "sentences", "precision", "recall", "F1", "95 %", "gold spans", "predicted", "correct"]
     rows = [
         [
-            *(score.alignment, score.gold, score.mode),
+            *(score.alignment, score.gold, score.mode, score.labels, score.subset),
             *(f"{value:.4f}" for value in (score.precision, score.recall, score.f1)),
             f"{score.ci_low:.4f}-{score.ci_high:.4f}",
             *(score.gold_spans, score.predicted_spans, score.correct_spans),

@@ -164,6 +164,8 @@ class Score(SpanScore):
     alignment: str
     gold: str
     mode: str
+    labels: str = "raw"
+    subset: str = "all"
     ci_low: Share
     ci_high: Share
     signature: Annotated[str, Field(pattern=r"(^|\|)data:")]
@@ -174,6 +176,7 @@ class ScoredCorpus(RecordPart):
 
     Attributes:
         sentences: of the test set.
+        unseen: those whose words are those of no training sentence; None if that is not known.
         in_parts: those that were tagged in parts.
         malformed: share of the outputs that were not one well-formed label per word.
         scores: by each scoring scheme, the headline first.
@@ -181,6 +184,7 @@ class ScoredCorpus(RecordPart):
     """
 
     sentences: NonNegativeInt
+    unseen: NonNegativeInt | None = None
     in_parts: NonNegativeInt = 0
     malformed: Share
     scores: Annotated[list[Score], Field(min_length=1)]
@@ -190,6 +194,11 @@ class ScoredCorpus(RecordPart):
     def headline(self) -> Score:
         """The score that stands in tables: by sentinel, whole gold, mode `conll`."""
         return self.scores[0]
+
+    def score(self, **way: str) -> Score | None:
+        """The first score of these fields and, beyond them, of raw labels on all sentences; None if there is none."""
+        wanted = {"labels": "raw", "subset": "all"} | way
+        return next((own for own in self.scores if all(getattr(own, key) == value for key, value in wanted.items())), None)
 
 
 class ScoresRecord(Record):

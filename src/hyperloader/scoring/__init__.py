@@ -7,6 +7,7 @@ in `conll`, as in the CoNLL evaluation script and `seqeval` by default, an `I-X`
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -14,6 +15,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from hyperloader.corpora.prepared import PreparedCorpus, load_corpus
+from hyperloader.files import there
 from hyperloader.runs.predictions import PredictedSentence, read_predictions
 from hyperloader.runs.records import Score, ScoredCorpus, ScoresRecord, SpanScore
 from hyperloader.runs.run import Run
@@ -21,6 +24,8 @@ from hyperloader.scoring.counts import SentenceCounts, clusters_of, write_counts
 from hyperloader.scoring.signatures import data_checksum, signature
 from hyperloader.scoring.statistics import bootstrap_interval
 from hyperloader.text.sentt import LONGEST, spans
+
+log = logging.getLogger(__name__)
 
 Span = tuple[str, int, int]
 Tags = Sequence[Sequence[str]]
@@ -33,22 +38,35 @@ class ScoringScheme(NamedTuple):
         alignment: of written labels and words: `sentinel` or `order`; `none` where nothing is written.
         gold: `full`, or `truncated`: as the authors read it from a target that was cut.
         mode: `conll` or `strict`.
+        labels: `raw`, or `cut`: slot types up to the first slash.
+        subset: of the test sentences: `all`, or `unseen`: those that are not in the corpus' training set, whatever share of it was used.
     """
 
     alignment: str
     gold: str
     mode: str
+    labels: str = "raw"
+    subset: str = "all"
 
 
-# the first one is the headline; the last of those of text is the authors'
+# the first one is the headline, the last of the first five of text is the authors'
 TEXT_SCHEMES = (
     ScoringScheme("sentinel", "full", "conll"),
     ScoringScheme("sentinel", "full", "strict"),
     ScoringScheme("order", "full", "conll"),
     ScoringScheme("order", "full", "strict"),
     ScoringScheme("order", "truncated", "conll"),
+    ScoringScheme("sentinel", "full", "conll", labels="cut"),
+    ScoringScheme("order", "truncated", "conll", labels="cut"),
+    ScoringScheme("sentinel", "full", "conll", subset="unseen"),
 )
-TEXTLESS_SCHEMES = (ScoringScheme("none", "full", "conll"), ScoringScheme("none", "full", "strict"))
+TEXTLESS_SCHEMES = (
+    ScoringScheme("none", "full", "conll"),
+    ScoringScheme("none", "full", "strict"),
+    ScoringScheme("none", "full", "conll", labels="cut"),
+    ScoringScheme("none", "full", "conll", subset="unseen"),
+)
+SLASH = "/"
 
 
 def spans_of(tags: Sequence[str], mode: str = "conll") -> set[Span]:
@@ -101,33 +119,51 @@ def score_labels(gold: Tags, prediction: Tags) -> dict[str, SpanScore]:
     return {name: SpanScore.of(in_gold[name], predicted[name], correct[name]) for name in sorted(in_gold | predicted)}
 
 
-def score_sentences(sentences: Sequence[PredictedSentence], decoding: str) -> tuple[ScoredCorpus, SentenceCounts]:
+def score_sentences(
+    sentences: Sequence[PredictedSentence], decoding: str, unseen: np.ndarray | None = None, nested: int = 0
+) -> tuple[ScoredCorpus, SentenceCounts]:
     """All scores of one test set.
 
     Args:
         sentences: gold and predictions.
         decoding: how they were decoded, for the signatures.
+        unseen: whether each sentence is not in the training set; without it, unseen ones are not scored.
+        nested: gold slots that are left out since they lie inside others, for the signatures.
 
     Returns:
         Its entry in `scores.json`, and the headline's counts.
     """
-    writes = any(sentence.by_order is not None for sentence in sentences)
     data = data_checksum((sentence.tokens, sentence.gold) for sentence in sentences)
     gold, prediction = [sentence.gold for sentence in sentences], [sentence.prediction for sentence in sentences]
     clusters = clusters_of(sentence.tokens for sentence in sentences)
     scores, counts = [], []
-    for scheme in TEXT_SCHEMES if writes else TEXTLESS_SCHEMES:
+    for scheme in _schemes(sentences, unseen):
         counts.append(sentence_counts(*_tags(sentences, scheme), scheme.mode))
-        low, high = bootstrap_interval(counts[-1], clusters)
-        named = signature(**scheme._asdict(), decoding=decoding, data=data)
-        scores.append(Score.of(*counts[-1].sum(0).tolist(), **scheme._asdict(), ci_low=low, ci_high=high, signature=named))
+        chosen = unseen if scheme.subset == "unseen" else slice(None)
+        low, high = bootstrap_interval(counts[-1][chosen], clusters[chosen])
+        named = signature(**scheme._asdict(), decoding=decoding, data=data, nested=nested)
+        scores.append(Score.of(*counts[-1][chosen].sum(0).tolist(), **scheme._asdict(), ci_low=low, ci_high=high, signature=named))
     if sentences:
         reference = by_seqeval(gold, prediction)
         assert np.allclose((scores[0].precision, scores[0].recall, scores[0].f1), reference, atol=1e-9), reference
-    malformed = sum(sentence.malformed for sentence in sentences) / max(len(sentences), 1)
-    in_parts, labels = sum(len(sentence.tokens) > LONGEST for sentence in sentences), score_labels(gold, prediction)
-    entry = ScoredCorpus(sentences=len(sentences), in_parts=in_parts, malformed=malformed, scores=scores, labels=labels)
+    entry = ScoredCorpus(
+        sentences=len(sentences),
+        unseen=None if unseen is None else int(unseen.sum()),
+        in_parts=sum(len(sentence.tokens) > LONGEST for sentence in sentences),
+        malformed=sum(sentence.malformed for sentence in sentences) / max(len(sentences), 1),
+        scores=scores,
+        labels=score_labels(gold, prediction),
+    )
     return entry, SentenceCounts(counts[0], clusters)
+
+
+def _schemes(sentences: Sequence[PredictedSentence], unseen: np.ndarray | None) -> list[ScoringScheme]:
+    """The ways of scoring that say something about these sentences."""
+    writes = any(sentence.by_order is not None for sentence in sentences)
+    left_out = [] if unseen is not None else [("subset", "unseen")]
+    left_out += [] if any(SLASH in tag for sentence in sentences for tag in sentence.gold) else [("labels", "cut")]
+    schemes = TEXT_SCHEMES if writes else TEXTLESS_SCHEMES
+    return [scheme for scheme in schemes if not any(getattr(scheme, field) == value for field, value in left_out)]
 
 
 def _tags(sentences: Iterable[PredictedSentence], scheme: ScoringScheme) -> tuple[list[list[str]], list[list[str]]]:
@@ -137,8 +173,18 @@ def _tags(sentences: Iterable[PredictedSentence], scheme: ScoringScheme) -> tupl
         by_order = scheme.alignment == "order" and sentence.by_order is not None
         tags = sentence.by_order if by_order else sentence.prediction
         end = sentence.gold_words if scheme.gold == "truncated" else len(sentence.gold)
-        pairs.append((sentence.gold[:end], tags[:end]))
+        both = sentence.gold[:end], tags[:end]
+        pairs.append([[tag.partition(SLASH)[0] for tag in own] for own in both] if scheme.labels == "cut" else both)
     return [gold for gold, _ in pairs], [tags for _, tags in pairs]
+
+
+def score_split(
+    corpus: PreparedCorpus, split: str, sentences: Sequence[PredictedSentence], decoding: str
+) -> tuple[ScoredCorpus, SentenceCounts]:
+    """As `score_sentences`, with what a prepared corpus at 100 % says of one of its splits."""
+    train = {sentence.words for sentence in corpus.train}
+    unseen = np.array([tuple(sentence.tokens) not in train for sentence in sentences], dtype=bool)
+    return score_sentences(sentences, decoding, None if split == "train" else unseen, corpus.nested_slots.get(split, 0))
 
 
 def score_run(run: str | Path) -> None:
@@ -151,7 +197,12 @@ def score_run(run: str | Path) -> None:
     settings, manifest = run.settings, run.predictions()
     corpora = {}
     for name, listed in manifest.corpora.items():
-        corpora[name], counts = score_sentences(list(read_predictions(run.predictions_of(name), listed)), manifest.decoding)
+        sentences = list(read_predictions(run.predictions_of(name), listed))
+        if there(run.data[name]):
+            corpora[name], counts = score_split(load_corpus(run.data[name]), "test", sentences, manifest.decoding)
+        else:
+            log.warning("%s: no prepared corpus %s, so that unseen sentences are not scored", run, run.data[name])
+            corpora[name], counts = score_sentences(sentences, manifest.decoding)
         write_counts(run.counts_of(name), counts)
     named = {key: getattr(settings, key) for key in ("scale", "recipe", "method", "variant", "percent", "seed")}
     ScoresRecord(**named, decoding=manifest.decoding, corpora=corpora).write(run.folder / Run.SCORES)

@@ -248,7 +248,7 @@ class Error:
         if self.normal == 0 or self.estimated == 0:
             score = distance / (self.normal + self.estimated) if self.normal + self.estimated else inf
             return float(ndtr(-score) if self.estimated == 0 else stdtr(self.freedom, -score))
-        # between the tails of one part alone and of both at its worst, in halves of the logarithm
+        # the logarithm of the probability by bisection
         low, high = np.log(np.finfo(float).tiny), np.log(0.5)
         for _ in range(60):
             middle = (low + high) / 2

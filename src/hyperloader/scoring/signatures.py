@@ -10,7 +10,9 @@ from importlib.metadata import version
 from hyperloader import __version__
 
 
-def signature(*, alignment: str, gold: str, mode: str, decoding: str, data: str) -> str:
+def signature(
+    *, alignment: str, gold: str, mode: str, decoding: str, data: str, labels: str = "raw", subset: str = "all", nested: int = 0
+) -> str:
     """All that decides a micro F1 beside the weights, in the form `field:value|field:value`.
 
     Args:
@@ -19,6 +21,9 @@ def signature(*, alignment: str, gold: str, mode: str, decoding: str, data: str)
         mode: which spans BIO tags stand for: `conll` or `strict`.
         decoding: `free` or `constrained`.
         data: checksum of the test set.
+        labels: `raw`, or `cut` at the slash.
+        nested: gold slots that are left out since they lie inside others.
+        subset: of the test sentences: `all`, or `unseen` in training.
     """
     writes = alignment != "none"
     fields = {
@@ -26,10 +31,12 @@ def signature(*, alignment: str, gold: str, mode: str, decoding: str, data: str)
         "mode": mode,
         "align": alignment,
         "decoding": decoding if writes else "none",
-        "labels": "raw",
+        "labels": labels,
         "repair": "orphan-I-to-O" if writes else "none",
         "gold": gold,
         "data": data,
+        "sentences": subset,
+        "nested": f"{nested}-left-out" if nested else "none",
         "seqeval": version("seqeval"),
         "hyperloader": __version__,
     }

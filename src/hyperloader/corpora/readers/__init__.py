@@ -35,6 +35,11 @@ def read_split(corpus: Corpus, folder: str | Path, split: str) -> list[Sentence]
     return reader_of(corpus)(Path(folder) / corpus.splits[split])
 
 
+def nested_slots(corpus: Corpus, folder: str | Path, split: str) -> int:
+    """How many slots of a published split are left out because they lie inside another one; only mTOP has such."""
+    return mtop.nested_slots(Path(folder) / corpus.splits[split]) if corpus.raw_format == "mtop" else 0
+
+
 def reader_of(corpus: Corpus) -> Reader:
     """The reader of a corpus' raw format.
 

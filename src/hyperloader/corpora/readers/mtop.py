@@ -1,6 +1,7 @@
 """The format of mTOP: unquoted TSV of eight columns, slots given as byte offsets into the utterance.
 
 Column 3 holds the top-level slots, `start:end:SL:NAME` parted by commas, in sentence order; column 4 the utterance;
+column 7 the tree of intents and slots, nested ones among them;
 column 8 its words as JSON: `tokens` and `tokenSpans` with `start` and `length`. All offsets count UTF-8 bytes. A
 nested slot is one item, its outer span. The last line has no line end.
 """
@@ -25,6 +26,12 @@ def read(path: Path) -> list[Sentence]:
         CorpusError: the file is missing or damaged.
     """
     return [_sentence(line, path, number) for number, line in enumerate(read_lines(path), start=1)]
+
+
+def nested_slots(path: Path) -> int:
+    """How many slots of a split lie inside another one, which BIO tags cannot say: those of the tree in column 7 that column 3 lacks."""
+    columns = (line.split("\t") for line in read_lines(path))
+    return sum(max(0, tree.count("[SL:") - (slots.count(",") + 1 if slots else 0)) for _, _, slots, _, _, _, tree, _ in columns)
 
 
 def _sentence(line: str, path: Path, number: int) -> Sentence:

@@ -26,7 +26,22 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 OURS, PAPER = "ours", "paper"
-SCORES = ("scale", "recipe", "title", "corpus", "percent", "seed", "decoding", "alignment", "mode", "f1", "ci_low", "ci_high")
+SCORES = (
+    "scale",
+    "recipe",
+    "title",
+    "corpus",
+    "percent",
+    "seed",
+    "decoding",
+    "alignment",
+    "mode",
+    "labels",
+    "subset",
+    "f1",
+    "ci_low",
+    "ci_high",
+)
 MULTI_TASK, SINGLE_TASK = "osDPXhp", "^v<>"
 
 
@@ -76,7 +91,7 @@ def write_figure2(scores: str | Path, parameters: str | Path, published: str | P
     paper = Paper.read(published / "table4.csv", published / "table3.csv")
     known = [row for row in read_rows(scores, SCORES) if get_corpus(row["corpus"]).title in paper.datasets]
     # of each run and corpus the headline: gold is truncated only where labels are read by their order
-    rows = [row for row in known if row["alignment"] != "order" and row["mode"] == "conll"]
+    rows = [row for row in known if row["alignment"] != "order" and (row["mode"], row["labels"], row["subset"]) == ("conll", "raw", "all")]
     run = {get_corpus(row["corpus"]).title for row in rows}
     corpora = [name for name in paper.datasets if name in run] or paper.datasets
     points = [*_ours(rows, len(corpora), parameters), *_papers(paper, corpora, published / "methods.csv")]

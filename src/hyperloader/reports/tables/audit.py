@@ -11,6 +11,7 @@ from hyperloader.corpora.registry import known_corpora
 from hyperloader.reports.tables.claims import read_claims, read_paper
 from hyperloader.reports.tables.evidence import Printed
 from hyperloader.reports.tables.published import AVERAGE, Paper, millions, read_brackets, read_published
+from hyperloader.reports.tables.reanalysis import written
 from hyperloader.reports.tables.sheet import Sheet, as_csv, write_sheet
 from hyperloader.scoring.decisions import Verdict
 
@@ -48,7 +49,7 @@ def audit(published: str | Path) -> list[Check]:
 
 
 def write_audit(published: str | Path, output: str | Path) -> None:
-    """Write the checks as CSV, and as Markdown beside it."""
+    """Write the checks as CSV, and as Markdown beside it; and `reanalysis.csv`, what the paper's tables say as an experiment."""
     checks = audit(published)
     rows = [[own.what, own.where, own.printed, own.recomputed, "yes" if own.differs else "no", own.note] for own in checks]
     sheet = Sheet(
@@ -60,6 +61,7 @@ def write_audit(published: str | Path, output: str | Path) -> None:
         align="llrrll",
     )
     write_sheet(output, as_csv(COLUMNS, rows), sheet, latex=False)
+    write_sheet(Path(output).with_name("reanalysis.csv"), *written(read_paper(Path(published))), latex=False)
 
 
 def _averages(paper: Paper) -> Iterator[Check]:

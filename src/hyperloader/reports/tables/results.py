@@ -6,13 +6,13 @@ A cell without a score stays empty and is listed below the table.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
 from statistics import mean, stdev
 
 from hyperloader.reports.tables.published import AVERAGE, Paper
-from hyperloader.reports.tables.scores import Scores, averaged, describe
+from hyperloader.reports.tables.scores import Scores, averaged, describe, seeds_in_words
 from hyperloader.reports.tables.sheet import Sheet, as_csv, write_sheet
 
 
@@ -42,11 +42,15 @@ class Table:
         self.datasets = list(dict.fromkeys([*paper.datasets, *(dataset for _, _, dataset in keys)]))
         self.trained = [title for title in self.titles if scores.trained(title)]
 
-    def ours(self, title: str, fraction: float, dataset: str) -> dict[int, float]:
-        """F1 by seed, empty if not run; the average is over the paper's corpora and needs every one of them."""
+    def ours(self, title: str, fraction: float, dataset: str, field: str = "f1") -> dict[int, float]:
+        """F1 by seed, empty if not run; the average is over the paper's corpora and needs every one of them.
+
+        Args:
+            field: of the cells; see `Scores.f1`.
+        """
         if dataset != AVERAGE:
-            return self.scores.f1(title, fraction, dataset)
-        return averaged([self.ours(title, fraction, name) for name in self.paper.datasets])
+            return self.scores.f1(title, fraction, dataset, field)
+        return averaged([self.ours(title, fraction, name, field) for name in self.paper.datasets])
 
     def best(self, fraction: float, dataset: str) -> tuple[list[str], list[str]]:
         """The methods with the highest printed F1 of a row, ours among the trained ones and the paper's; several if they tie."""
@@ -65,17 +69,19 @@ class Table:
         return [(fraction, dataset) for fraction in self.fractions for dataset in (*self.datasets, AVERAGE)]
 
     def csv(self) -> str:
-        """Columns `fraction`, `dataset`; per method: ours, `(sd)` if there are several seeds, `(paper)`, `(difference)`; the best."""
+        """Columns `fraction`, `dataset`; per method: ours, `(sd)` with several seeds, `(by order)`, `(paper)`, `(difference)`; the best."""
         several = len(self.seeds) > 1
         header = ["fraction", "dataset"]
         for title in self.titles:
-            header += [title, *([f"{title} (sd)"] if several else []), f"{title} (paper)", f"{title} (difference)"]
+            header += [title, *([f"{title} (sd)"] if several else [])]
+            header += [f"{title} ({name})" for name in ("by order", "paper", "difference")]
         lines = []
         for fraction, dataset in self.rows:
             line = [f"{fraction:g}", dataset]
             for title in self.titles:
                 ours, sd, paper, difference = self._cell(title, fraction, dataset)
-                line += [_number(ours), *([_number(sd)] if several else []), _number(paper), _number(difference)]
+                line += [_number(ours), *([_number(sd)] if several else [])]
+                line += map(_number, (self._by_order(title, fraction, dataset), paper, difference))
             lines.append([*line, *(" = ".join(titles) for titles in self.best(fraction, dataset))])
         return as_csv([*header, "best", "best (paper)"], lines)
 
@@ -85,9 +91,10 @@ class Table:
         for fraction, dataset in self.rows:
             best, best_paper = self.best(fraction, dataset)
             ours = [self._text(title, fraction, dataset, _mark(title, best)) for title in self.titles]
+            by_order = [_number(self._by_order(title, fraction, dataset)) for title in self.titles]
             paper = [_mark(title, best_paper).format(_number(self._cell(title, fraction, dataset)[2])) for title in self.titles]
             rows.append([f"{fraction:g} %", dataset, "ours", *ours])
-            rows += [["", "", "paper", *paper]] if any(paper) else []
+            rows += [["", "", name, *cells] for name, cells in (("by order", by_order), ("paper", paper)) if any(cells)]
         missing = self._missing()
         return Sheet(
             title=f"Table {number}",
@@ -97,9 +104,23 @@ class Table:
             align="lll" + "r" * len(self.titles),
             notes=[
                 *([f"Not run: {missing}."] if missing else []),
+                *self._cut(),
                 "Every score: [scores](scores.html). Which differ: [comparisons](comparisons.html).",
             ],
         )
+
+    def _by_order(self, title: str, fraction: float, dataset: str) -> float | None:
+        """The mean score as the authors scored, if the method writes text."""
+        values = self.ours(title, fraction, dataset, "by_order").values()
+        return round(mean(values), 4) if values else None
+
+    def _cut(self) -> Iterator[str]:
+        """The other convention of labels, of the corpora that have it."""
+        for fraction, dataset in self.rows:
+            cut = {title: self.ours(title, fraction, dataset, "cut").values() for title in self.titles if dataset != AVERAGE}
+            if any(cut.values()):
+                listed = ", ".join(f"{title} {mean(values):.4f}" for title, values in cut.items() if values)
+                yield f"{dataset} at {fraction:g} % with slot types cut at the slash, {listed}."
 
     def _cell(self, title: str, fraction: float, dataset: str) -> tuple[float | None, ...]:
         """Ours, its standard deviation, the paper's, the difference; rounded first, so that the printed numbers add up."""
@@ -120,12 +141,13 @@ class Table:
 
     def _caption(self) -> str:
         data = " and ".join(f"{fraction:g} %" for fraction in self.fractions)
-        seeds = ", ".join(map(str, self.seeds))
-        over = f"mean ± standard deviation over seeds {seeds}" if len(self.seeds) > 1 else f"seed {seeds}"
+        seeds = seeds_in_words(self.seeds) if self.seeds else ""
+        over = f"mean ± standard deviation over {seeds}" if len(self.seeds) > 1 else f"{seeds}, which decides nothing about methods"
         made = f"{describe(self.scores.signature)}, tags aligned by sentinel, {over}" if self.seeds else "nothing was run"
         return (
             f"micro F1 on the whole test sets after training on {data} of the training and validation data; {made}. "
-            "Bold: the best of a row, of ours among the methods that are trained; with = if several share it. An F1 of 0 has the share of "
+            "Rows: ours; ours as the authors scored, labels given to words by order and gold cut with the target; the paper's. Bold: the best "
+            "of a row, of ours among the methods that are trained; with = if several share it. An F1 of 0 has the share of "
             "malformed outputs beside it. The paper's numbers are those of the real corpora and of T5-base and BERT-base; an average is "
             "over all the paper's corpora or not given."
         )

@@ -19,8 +19,8 @@ from hyperloader.reports.tables.scores import called
 from hyperloader.reports.tables.web_page import Table, contents, heading, link, page, paragraph, picture
 from hyperloader.runs.run import Run
 
-HEADER = ("Method", "Corpus", "Data", "Seed", "F1", "95 % interval", "Precision", "Recall", "Malformed", "Come from")
-ALIGN = "llrrrrrrrl"
+HEADER = ("Method", "Corpus", "Data", "Seed", "F1", "95 % interval", "Unseen", "Precision", "Recall", "Malformed", "Come from")
+ALIGN = "llrrrrrrrrl"
 FILES = {"settings": Run.SETTINGS, "training": Run.RECORD, "scores": Run.SCORES}
 LOGS = ("train", "predict")
 FIGURE2, SCORES, LOSSES = "F1 against trainable parameters", "Scores and where they come from", "Losses"
@@ -61,7 +61,10 @@ def _figure(folder: str | Path | None, file: str, name: str) -> Iterator[str]:
 
 def _scores(runs: Sequence[Run], here: Path) -> Iterator[str | Table]:
     yield heading(SCORES)
-    yield paragraph("Micro F1 of each run on each test set; intervals are over test sentences. Point at a score to see its signature.")
+    yield paragraph(
+        "Micro F1 of each run on each test set, with bootstrap intervals over test sentences, which say nothing about other seeds; "
+        "and F1 on the test sentences that are not in the training set. Point at a score to see its signature."
+    )
     yield Table(HEADER, [row for run in runs for row in _rows(run, here)], ALIGN)
 
 
@@ -104,7 +107,13 @@ def _rows(run: Run, here: Path) -> Iterator[list[str]]:
     for name, entry in scores.corpora.items():
         best = entry.headline
         interval = f"{best.ci_low:.4f} – {best.ci_high:.4f}"
-        numbers = [f"{best.precision:.4f}", f"{best.recall:.4f}", f"{100 * entry.malformed:.1f} %"]
+        unseen = entry.score(subset="unseen")
+        numbers = [
+            f"{unseen.f1:.4f} ({entry.unseen} of {entry.sentences})" if unseen else "",
+            f"{best.precision:.4f}",
+            f"{best.recall:.4f}",
+            f"{100 * entry.malformed:.1f} %",
+        ]
         f1 = f'<span title="{escape(best.signature)}">{best.f1:.4f}</span>'
         cells = [escape(title), get_corpus(name).title, f"{scores.percent:g} %", str(scores.seed), f1, interval, *numbers]
         yield [*cells, f'<span class="links">{" ".join(_links(run, name, here))}</span>']

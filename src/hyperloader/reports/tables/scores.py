@@ -20,7 +20,7 @@ from hyperloader.runs.run import Run
 TABLE_KEYS = ("scale", "recipe", "decoding")
 RUN = ("scale", "recipe", "method", "title", "corpus", "percent", "seed", "decoding")
 MEASURES = ("precision", "recall", "f1", "ci_low", "ci_high")
-SCORE = ("alignment", "gold", "mode", *MEASURES, "gold_spans", "predicted_spans", "correct_spans")
+SCORE = ("alignment", "gold", "mode", "labels", "subset", *MEASURES, "gold_spans", "predicted_spans", "correct_spans")
 TIDY = (*RUN, *SCORE, "sentences", "malformed", "signature")
 
 T = TypeVar("T")
@@ -28,13 +28,20 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Cell:
-    """A run's headline score of one corpus, and the share of its outputs that were malformed."""
+    """A run's headline score of one corpus, and the share of its outputs that were malformed.
+
+    Attributes:
+        by_order: F1 as the authors scored; None for a method that writes no text.
+        cut: F1 with slot types cut at the slash; None for a corpus without any.
+    """
 
     run: Path
     corpus: str
     f1: float
     signature: str
     malformed: float
+    by_order: float | None
+    cut: float | None
 
     @property
     def test_set(self) -> str:
@@ -90,11 +97,13 @@ class Scores:
             cells = self.cells.setdefault((title, run.percent, dataset), {})
             if run.seed in cells:
                 raise RunError(f"a second score of {title} on {dataset} at {run.percent:g} % with seed {run.seed}", file=path)
-            cells[run.seed] = Cell(path.parent, corpus, entry.headline.f1, entry.headline.signature, entry.malformed)
+            others = (entry.score(alignment="order", gold="truncated"), entry.score(labels="cut"))
+            other_f1s = (other and other.f1 for other in others)
+            cells[run.seed] = Cell(path.parent, corpus, entry.headline.f1, entry.headline.signature, entry.malformed, *other_f1s)
             known = dict(run) | {"method": name, "title": title, "corpus": corpus, "percent": f"{run.percent:g}"}
             for score in entry.scores:
                 values = dict(score) | {key: f"{getattr(score, key):.4f}" for key in MEASURES}
-                last = [entry.sentences, f"{entry.malformed:.4f}", score.signature]
+                last = [entry.unseen if score.subset == "unseen" else entry.sentences, f"{entry.malformed:.4f}", score.signature]
                 self.rows.append([*(known[key] for key in RUN), *(values[key] for key in SCORE), *last])
 
     @property
@@ -102,9 +111,10 @@ class Scores:
         """Every training seed of which there is a score."""
         return sorted({seed for cells in self.cells.values() for seed in cells})
 
-    def f1(self, title: str, fraction: float, dataset: str) -> dict[int, float]:
-        """Headline F1 by seed, empty if not run."""
-        return {seed: cell.f1 for seed, cell in self.cells.get((title, fraction, dataset), {}).items()}
+    def f1(self, title: str, fraction: float, dataset: str, field: str = "f1") -> dict[int, float]:
+        """Headline F1, or another field of the cells, by seed, empty if not run."""
+        values = {seed: getattr(cell, field) for seed, cell in self.cells.get((title, fraction, dataset), {}).items()}
+        return {seed: value for seed, value in values.items() if value is not None}
 
     def trained(self, title: str) -> bool:
         """Whether a method was run and is none of the controls."""

@@ -80,6 +80,8 @@ def _note(manifest: PreparedManifest) -> str:
         return "generated for the demo, so only its form is that of the real corpus"
     if manifest.corpus == "mtod":
         return _mtod_conventions(manifest)
+    if nested := manifest.nested_slots.get("test"):
+        return f"{nested} slots of the test set lie inside others and are left out"
     return ""
 
 
