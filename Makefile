@@ -1,4 +1,4 @@
-# make demo | mini | plan | ablations | report | publish | test | test-slow | test-processors | lint | rulegraph | clean
+# make demo | mini | plan | ablations | tuning | report | publish | test | test-slow | test-processors | lint | rulegraph | clean
 PYTHON ?= python3
 CORES ?= 2
 VENV := .venv
@@ -13,7 +13,7 @@ RESULTS = $(addprefix results/$(SCALE)/,$(TABLES) figure2.svg scores.html) resul
 # models are tiny: one thread in each of several processes
 PYTEST = $(RUN) pytest -q -n auto --maxprocesses 4 --dist loadfile -m "not slow"
 
-.PHONY: demo mini plan ablations report publish test test-slow test-processors lint rulegraph clean
+.PHONY: demo mini plan ablations tuning report publish test test-slow test-processors lint rulegraph clean
 
 demo: override SCALE := demo
 # the real corpora: from the internet, or from the folder that HYPERLOADER_MIRROR names
@@ -31,6 +31,11 @@ plan: $(VENV)/installed
 ablations: $(VENV)/installed
 	@$(RUN) snakemake --cores $(CORES) --quiet host rules reason -- results/$(SCALE)/ablations.csv
 	@cat results/$(SCALE)/ablations.md
+
+# learning rates on a seed that is not reported; the best are written into the scale's training_of by hand
+tuning: $(VENV)/installed
+	@$(RUN) snakemake --cores $(CORES) --quiet host rules reason -- results/$(SCALE)/tuning.csv
+	@cat results/$(SCALE)/tuning.md
 
 # of those results that are there; needs no internet
 report: $(VENV)/installed

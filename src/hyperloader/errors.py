@@ -46,6 +46,10 @@ class RunError(UserError):
     """A run directory, a checkpoint or a saved model is missing, damaged, or does not fit."""
 
 
+class DivergedError(RunError):
+    """The loss of a training is no number, or grows."""
+
+
 class FormatError(UserError):
     """A sentence cannot be read, or cannot be written in the SentT' format."""
 

@@ -266,3 +266,55 @@ def test_at_t5_base_the_model_file_is_below_30_mb(tmp_path):
                 setattr(module, name, torch.nn.Parameter(torch.zeros(parameter.shape)))
     save_pretrained(model, tmp_path / "model", method="hyperloader", settings={}, backbone="t5-base")
     assert 4 * 6_784_368 < (tmp_path / "model/model.safetensors").stat().st_size < 30e6
+
+
+def test_without_a_task_embedding_all_tasks_are_alike():
+    model = shake(tiny(task_dim=0))
+    logits = [model(task=task, **inputs()).logits for task in TASKS]
+    assert all(torch.equal(own, logits[0]) for own in logits) and not any("task_embeddings" in name for name in model.trainable_state())
+
+
+@pytest.mark.parametrize(("settings", "axis"), [({"layer_dim": 0}, 0), ({"position_dim": 0}, 1)], ids=["layer", "position"])
+def test_without_an_embedding_of_them_layers_or_positions_have_the_same_weights(settings, axis):
+    whole, without = (shake(tiny(**own)).hypernetwork("atis") for own in ({}, settings))
+    for stacks, alike in ((whole, False), (without, True)):
+        for weights in (weights for stack in stacks for part in stack for weights in part):
+            first, *others = weights.unbind(axis)
+            assert all(torch.allclose(first, other, atol=1e-5) == alike for other in others)
+
+
+def test_a_random_task_embedding_tells_tasks_apart_is_not_trained_and_is_the_same_when_loaded(tmp_path):
+    model = shake(tiny(task_embedding="random"))
+    assert not any("task_embeddings" in name for name in model.trainable_state())
+    logits = [model(task=task, **inputs()).logits for task in TASKS]
+    assert not torch.equal(logits[0], logits[1])
+    settings = TINY_SETTINGS | {"lora_rank": 2, "task_embedding": "random"}
+    save_pretrained(model, tmp_path / "model", method="hyperloader", settings=settings, backbone="none")
+    again = from_pretrained(tmp_path / "model", tiny(seed=0).backbone)
+    torch.testing.assert_close(again(task="snips", **inputs()).logits, logits[1])
+
+
+def test_a_shuffled_task_embedding_is_drawn_in_training_and_the_tasks_own_in_prediction():
+    model, plain = shake(tiny(task_embedding="shuffled")), shake(tiny())
+    own = [model(task=task, **inputs()).logits for task in TASKS]
+    assert all(torch.equal(logits, plain(task=task, **inputs()).logits) for task, logits in zip(TASKS, own, strict=True))
+    model.train()
+    chosen = []
+    for _ in range(60):
+        model(task="snips", **inputs())
+        chosen.append(int(model.hypernetwork.chosen))
+    # each of the three is missed with a probability below 1e-10
+    assert set(chosen) == {0, 1, 2}
+
+
+@pytest.mark.parametrize("name", ["hyperloader", "hyperformer_pp"])
+def test_layer_norms_can_be_frozen(name):
+    frozen, trained = set(tiny(name, layer_norms="frozen").trainable_state()), set(tiny(name).trainable_state())
+    assert {own for own in trained - frozen} == {own for own in trained if own.startswith("backbone.")} and frozen < trained
+
+
+def test_nothing_to_generate_from_is_refused():
+    with pytest.raises(SettingsError, match="there is nothing to generate from"):
+        get_method("hyperloader").settings({"task_dim": 0, "layer_dim": 0, "position_dim": 0})
+    with pytest.raises(SettingsError, match="no task embedding to be random"):
+        get_method("hyperloader").settings({"task_dim": 0, "task_embedding": "random"})

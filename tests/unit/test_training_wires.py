@@ -322,7 +322,15 @@ def test_a_task_prefix_is_read_in_training_and_prediction(marked, place, tmp_pat
     assert len(example.source) <= cut.source_length and example.cut
     run = tmp_path / "run"
     settings = {"method": "full_finetuning", "method_settings": {"task_prefix": True}}
-    trained(run, marked, place, training={"steps": 2, "evaluate_every": 2}, **settings)
+    states, begun = TaskModel.states, set()
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            TaskModel,
+            "states",
+            lambda self, task, **own: begun.update((task, *ids[:4]) for ids in own["input_ids"].tolist()) or states(self, task, **own),
+        )
+        trained(run, marked, place, training={"steps": 4, "evaluate_every": 2}, **settings)
+    assert begun == {(task, *told.prefix(task)[:4]) for task in tasks}
     predictor = load_predictor(run)
     seen = []
     monkeypatch.setattr(

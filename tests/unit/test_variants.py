@@ -1,5 +1,6 @@
 """Variants: methods with other settings, by names of their own in paths, settings and tables."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,18 @@ def test_a_variant_is_its_method_with_other_settings_in_a_place_of_its_own():
     assert wide.training == plain.training.model_copy(update={"learning_rate": 0.5})
 
 
+def test_variants_stand_in_the_files_too(tmp_path):
+    shutil.copytree(ROOT / "config", tmp_path / "config")
+    file, scale = tmp_path / "config/config.yaml", tmp_path / "config/scales/demo.yaml"
+    file.write_text(file.read_text().replace("variants: {}", f"variants: {{wide: {WIDE}}}"))
+    scale.write_text(f"{scale.read_text()}variants: {{alone: {ALONE}}}\n")
+    planned = Plan.read(file, ["methods=[wide,alone]", "fractions=[100]"])
+    assert {run.method for run in planned.runs("demo")} == {"wide", "alone"}
+    # which another scale has not
+    assert {run.method for run in planned.runs("mini")} == {"wide"}
+    assert settings(planned, "wide")[0].training.learning_rate == 0.5
+
+
 def test_settings_without_a_variant_are_those_of_former_runs():
     (plain,) = settings(plan("methods=[hyperloader]"), "hyperloader")
     assert "variant" not in plain.model_dump() and not plain.method_settings.keys() & {"layer_norms", "task_embedding"}
@@ -62,11 +75,20 @@ def test_what_is_said_of_a_variant_comes_after_what_is_said_of_its_method():
         ("variants={mine: {method: hyperloder, title: H}}", "unknown method 'hyperloder'"),
         ("variants={../mine: {method: hyperloader, title: H}}", "string should match pattern"),
         ("data_seeds=[1,2]", "2 data seeds for 1 seeds"),
+        ("variants={all: {method: unipelt_bert, title: A, multitask: true}}", "a BERT classifies the slot types of one corpus"),
     ],
 )
 def test_mistakes_are_named(change, message):
     with pytest.raises(SettingsError, match=message):
-        plan(change)
+        plan(change, "methods=[all]").runs("demo") if "BERT" in message else plan(change)
+
+
+def test_a_question_about_what_there_is_not_is_named_with_its_file(tmp_path):
+    shutil.copytree(ROOT / "config", tmp_path / "config")
+    study = tmp_path / "config/ablations.yaml"
+    study.write_text(study.read_text().replace("methods: [rank_4, rank_16]", "methods: [rank_4, rank_61]"))
+    with pytest.raises(SettingsError, match=r"ablations\.yaml: a question names 'rank_61'.*known variants: .*rank_16"):
+        Plan.read(tmp_path / "config/config.yaml").ablation_runs("demo")
 
 
 def test_the_ablation_study_is_planned_with_every_setting_valid_and_every_run_in_its_own_place():
@@ -78,7 +100,9 @@ def test_the_ablation_study_is_planned_with_every_setting_valid_and_every_run_in
         assert {run.method for run in runs} <= {*planned.config.methods, *planned.ablations.variants, "full_finetuning_single_task"}
     titles = [variant.title for variant in planned.ablations.variants.values()]
     assert len({*titles, *(get_method(name).title for name in planned.config.methods)}) == len(titles) + len(planned.config.methods)
-    assert planned.ablations.variants.keys() <= set(planned.ablations.names)
+    assert planned.ablations.variants.keys() <= set(planned.ablations.names[100])
+    # full fine-tuning with a task prefix is asked about at all fractions
+    assert {run.percent for run in planned.ablation_runs("demo") if run.method == "full_finetuning_prefix"} == {10, 20, 100}
 
 
 def test_a_variant_has_a_row_of_parameters_and_a_column_of_scores(tmp_path):

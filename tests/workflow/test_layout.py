@@ -28,7 +28,9 @@ def test_schemas_are_those_of_the_settings(tmp_path):
         assert current == (tmp_path / file).read_text(encoding="utf-8"), "run: hyperloader schema"
 
 
-@pytest.mark.parametrize("name, files", [("config", "config.yaml"), ("scale", "scales/*.yaml"), ("recipe", "recipes/*.yaml")])
+@pytest.mark.parametrize(
+    "name, files", [("config", "config.yaml"), ("ablations", "ablations.yaml"), ("scale", "scales/*.yaml"), ("recipe", "recipes/*.yaml")]
+)
 def test_the_configuration_fits_the_schemas_which_refuse_unknown_keys(name, files):
     schema = read_json(ROOT / "workflow/schemas" / f"{name}.schema.json")
     for path in (ROOT / "config").glob(files):

@@ -16,6 +16,7 @@ from hyperloader.errors import SettingsError, UserError
 from hyperloader.methods.registry import method_folders, methods
 from hyperloader.planning.new_tasks import AMOUNTS, MODES, new_task_runs
 from hyperloader.planning.plan import Plan, scale_of
+from hyperloader.planning.tuning import PlannedTrial, trials
 from hyperloader.runs.gpus import find_gpus, gpu_parts
 from hyperloader.runs.run import Run
 
@@ -43,6 +44,7 @@ STAGES = {
     "figures": ["reports.figures"],
     "confusion": ["reports.outputs.confusion"],
     "score_page": ["reports.tables.score_page"],
+    "tuning": ["reports.tables.tuning", "reports.figures.tuning"],
     "ablations": ["reports.tables.ablations", "reports.figures.pareto"],
     "new_task": ["reports.figures.new_task"],
     "task_embeddings": ["reports.figures.task_embeddings"],
@@ -56,7 +58,7 @@ WITHOUT = {
     "train": ["formulations.decoding"],
     "predict": ["training"],
     "parameters": ["corpora", "training", "formulations", "planning.trials"],
-    **dict.fromkeys(("table2", "table", "gather", "trainings", "claims", "figures", "confusion", "score_page", "new_task", "ablations", "audit"), NAMES),
+    **dict.fromkeys(("table2", "table", "gather", "trainings", "claims", "figures", "confusion", "score_page", "new_task", "ablations", "tuning", "audit"), NAMES),
 }
 
 
@@ -126,13 +128,18 @@ def gpus_of_network(scale):
 share_gpus()
 
 
-# patterns of names: scales with one job for all corpora of a single-task method, and those methods
+# patterns of names: scales with one job for all corpora of a single-task method or variant, and those methods and variants
 ONE_JOB_PER_METHOD = one_line(lambda: "|".join(name for name in PLAN.scales() if PLAN.scale(name).one_job_per_method) or "(?!)")()
-SINGLE_TASK = one_line(
-    lambda: "|".join(
-        {name: None for scale in PLAN.scales() for name in (*methods(), *PLAN.variants(scale)) if not PLAN.method(name, scale).multitask}
-    )
-)()
+
+
+@one_line
+def single_task():
+    """A pattern of those methods and variants."""
+    known = ((name, scale) for scale in PLAN.scales() for name in (*methods(), *PLAN.variants(scale)))
+    return "|".join(dict.fromkeys(re.escape(name) for name, scale in known if not PLAN.method(name, scale).multitask))
+
+
+SINGLE_TASK = single_task()
 
 
 wildcard_constraints:
@@ -144,6 +151,7 @@ wildcard_constraints:
     tasks="[^/]+",
     percent="[^/]+",
     seed="[^/]+",
+    rate="[^/]+",
     draw=r"data(-draw\d+)?",
     number="[34]",
 
@@ -179,6 +187,12 @@ def code_of(wildcards):
 def all_methods_code():
     """The source files of all methods' folders."""
     return [file for method in methods() for file in method_code(method)]
+
+
+def changes(*keys):
+    """Options that give a command these keys of the configuration as they are here."""
+    values = PLAN.config.model_dump(mode="json", exclude_unset=True)
+    return [f"--set={key}={json.dumps(values[key])}" for key in keys if key in values]
 
 
 def published(*names):
@@ -224,6 +238,21 @@ def added(file):
     """A file of the runs that add a corpus to one that knows others, in each mode and from each number of sentences."""
     amounts = [f"{percent:g}" if shots is None else f"{shots}shots" for percent, shots in AMOUNTS]
     return expand(f"{RUN}/{file}".replace("{tasks}", "{known}+{corpus}~{mode}"), mode=MODES, percent=amounts, allow_missing=True)
+
+
+@cache
+def planned_trials(scale):
+    """The trials of a scale by their folder."""
+    return {f"results/{trial.path}": trial for trial in one_line(trials)(PLAN, scale)}
+
+
+@one_line
+def trial_settings(wildcards):
+    """All that decides the trial with these wildcards."""
+    folder = TRIAL.format(**wildcards)
+    if folder not in planned_trials(wildcards.scale):
+        raise SettingsError(f"the configuration has no trial '{folder}'", file=config_file())
+    return planned_trials(wildcards.scale)[folder].settings(PLAN)
 
 
 def of_each_corpus(file):

@@ -41,8 +41,9 @@ rule parameters:
         "../../environment.yml"
     params:
         config=f"{config_folder()}/config.yaml",
-        changes=[f"--set={key}={json.dumps(getattr(PLAN.config, key))}" for key in ("corpora", "recipe", "settings")],
-        scale=lambda wildcards: PLAN.scale(wildcards.scale).model_dump_json(include={"backbones", "methods"}),
+        changes=changes("corpora", "recipe", "settings", "variants"),
+        study=PLAN.ablations.model_dump_json(include={"variants"}),
+        scale=lambda wildcards: PLAN.scale(wildcards.scale).model_dump_json(include={"backbones", "methods", "variants"}),
     shell:
         'bash "$HYPERLOADER_LOGGED" {log:q} hyperloader params'
         " --config {params.config:q} --scale {wildcards.scale:q} {params.changes:q} --published {input.published:q} --output {output.csv:q}"

@@ -103,6 +103,15 @@ def add_task(
     add_task(run, corpus, output, added=added, training=training, percent=percent, shots=shots, seed=seed)
 
 
+@app.command("try")
+def try_(runs: RunFolders) -> None:
+    """Train runs for their losses alone, as trials of a learning rate; no model is kept."""
+    from hyperloader.methods.training_run import try_run
+
+    for run in runs:
+        try_run(run)
+
+
 @app.command("predict-tests")
 def predict_tests(
     runs: RunFolders,
@@ -235,6 +244,21 @@ def init(folder: Annotated[Path, Argument(help="Folder to make.")]) -> None:
     from hyperloader.planning.project import lay_out
 
     typer.echo(lay_out(folder))
+
+
+@app.command()
+def tuning(
+    scale: ScaleName = "demo",
+    config: ConfigFile = CONFIG,
+    change: Changes = None,
+    output: Annotated[Path, Option(help="Folder to write tuning and tuning_curves to.")] = ...,
+) -> None:
+    """Show the validation loss at each learning rate that was tried, and whether the configuration has the best."""
+    from hyperloader.planning.plan import Plan
+    from hyperloader.reports.figures.tuning import write_tuning_curves
+    from hyperloader.reports.tables.tuning import write_tuning
+
+    write_tuning_curves(write_tuning(Plan.read(config, change or []), scale, output / "tuning.csv"), output / "tuning_curves")
 
 
 @app.command()

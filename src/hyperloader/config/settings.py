@@ -5,6 +5,7 @@ Unknown keys are refused. `config/README.md` explains each key; `hyperloader.pla
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
@@ -212,12 +213,22 @@ class Variant(Settings):
     multitask: bool | None = Field(None, description="one run for all corpora, or one for each; null: as the method itself")
 
 
+class Tuning(Settings):
+    """How learning rates are chosen: by validation loss at 100 % of the data, on a seed that is not reported."""
+
+    learning_rates: Annotated[list[PositiveFloat], Field(min_length=2)] = Field([1e-3, 3e-3, 1e-2, 3e-2], description="the same for all")
+    seed: Seed = 0
+    methods: list[str] = Field([], description="or variants; none: those of the configuration")
+    single_task_corpora: list[str] = Field([], description="that stand for all where each has a model; none: all")
+
+
 class Question(Settings):
     """What rows of the ablation table answer."""
 
     question: str
     methods: Annotated[list[str], Field(min_length=1)] = Field(description="or variants: each a row, compared with `against`")
     against: str
+    fractions: list[Percent] = Field([], description="other ones than the study's")
 
 
 class Ablations(Settings):
@@ -227,10 +238,17 @@ class Ablations(Settings):
     variants: dict[Name, Variant] = {}
     questions: list[Question] = []
 
+    def asked(self) -> Iterator[tuple[Question, float]]:
+        """Each question at each of its fractions."""
+        return ((question, percent) for question in self.questions for percent in question.fractions or self.fractions)
+
     @property
-    def names(self) -> list[str]:
-        """The methods and variants that occur in a question."""
-        return list(dict.fromkeys(name for question in self.questions for name in (question.against, *question.methods)))
+    def names(self) -> dict[float, list[str]]:
+        """The methods and variants that occur in a question, by fraction."""
+        found: dict[float, dict[str, None]] = {}
+        for question, percent in self.asked():
+            found.setdefault(percent, {}).update(dict.fromkeys((question.against, *question.methods)))
+        return {percent: list(names) for percent, names in found.items()}
 
 
 class Recipe(Settings):
@@ -255,6 +273,7 @@ class Scale(Settings):
     training_of: dict[str, TrainingChanges] = Field({}, description="per method: what differs in its training")
     methods: MethodSettings = {}
     variants: dict[Name, Variant] = Field({}, description="further ones, of this scale alone")
+    tuning: Tuning = Tuning()
 
     @field_validator("backbones")
     @classmethod

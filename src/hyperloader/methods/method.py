@@ -50,6 +50,7 @@ class Method(ABC):
         backbone: the kind of backbone that it needs, if any.
         multitask: one run for all corpora, or one run for each.
         takes_tasks: whether a task can be added to a trained model (docs/new-tasks.md).
+        library: that has to be installed for it, beside the package's own.
         trains_network: whether it trains one; a method without is a control, between which every trained method should lie.
         Settings: its hyper-parameters with the published values as defaults.
     """
@@ -59,6 +60,7 @@ class Method(ABC):
     backbone: Literal["t5", "bert"] | None = None
     multitask: bool = True
     takes_tasks: ClassVar[bool] = False
+    library: ClassVar[str | None] = None
     trains_network: ClassVar[bool]
     Settings: ClassVar[type[Settings]] = Settings
 

@@ -19,11 +19,11 @@ from hyperloader import __version__
 from hyperloader.config.places import near
 from hyperloader.config.sources import TRAINING, code_checksum
 from hyperloader.corpora.prepared import load_corpus, read_prepared_manifest
-from hyperloader.errors import RunError
+from hyperloader.errors import DivergedError, RunError
 from hyperloader.files import sha256, there
 from hyperloader.methods.registry import folders_of, get_method
 from hyperloader.models.backbones import open_backbone
-from hyperloader.runs.records import TrainedOn, TrainingRecord
+from hyperloader.runs.records import TrainedOn, TrainingRecord, TrialRecord
 from hyperloader.runs.run import WEIGHTS_NAME, Run
 from hyperloader.training.interruption import LimitReached, limited
 
@@ -95,6 +95,26 @@ def _is_trained(run: Run, on: TrainedOn) -> bool:
         return False
     same = record.settings.model_dump(mode="json") == run.settings.model_dump(mode="json")
     return same and record.checksums == on and there(run.model)
+
+
+def try_run(folder: str | Path) -> None:
+    """Train for the losses alone: writes `trial.json` and keeps no model. A loss that grows is a result too.
+
+    Args:
+        folder: of the run.
+
+    Raises:
+        UserError: see `train_run`, but for the loss.
+    """
+    run = Run(folder)
+    try:
+        train_run(folder)
+        record = TrialRecord(curve=run.record().curve)
+    except DivergedError as error:
+        record = TrialRecord(failure=error.message)
+    for path in (run.model, run.checkpoints):
+        shutil.rmtree(path, ignore_errors=True)
+    record.write(run.folder / Run.TRIAL)
 
 
 def _peak_memory() -> dict[str, int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -52,7 +53,7 @@ class Row:
 def count(
     plan: Plan, scale: str, published: str | Path, results: str = "results", *, names: Sequence[str] | None = None, roughly: bool = False
 ) -> Iterator[Row]:
-    """Count the parameters of every method and variant that has any, with its settings at a scale.
+    """Count the parameters of every method and variant that has any and whose library is installed, with its settings at a scale.
 
     Args:
         plan: for corpora, recipe and settings.
@@ -72,6 +73,8 @@ def count(
     for name in names or (*methods(), *plan.variants(scale)):
         planned = plan.method(name, scale)
         method = planned.method
+        if method.library and find_spec(method.library) is None:
+            continue
         if not method.trains_network or method.backbone not in plan.scale(scale).backbones:
             continue
         own = tasks if planned.multitask else dict.fromkeys(plan.corpora[:1], ())

@@ -166,7 +166,7 @@ class Plan:
         folder = path.parent if there(path.parent / "scales") else Path("config")
         base = folder / CONFIG
         merged = there(base) and there(path) and not base.samefile(path)
-        values = read_yaml(Config, base).model_dump() if merged else {}
+        values = read_yaml(Config, base).model_dump(exclude_unset=True) if merged else {}
         own = read_mapping(path)
         if not isinstance(own, dict):
             raise SettingsError("is no list of keys and values", file=path)
@@ -196,7 +196,7 @@ class Plan:
             hint = f"did you mean '{close[0]}'? " if close else ""
             raise SettingsError(f"unknown scale '{name}'", remedy=f"{hint}known scales: {', '.join(self.scales())}")
         scale = read_yaml(Scale, self.folder / "scales" / f"{name}.yaml")
-        for known in (*scale.training_of, *(variant.method for variant in scale.variants.values())):
+        for known in (*scale.training_of, *scale.tuning.methods, *(variant.method for variant in scale.variants.values())):
             self._check_name(known, scale)
         return self._scales.setdefault(name, scale)
 
@@ -208,10 +208,13 @@ class Plan:
         """What a name stands for at a scale.
 
         Raises:
-            SettingsError: neither a method nor a variant.
+            SettingsError: neither a method nor a variant, or a variant of what its method cannot do.
         """
         variant = None if name in methods() else self.variants(scale).get(name)
-        return PlannedMethod(name, get_method(variant.method if variant else name), variant)
+        planned = PlannedMethod(name, get_method(variant.method if variant else name), variant)
+        if planned.multitask and planned.method.backbone == "bert":
+            raise SettingsError(f"variant {name}: a BERT classifies the slot types of one corpus", remedy="leave multitask out")
+        return planned
 
     def methods(self, scale: str) -> list[str]:
         """The configured methods and variants, without variants of other scales."""
@@ -233,7 +236,11 @@ class Plan:
 
     def ablation_runs(self, scale: str) -> list[PlannedRun]:
         """The runs of the ablation study; those of methods without changes are those of `runs`."""
-        return self.runs_of(self.ablations.names, scale, self.ablations.fractions)
+        known = methods().keys() | self.variants(scale).keys()
+        if unknown := [name for names in self.ablations.names.values() for name in names if name not in known]:
+            message = f"a question names '{unknown[0]}', which is neither a method nor a variant"
+            raise SettingsError(message, file=self.folder / "ablations.yaml", remedy=f"known variants: {', '.join(self.variants(scale))}")
+        return [run for percent, names in self.ablations.names.items() for run in self.runs_of(names, scale, [percent])]
 
     def runs_of(self, names: Sequence[str], scale: str, fractions: Sequence[float]) -> list[PlannedRun]:
         """The runs of methods or variants: each seed on its own draw of the data, if there are several, but whole data are drawn once."""

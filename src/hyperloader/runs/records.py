@@ -106,6 +106,20 @@ class TrainingRecord(Record):
     commit: dict[str, str | bool | None] = {}
 
 
+class TrialRecord(Record):
+    """`trial.json`: the losses of a training at one of the learning rates that are tried.
+
+    Attributes:
+        curve: as in `run.json`.
+        failure: what ended it, if its loss grew.
+    """
+
+    WHAT, REMEDY = "the record of a trial", "try this run again"
+
+    curve: list[Evaluation] = []
+    failure: str = ""
+
+
 class PredictedCorpus(LongSentences):
     """What the file of predictions of a test set holds."""
 

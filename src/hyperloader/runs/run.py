@@ -24,12 +24,14 @@ class Run:
         PATTERN: its path below the folder of results; `each` in place of the tasks stands for a single-task method's jobs that do
             all corpora, and holds nothing but their logs.
         SETTINGS, RECORD, PREDICTIONS, SCORES: files that the jobs of the workflow leave, each the last that its job writes.
+        TRIAL: of one that was trained for its losses alone.
         folder: of the run.
     """
 
     PATTERN: ClassVar[str] = "{scale}/runs/{recipe}/{method}/{tasks}/{percent}/seed{seed}"
     EACH: ClassVar[str] = "each"
     SETTINGS, RECORD, PREDICTIONS, SCORES = "settings.json", "run.json", "predictions.json", "scores.json"
+    TRIAL: ClassVar[str] = "trial.json"
 
     def __init__(self, folder: str | Path):
         self.folder = Path(folder)

@@ -21,7 +21,7 @@ from transformers.models.bert.modeling_bert import BertLayer
 from transformers.models.t5.modeling_t5 import T5Block
 
 from hyperloader.config.settings import Training
-from hyperloader.errors import RunError
+from hyperloader.errors import DivergedError, RunError
 from hyperloader.models.task_model import TaskModel
 from hyperloader.runs.records import Evaluation
 from hyperloader.text.batches import IGNORED, Batch
@@ -237,11 +237,11 @@ def _check(accelerator: Accelerator, losses: list[Tensor], progress: Progress) -
     mean, step = _mean(accelerator, losses), progress.step
     remedy = "lower the learning rate, lengthen the warm-up or clip gradients"
     if not math.isfinite(mean):
-        raise RunError(f"the loss became {mean} by step {step}", remedy=remedy)
+        raise DivergedError(f"the loss became {mean} by step {step}", remedy=remedy)
     if progress.first_loss is None:
         progress.first_loss = mean
     if mean > DIVERGED * progress.first_loss:
-        raise RunError(f"the loss grew from {progress.first_loss:.4g} to {mean:.4g} by step {step}", remedy=remedy)
+        raise DivergedError(f"the loss grew from {progress.first_loss:.4g} to {mean:.4g} by step {step}", remedy=remedy)
 
 
 def _stopped(reason: str, progress: Progress, training: Training) -> RunError:

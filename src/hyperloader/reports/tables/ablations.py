@@ -109,19 +109,18 @@ def _alone(values: Values) -> Decision | None:
 def _rows(arms: dict[tuple[str, float], Arm], study: Ablations, samples: Samples) -> tuple[list[Row], list[str]]:
     """The rows, and of each question what its rows say together."""
     rows, notes = [], []
-    for fraction in study.fractions:
-        for question in study.questions:
-            reference = arms.get((question.against, fraction))
-            others = [arms[name, fraction] for name in question.methods if (name, fraction) in arms]
-            if reference is None or not others:
-                continue
-            values = {arm.title: samples.f1(arm.title, fraction, AVERAGE) for arm in (reference, *others)}
-            compared = [(arm, decide(values[arm.title], values[reference.title])) for arm in others]
-            rows += [Row(question.question, reference)]
-            rows += [Row(question.question, arm, reference.title, decision) for arm, decision in compared if decision]
-            above = [decide(values[reference.title], values[arm.title]) for arm in others]
-            verdict = all_of([decision.evidence for decision in above if decision]).verdict()
-            notes.append(f"{question.question} That {reference.title} is above each of these at {fraction:g} %: {verdict}.")
+    for question, fraction in study.asked():
+        reference = arms.get((question.against, fraction))
+        others = [arms[name, fraction] for name in question.methods if (name, fraction) in arms]
+        if reference is None or not others:
+            continue
+        values = {arm.title: samples.f1(arm.title, fraction, AVERAGE) for arm in (reference, *others)}
+        compared = [(arm, decide(values[arm.title], values[reference.title])) for arm in others]
+        rows += [Row(question.question, reference)]
+        rows += [Row(question.question, arm, reference.title, decision) for arm, decision in compared if decision]
+        above = [decide(values[reference.title], values[arm.title]) for arm in others]
+        verdict = all_of([decision.evidence for decision in above if decision]).verdict()
+        notes.append(f"{question.question} That {reference.title} is above each of these at {fraction:g} %: {verdict}.")
     judged = [number for number, row in enumerate(rows) if row.decision and row.decision.enough]
     corrected = dict(zip(judged, verdicts([rows[number].decision.evidence for number in judged]), strict=True))
     for number, row in enumerate(rows):

@@ -146,8 +146,8 @@ class Table:
         made = f"{describe(self.scores.signature)}, tags aligned by sentinel, {over}" if self.seeds else "nothing was run"
         return (
             f"micro F1 on the whole test sets after training on {data} of the training and validation data; {made}. "
-            "Rows: ours; ours as the authors scored, labels given to words by order and gold cut with the target; the paper's. Bold: the best "
-            "of a row, of ours among the methods that are trained; with = if several share it. An F1 of 0 has the share of "
+            "Rows: ours; ours as the authors scored, labels given to words by order and gold cut with the target; the paper's. "
+            "Bold: the best of a row, of ours among the methods that are trained; with = if several share it. An F1 of 0 has the share of "
             "malformed outputs beside it. The paper's numbers are those of the real corpora and of T5-base and BERT-base; an average is "
             "over all the paper's corpora or not given."
         )

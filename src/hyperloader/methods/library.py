@@ -1,0 +1,33 @@
+"""Methods of the PEFT library: T5 is frozen, and what the library puts into it is trained."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from importlib.util import find_spec
+from typing import Any
+
+from hyperloader.config.settings import Settings
+from hyperloader.errors import SettingsError
+from hyperloader.methods.network import NetworkMethod
+
+
+class PeftMethod(NetworkMethod):
+    """A model for each corpus; a variant with `multitask: true` is one for all, with nothing that tells the tasks apart."""
+
+    multitask = False
+    library = "peft"
+
+    @abstractmethod
+    def config(self, settings: Settings) -> Any:
+        """The library's configuration."""
+
+    def build(self, backbone, tasks, settings):
+        from hyperloader.models.task_model import PlainT5
+
+        if find_spec(self.library) is None:
+            message = f"method {self.name} needs the library {self.library}, which is not installed"
+            raise SettingsError(message, remedy=f"pip install 'hyperloader[{self.library}]'")
+        from peft import inject_adapter_in_model
+
+        backbone.requires_grad_(False)
+        return PlainT5(inject_adapter_in_model(self.config(settings), backbone), tasks)

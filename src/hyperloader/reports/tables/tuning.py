@@ -1,0 +1,72 @@
+"""The table of learning rates: what each costs in validation loss, which is best, and which the configuration has."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+from hyperloader.planning.plan import Plan
+from hyperloader.planning.tuning import Tried, tried
+from hyperloader.reports.tables.sheet import Sheet, as_csv, write_sheet
+
+log = logging.getLogger(__name__)
+
+COLUMNS = ("method", "title", "learning_rate", "validation_loss", "best", "configured", "failure")
+
+
+def write_tuning(plan: Plan, scale: str, output: str | Path, results: str | Path = "results") -> list[Tried]:
+    """Write `tuning.csv`, with Markdown, HTML and LaTeX beside it; says where the configuration has another rate than the best.
+
+    Args:
+        plan: for methods, rates and the configured rate of each.
+        scale: name of the scale.
+        output: the CSV.
+        results: folder of the trials.
+
+    Returns:
+        What was tried, for figures.
+    """
+    rows = list(tried(plan, scale, results))
+    best = {row.name: min((own for own in rows if own.name == row.name), key=lambda own: own.loss) for row in rows}
+    notes = list(differences(rows, best, scale))
+    for note in notes:
+        log.warning(note)
+    lines, cells = [], []
+    for row in rows:
+        loss = f"{row.loss:.4f}" if row.curve else ""
+        chosen, configured = (
+            "yes" if said else "no" for said in (row is best[row.name] and bool(row.curve), row.learning_rate == row.configured)
+        )
+        lines.append([row.name, row.title, f"{row.learning_rate:g}", loss, chosen, configured, row.failure])
+        shown = f"**{loss}**" if chosen == "yes" else loss or "diverged"
+        cells.append([row.title, f"{row.learning_rate:g}", shown, chosen, configured])
+    tuning = plan.scale(scale).tuning
+    sheet = Sheet(
+        title="Learning rates",
+        caption=f"lowest validation loss at each rate, at 100 % of the data with seed {tuning.seed}, which is not reported; scale {scale}, "
+        f"recipe {plan.config.recipe}. Of a method with a model for each corpus a mean over "
+        f"{', '.join(tuning.single_task_corpora) or 'all'}, as far as they are configured. "
+        "Bold: the best of a method; configured: the rate of the scale's file and the recipe, for all fractions and seeds.",
+        header=["Method", "Rate", "Validation loss", "Best", "Configured"],
+        rows=cells,
+        align="lrrll",
+        notes=notes,
+    )
+    write_sheet(output, as_csv(COLUMNS, lines), sheet)
+    return rows
+
+
+def differences(rows: Sequence[Tried], best: dict[str, Tried], scale: str) -> list[str]:
+    """Where the configuration does not have the best rate, and where that is at an end of what was tried."""
+    said = []
+    for name, own in best.items():
+        rates = [row.learning_rate for row in rows if row.name == name]
+        if not own.curve:
+            said.append(f"{name}: no rate converged")
+            continue
+        if own.learning_rate != own.configured:
+            said.append(f"{name}: {own.learning_rate:g} is best and {own.configured:g} is configured (training_of in scales/{scale}.yaml)")
+        if own.learning_rate in (min(rates), max(rates)):
+            said.append(f"{name}: {own.learning_rate:g} is at the end of the rates that were tried")
+    return said

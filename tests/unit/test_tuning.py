@@ -1,0 +1,92 @@
+"""Learning rates: which trainings are tried, what is kept of them, and what the table says of the configured ones."""
+
+import csv
+from pathlib import Path
+
+import pytest
+from tiny_runs import write_settings
+from typer.testing import CliRunner
+
+from hyperloader.cli.main import app
+from hyperloader.errors import SettingsError
+from hyperloader.methods.training_run import try_run
+from hyperloader.planning.plan import Plan
+from hyperloader.planning.tuning import trials
+from hyperloader.runs.records import TrialRecord
+
+ROOT = Path(__file__).parents[2]
+CONFIG = ROOT / "config/config.yaml"
+CHANGES = ["methods=[hyperloader,unipelt_t5,gazetteer]", "seeds=[1,2,3]"]
+RATES = (1e-3, 3e-3, 1e-2, 3e-2)
+
+
+def test_every_method_is_tried_at_the_same_rates_on_a_seed_that_is_not_reported():
+    plan = Plan.read(CONFIG, CHANGES)
+    planned = trials(plan, "demo")
+    tasks = {"hyperloader": ["all"], "unipelt_t5": ["restaurant", "atis", "snips"]}
+    wanted = [f"demo/tuning/matched/{name}/{rate:g}/{own}" for name in tasks for own in tasks[name] for rate in RATES]
+    assert sorted(trial.path for trial in planned) == sorted(wanted)
+    for trial in planned:
+        settings, usual = trial.settings(plan), plan.run_settings(trial.run)
+        assert (settings.seed, settings.percent, settings.training.learning_rate) == (0, 100, trial.learning_rate)
+        assert settings.training.model_copy(update={"learning_rate": usual.training.learning_rate}) == usual.training
+
+
+def test_a_reported_seed_is_refused():
+    with pytest.raises(SettingsError, match="tuning's seed 0 is one of the reported ones"):
+        trials(Plan.read(CONFIG, ["seeds=[42,0]"]), "demo")
+
+
+@pytest.mark.parametrize("rate", [1e-3, 1e6])
+def test_a_trial_leaves_its_losses_or_why_it_diverged_and_no_model(place, tmp_path, rate):
+    steps = {"steps": 60, "evaluate_every": 20, "warmup_steps": 0, "max_grad_norm": None}
+    data = {"atis": place / "data/atis"}
+    run = write_settings(tmp_path / "run", data, place / "t5", training={"learning_rate": rate, **steps})
+    try_run(run)
+    record = TrialRecord.read(run / "trial.json")
+    assert bool(record.failure) == (rate > 1) and [point["step"] for point in record.curve] == ([] if record.failure else [20, 40, 60])
+    assert record.failure == "" or record.failure.startswith("the loss")
+    assert not (run / "model").exists() and not (run / "checkpoints").exists()
+
+
+def table(folder, losses):
+    """Write trials with these lowest losses by method and rate, None for one that diverged, and their table."""
+    plan = Plan.read(CONFIG, CHANGES)
+    for trial in trials(plan, "demo"):
+        loss = losses[trial.run.method][RATES.index(trial.learning_rate)]
+        # over corpora the mean decides
+        spread = 0.0 if trial.run.tasks == "all" else {"restaurant": 0.1, "atis": -0.1, "snips": 0.0}[trial.run.tasks]
+        values = [] if loss is None else [loss + 1, loss + spread, loss + 0.5]
+        curve = [{"step": 10 * step, "loss": 1.0, "validation_loss": value} for step, value in enumerate(values, 1)]
+        path = folder / "results" / trial.path / "trial.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        TrialRecord(curve=curve, failure="the loss became nan by step 7" if loss is None else "").write(path)
+    arguments = [argument for change in CHANGES for argument in ("--set", change)]
+    answer = CliRunner().invoke(app, ["tuning", "--scale", "demo", "--config", str(CONFIG), *arguments, "--output", str(folder / "out")])
+    assert answer.exit_code == 0, answer.output
+    with (folder / "out/tuning.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+def test_the_lowest_loss_is_best_and_another_configured_rate_is_named(tmp_path, monkeypatch, caplog):
+    monkeypatch.chdir(tmp_path)
+    rows = table(tmp_path, {"hyperloader": (0.5, 0.2, 0.3, None), "unipelt_t5": (0.9, 0.8, 0.7, 0.6)})
+    assert len(rows) == 8
+    best = {row["method"]: (row["learning_rate"], row["validation_loss"]) for row in rows if row["best"] == "yes"}
+    assert best == {"hyperloader": ("0.003", "0.2000"), "unipelt_t5": ("0.03", "0.6000")}
+    assert [row["failure"] != "" for row in rows] == [*[False] * 3, True, *[False] * 4]
+    configured = {name: {row["learning_rate"] for row in rows if (row["method"], row["configured"]) == (name, "yes")} for name in best}
+    assert configured["hyperloader"] == {"0.003"}
+    said = (tmp_path / "out/tuning.md").read_text()
+    assert "unipelt_t5: 0.03 is best and" in said and "unipelt_t5: 0.03 is at the end" in said and "hyperloader: " not in said
+    assert "unipelt_t5: 0.03 is best" in caplog.text
+    with (tmp_path / "out/tuning_curves.csv").open() as file:
+        points = [row for row in csv.DictReader(file) if (row["method"], row["learning_rate"]) == ("unipelt_t5", "0.01")]
+    assert [float(row["validation_loss"]) for row in points] == pytest.approx([1.7, 0.7, 1.2])
+    assert "UniPELT-T5" in (tmp_path / "out/tuning_curves.svg").read_text()
+
+
+def test_without_trials_there_is_an_empty_table(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    answer = CliRunner().invoke(app, ["tuning", "--scale", "demo", "--config", str(CONFIG), "--output", str(tmp_path / "out")])
+    assert answer.exit_code == 0 and (tmp_path / "out/tuning.csv").read_text().count("\n") == 1
