@@ -18,20 +18,21 @@ from hyperloader.planning import trials
 from hyperloader.planning.parameters import config_of
 from hyperloader.planning.plan import Plan
 
-SCALE = "paper"
+SCALE, BATCH = "paper", 4
 
 
 def main() -> None:
     torch.set_num_threads(1)
     time.perf_counter = time.process_time
-    trials.STEPS, trials.WARM_UP = 4, 1
+    trials.STEPS, trials.WARM_UP = 3, 1
     plan = Plan.read("config/config.yaml", [f"methods={json.dumps(sys.argv[1:])}"])
     for name in sys.argv[1:]:
         settings, method = plan.run_settings(next(run for run in plan.runs(SCALE) if run.method == name)), get_method(name)
         config = config_of(plan, SCALE, method.backbone, "results", roughly=True)
         lengths = trials.TEXTS["real"].lengths[method.backbone]
-        trial = trials.Trial(name, settings.method_settings, config, method.backbone, lengths, list(settings.data), settings.training)
-        speed = settings.training.batch_size / trial.seconds()
+        training = settings.training.model_copy(update={"batch_size": BATCH})
+        trial = trials.Trial(name, settings.method_settings, config, method.backbone, lengths, list(settings.data), training)
+        speed = BATCH / trial.seconds()
         print(json.dumps({"benchmark": "methods", "method": name, "sentences_per_second": round(speed, 2)}), flush=True)
 
 

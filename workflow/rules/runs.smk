@@ -14,8 +14,8 @@ rule run_settings:
         "../../environment.yml"
     params:
         settings=lambda wildcards: run_settings(wildcards).model_dump_json(indent=2),
+    # a job of no time would empty the report's plot of run times, whose scale is logarithmic
     shell:
-        # a job of no time would empty the report's plot of run times, whose scale is logarithmic
         "sleep 0.01; printf '%s\\n' {params.settings:q} > {output:q} 2> {log:q}"
 
 
