@@ -193,6 +193,18 @@ def test_a_prediction_and_all_that_follows_from_it_changed_is_named_by_the_recor
     assert list(map(str, verify(bundle, results / "data")[1])) == told
 
 
+def test_other_seen_sentences_give_other_scores(results, files, tmp_path):
+    """Which test sentences train has is in the bundle, so that scores on the others need no prepared corpus."""
+    manifest = json.loads(files["bundle.json"])
+    corpus = load_corpus(results / "data/snips")
+    words = {sentence.words for sentence in corpus.train}
+    assert manifest["corpora"]["snips"]["seen"] == [place for place, sentence in enumerate(corpus.test) if sentence.words in words]
+    manifest["corpora"]["snips"]["seen"] = list(range(100))
+    bundle = pack(tmp_path / "bundle.zip", files | {"bundle.json": json.dumps(manifest).encode()})
+    assert any(own.file == f"{RUN}/scores.json" and "corpora.snips.unseen" in own.what for own in verify(bundle)[1])
+    assert any(own.file == "bundle.json" and "corpora.snips" in own.what for own in verify(bundle, results / "data")[1])
+
+
 def test_missing_and_extra_files_and_wrong_checksums_are_named(files, hyperloader, tmp_path):
     manifest = json.loads(files["bundle.json"])
     manifest["files"]["table2.csv"] = "0" * 64

@@ -61,15 +61,19 @@ def test_many_at_once_get_each_their_answer(address, runs):
     with urllib.request.urlopen(address + "runs") as answer:
         assert json.load(answer) == [{"name": name, "tasks": list(TASKS)} for name in taggers]
     asked = [
-        {"text": f"show me {'flights ' * (number % 7)}to boston {number}", "run": run, "task": task}
+        {"text": f"show me {'flights ' * (number % 5)}to boston", "run": run, "task": task}
         for number in range(50)
         for run in taggers
         for task in TASKS
     ]
     with ThreadPoolExecutor(len(asked)) as pool:
         answers = list(pool.map(lambda value: ask(address, value), asked))
+    expected = {}
     for value, (status, answer) in zip(asked, answers, strict=True):
-        assert status == 200 and answer["spans"] == taggers[value["run"]].predict(value["text"], value["task"])
+        if (key := tuple(value.values())) not in expected:
+            expected[key] = taggers[value["run"]].predict(value["text"], value["task"])
+        assert status == 200 and answer["spans"] == expected[key]
+    assert len(expected) == 20 and any(expected.values())
 
 
 def test_what_is_refused(address):
@@ -127,23 +131,24 @@ def test_the_page(address, browser):
     assert [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE" and "favicon" not in entry["message"]] == []
 
 
-def test_spans_are_coloured_with_their_confidence(address, browser, place):
+def test_spans_are_coloured_by_slot_type(address, browser, place, runs):
     from selenium.webdriver.support.ui import WebDriverWait
 
     from hyperloader.corpora.prepared import load_corpus
-    from hyperloader.text.sentt import spans
 
-    sentence = next(own for own in load_corpus(place / "data" / "atis").train if len(spans(own.tags)) > 1)
+    tagger = Tagger.from_pretrained(runs[0])
+    texts = [" ".join(sentence.words) for sentence in load_corpus(place / "data" / "atis").train]
+    text, spans = next((text, found) for text, found in zip(texts, tagger.predict(texts, "atis"), strict=True) if len(found) > 1)
     browser.get(address)
     wait = WebDriverWait(browser, 30)
     wait.until(lambda browser: browser.find_elements("css selector", ".run"))
     field = browser.find_element("id", "text")
     field.clear()
-    field.send_keys(f"{' '.join(sentence.words)}\n")
+    field.send_keys(f"{text}\n")
     marks = wait.until(lambda browser: browser.find_elements("css selector", ".run:first-child mark"))
-    found = {(mark.text, mark.get_attribute("title")) for mark in marks}
-    for slot_type, first, end in spans(sentence.tags):
-        assert any(" ".join(sentence.words[first:end]) in text and title == slot_type for text, title in found), found
+    found = [(mark.text.removesuffix(mark.get_attribute("title")), mark.get_attribute("title")) for mark in marks]
+    # a gazetteer has no confidences
+    assert found == [(span["word"], span["entity_group"]) for span in spans]
     assert len({mark.value_of_css_property("background-color") for mark in marks}) > 1
 
 

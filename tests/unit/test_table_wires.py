@@ -316,8 +316,8 @@ def scrambled(seed, count=40):
 
 
 def cells(path):
-    """The rows of a page's table, as text."""
-    lines = re.findall(r"<tr>(<td.*?)</tr>", path.read_text(encoding="utf-8"))
+    """The rows of a page's first table, as text."""
+    lines = re.findall(r"<tr>(<td.*?)</tr>", path.read_text(encoding="utf-8").partition("</table>")[0])
     return [[re.sub(r"<[^>]*>", "", cell) for cell in re.findall(r"<td[^>]*>(.*?)</td>", line)] for line in lines]
 
 

@@ -9,7 +9,9 @@ It answers this machine only, unless it is told another address, and only under 
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import socket
 from collections.abc import Sequence
 from importlib.resources import files
@@ -132,6 +134,6 @@ def _listening(host: str, port: int) -> socket.socket:
         family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listener = socket.create_server(address[:2], family=family, backlog=1024)
     except (OSError, OverflowError) as error:
-        reason = getattr(error, "strerror", None) or error
+        reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno in errno.errorcode else error
         raise SettingsError(f"cannot listen on {host}, port {port} ({reason})", remedy="name another --port; 0 takes a free one") from None
     return listener

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -187,8 +187,25 @@ def score_split(
     return score_sentences(sentences, decoding, None if split == "train" else unseen, corpus.nested_slots.get(split, 0))
 
 
-def score_run(run: str | Path) -> None:
+class KnownOfTest(NamedTuple):
+    """What a prepared corpus says of its test set, for places where it is not; see `score_sentences`."""
+
+    unseen: np.ndarray | None
+    nested: int
+
+
+def known_of_test(corpus: PreparedCorpus) -> KnownOfTest:
+    """Those of a corpus at 100 %."""
+    train = {sentence.words for sentence in corpus.train}
+    return KnownOfTest(np.array([sentence.words not in train for sentence in corpus.test], dtype=bool), corpus.nested_slots.get("test", 0))
+
+
+def score_run(run: str | Path, facts: Mapping[str, KnownOfTest] | None = None) -> None:
     """Score all predictions of a run; writes `counts/<corpus>.csv`, then `scores.json`.
+
+    Args:
+        run: its folder.
+        facts: of the corpora by name; otherwise they are taken from the prepared corpora, if these are there.
 
     Raises:
         UserError: predictions are missing, damaged, or not those of the manifest; names the file and the line.
@@ -198,7 +215,9 @@ def score_run(run: str | Path) -> None:
     corpora = {}
     for name, listed in manifest.corpora.items():
         sentences = list(read_predictions(run.predictions_of(name), listed))
-        if there(run.data[name]):
+        if facts is not None:
+            corpora[name], counts = score_sentences(sentences, manifest.decoding, *facts[name])
+        elif there(run.data[name]):
             corpora[name], counts = score_split(load_corpus(run.data[name]), "test", sentences, manifest.decoding)
         else:
             log.warning("%s: no prepared corpus %s, so that unseen sentences are not scored", run, run.data[name])

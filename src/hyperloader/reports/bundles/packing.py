@@ -10,10 +10,13 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import ClassVar
 
+import numpy as np
+from pydantic import NonNegativeInt
+
 from hyperloader import __version__
 from hyperloader.config.records import Record, RecordPart
 from hyperloader.config.settings import Name
-from hyperloader.corpora.prepared import MANIFEST, read_prepared_manifest
+from hyperloader.corpora.prepared import MANIFEST, load_corpus, read_prepared_manifest
 from hyperloader.corpora.registry import get_corpus
 from hyperloader.errors import RunError, UserError
 from hyperloader.files import as_json, read_rows, reading, there
@@ -22,6 +25,7 @@ from hyperloader.reports.tables.scores import TIDY, Scores
 from hyperloader.runs.predictions import with_numbers_for_words
 from hyperloader.runs.records import Score, ScoresRecord
 from hyperloader.runs.run import Run
+from hyperloader.scoring import KnownOfTest, known_of_test
 from hyperloader.scoring.signatures import data_of
 
 TABLES = ("table2", "table3", "table4", "scores", "comparisons", "claims", "parameters")
@@ -37,6 +41,8 @@ class BundledCorpus(RecordPart):
         title, licence, citation, homepage: as in its `corpus.yaml`.
         test_set: checksum of its test set, as in signatures.
         words: whether the words of its sentences are in the bundle; numbers stand for them otherwise.
+        seen: the places of the test sentences that are in the training set; None if that is not known.
+        nested: gold slots of the test set that are left out since they lie inside others.
     """
 
     title: str
@@ -45,6 +51,8 @@ class BundledCorpus(RecordPart):
     homepage: str
     test_set: str
     words: bool
+    seen: list[NonNegativeInt] | None
+    nested: NonNegativeInt
 
 
 class Bundle(Record):
@@ -150,4 +158,11 @@ def _corpus(name: str, data: Path, headline: Score) -> BundledCorpus:
     about = {key: getattr(corpus, key) for key in ("title", "licence", "citation", "homepage")}
     if generated:
         about |= {"licence": "generated", "citation": "", "homepage": ""}
-    return BundledCorpus(**about, test_set=data_of(headline.signature), words=generated or corpus.redistributable)
+    known = known_of_test(load_corpus(data / name)) if there(manifest) else KnownOfTest(None, 0)
+    return BundledCorpus(
+        **about,
+        test_set=data_of(headline.signature),
+        words=generated or corpus.redistributable,
+        seen=None if known.unseen is None else np.flatnonzero(~known.unseen).tolist(),
+        nested=known.nested,
+    )

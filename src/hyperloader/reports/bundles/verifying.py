@@ -14,6 +14,8 @@ from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from hyperloader.corpora.prepared import MANIFEST, load_corpus
 from hyperloader.errors import RunError, UserError
 from hyperloader.files import read_rows, reading, sha256, there, write_bytes
@@ -25,7 +27,7 @@ from hyperloader.reports.tables.scores import write_scores
 from hyperloader.reports.tables.table2 import table2, write_table2
 from hyperloader.runs.predictions import parse_predictions, with_numbers_for_words, with_words
 from hyperloader.runs.run import Run
-from hyperloader.scoring import score_run
+from hyperloader.scoring import KnownOfTest, known_of_test, score_run
 from hyperloader.scoring.signatures import data_of
 from hyperloader.text.sentences import Sentence
 
@@ -87,8 +89,13 @@ def verify(path: str | Path, data: str | Path | None = None) -> tuple[Bundle, li
     """
     with open_archive(path) as archive, TemporaryDirectory(prefix="hyperloader-") as temporary:
         bundle = read_bundle(archive)
-        test_sets = {name: load_corpus(Path(data) / name).test for name in bundle.corpora} if data is not None else None
+        prepared = {name: load_corpus(Path(data) / name) for name in bundle.corpora} if data is not None else {}
+        test_sets = None if data is None else {name: corpus.test for name, corpus in prepared.items()}
         found = list(unpack(archive, bundle, Path(temporary, "packed")))
+        for name in prepared:
+            known, ours = bundle.corpora[name], known_of_test(prepared[name])
+            if (known.seen, known.nested) != (np.flatnonzero(~ours.unseen).tolist(), ours.nested):
+                found.append(Difference(Bundle.NAME, f"corpora.{name} has other seen or nested ones than the prepared corpus"))
         again = Again(bundle, Path(temporary), test_sets)
         for run in track(bundle.runs, "scoring"):
             found += again.run(run)
@@ -128,7 +135,7 @@ class Again:
                 yield from self._predictions(name, entry.sha256, old.predictions_of(name), new.predictions_of(name))
                 entries[name] = entry.model_copy(update={"sha256": sha256(new.predictions_of(name))})
             manifest.model_copy(update={"corpora": entries}).write(new.folder / Run.PREDICTIONS)
-            score_run(new.folder)
+            score_run(new.folder, {name: self._known(name, entry.sentences) for name, entry in entries.items()})
             for name, entry in new.scores().corpora.items():
                 known = self.bundle.corpora.get(name)
                 if known and not known.words and self.test_sets is None:
@@ -166,6 +173,14 @@ class Again:
     def _bearing(self) -> str:
         rows = read_rows(self.packed / "claims.csv", ["bearing"])
         return rows[0]["bearing"] if rows else ""
+
+    def _known(self, name: str, sentences: int) -> KnownOfTest:
+        known = self.bundle.corpora.get(name)
+        if known is None or known.seen is None:
+            return KnownOfTest(None, known.nested if known else 0)
+        unseen = np.ones(sentences, dtype=bool)
+        unseen[[place for place in known.seen if place < sentences]] = False
+        return KnownOfTest(unseen, known.nested)
 
     def _predictions(self, name: str, recorded: str, old: Path, new: Path) -> Iterator[Difference]:
         """Have a file of predictions to score, with the words of the test set where those are there."""

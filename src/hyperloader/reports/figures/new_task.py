@@ -91,7 +91,7 @@ def _draw(corpora: Mapping[str, Points], output: str | Path) -> None:
         axes[0].set_ylabel("F1")
         figure.supxlabel("training sentences of the new task", fontsize=8)
         handles, names = axes[0].get_legend_handles_labels()
-        figure.legend(handles, names, loc="outside lower center", ncols=3)
+        figure.legend(handles, names, loc="outside upper center", ncols=5, columnspacing=1.2, handlelength=1.6)
 
 
 def _average(corpora: Mapping[str, Points]) -> Points:

@@ -33,6 +33,7 @@ class Card:
         in_train, in_validation: test sentences whose words a sentence there has.
         contradicted: test sentences whose words a sentence of train has, but never with the same tags.
         seen_spans: spans of test whose words have their type in train.
+        nested: slots of test that lie inside others and are left out.
     """
 
     corpus: Corpus
@@ -48,6 +49,7 @@ class Card:
     in_validation: int
     contradicted: int
     seen_spans: int
+    nested: int
 
 
 def data_card(folder: str | Path) -> Card:
@@ -78,6 +80,7 @@ def data_card(folder: str | Path) -> Card:
         in_validation=sum(tuple(sentence.words) in in_validation for sentence in splits["test"]),
         contradicted=sum(tuple(sentence.tags) not in tags_in_train[tuple(sentence.words)] for sentence in leaked),
         seen_spans=sum(span in known for span in _spans(splits["test"])),
+        nested=prepared.nested_slots.get("test", 0),
     )
 
 
@@ -128,6 +131,7 @@ def _section(card: Card) -> str:
         "Terms": f"{corpus.licence}; its sentences {travel}",
         "Labels": f"{len(types)} slot types; {corpus.label_convention}. Most frequent in train: "
         + ", ".join(f"`{kind}` {count:,}" for kind, count in card.frequent),
+        "Left out": f"of the test slots {_share(card.nested, card.nested + card.spans['test'])}, which lie inside others",
         "Sentences": f"{', '.join(numbers)}; {means}.{held_out}",
         "Repeats": f"sentences whose words an earlier one of the split has: {', '.join(repeats)}",
         "Leakage": f"of the test sentences {_share(card.in_train, card.sentences['test'])} are in train word for word, "
@@ -135,6 +139,7 @@ def _section(card: Card) -> str:
         f"Of the test spans {_share(card.seen_spans, card.spans['test'])} have words that have the same type somewhere in train",
         "Types only in test": ", ".join(f"`{kind}`" for kind in new) or "none",
     }
+    lines = {name: text for name, text in lines.items() if name != "Left out" or card.nested}
     return "\n".join([f"## {corpus.title}", "", *(f"* **{name}**: {text}" for name, text in lines.items())])
 
 
