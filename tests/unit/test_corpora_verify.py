@@ -117,4 +117,7 @@ def test_a_file_that_only_its_manifest_knows(place, mirror):
 
 def test_nothing_there(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    assert "raw: no such folder" in str(verify("atis")[1])
+    for name in ("raw", "data"):
+        (tmp_path / name).mkdir()
     assert "nothing there to verify" in str(verify("atis")[1])

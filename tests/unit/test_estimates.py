@@ -113,4 +113,4 @@ def test_the_arithmetic_of_a_scale_is_planned_and_shown(tmp_path):
     with pytest.raises(
         SettingsError, match=f"{scale}: 'training.precision': T5's activations overflow in fp16; use bf16".replace("T5", "t5")
     ):
-        fast.scale("paper")
+        Plan.read(config / "config.yaml").scale("paper")

@@ -117,7 +117,7 @@ def recorded(place, tmp_path):
     write_json(tmp_path / "run/settings.json", settings("all_outside", str(place / "data/snips")))
 
     def recorded(source, **environment):
-        command = [sys.executable, "-m", "hyperloader", "train", tmp_path / "run"]
+        command = [sys.executable, "-m", "hyperloader", "train", "--force", tmp_path / "run"]
         subprocess.run(command, cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(source)} | environment, check=True)
         return json.loads((tmp_path / "run/run.json").read_text())["commit"]
 

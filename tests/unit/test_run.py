@@ -105,7 +105,7 @@ def test_what_is_made_is_not_made_again(place, caplog):
         predict_run(run, **changes)
         return sorted(path.name for path in run.rglob("*.*") if before.get(path) != path.stat().st_mtime_ns and path.name != ".lock")
 
-    everything = ["atis.jsonl", "config.json", "model.safetensors", "predictions.json", "run.json", "snips.jsonl"]
+    everything = ["README.md", "atis.jsonl", "config.json", "model.safetensors", "predictions.json", "run.json", "snips.jsonl"]
     assert made() == everything
     assert made() == [] and "already trained" in caplog.text and "already predicted" in caplog.text
     assert made(force=True) == everything

@@ -256,7 +256,7 @@ def test_shares_of_parameters_are_those_of_the_counts(tmp_path):
     counted = list(count(plan, "paper", PUBLISHED / "methods.csv", str(tmp_path)))
     write_parameters(counted, tmp_path / "parameters.csv")
     table = rows(tmp_path / "parameters.csv")
-    assert [row["method"] for row in table] == [row.method for row in counted] and len(table) == 8
+    assert [row["method"] for row in table] == [row.method for row in counted] and len(table) > 8
     for row, own in zip(table, counted, strict=True):
         total, trainable, live = (int(row[key]) for key in ("total", "trainable", "live"))
         assert 0 < live <= trainable <= total
@@ -369,7 +369,9 @@ def test_tables_and_figures_take_the_headline_of_all_ways(real_scores, tmp_path)
         assert table[corpus.title]["HyperLoader (by order)"] == f"{own[0]:.4f}"
         markdown = (tmp_path / "table3.md").read_text(encoding="utf-8")
         assert f"{corpus.title} at 100 % with slot types cut at the slash, HyperLoader {own[1]:.4f}." in markdown
-        assert f"{table[corpus.title]['HyperLoader']}** ± {table[corpus.title]['HyperLoader (sd)']} [{own[0]:.4f}] (" in markdown
+        cells = f"{table[corpus.title]['HyperLoader']}** ± {table[corpus.title]['HyperLoader (sd)']}", f"{own[0]:.4f}"
+        lines = re.search(rf"\| {re.escape(corpus.title)} .*\| ours .*\n.*\| by order .*\n", markdown)[0].splitlines()
+        assert all(cell in line for cell, line in zip(cells, lines, strict=True))
     averages = [statistics.mean(score["f1"] for score in head.values()) for head in headlines]
     assert table["Average"]["HyperLoader"] == f"{statistics.mean(averages):.4f}"
     write_scores(files, tmp_path / "scores.csv")

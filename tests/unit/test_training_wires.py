@@ -282,6 +282,7 @@ def test_the_record_says_what_was_trained(marked, place, tmp_path):
     assert record["checksums"] == {
         "backbone": open_backbone(place / "t5").checksum,
         "data": {name: read_prepared_manifest(folder).checksum for name, folder in marked.folders.items()},
+        "known": None,
     }
     weights = load_file(tmp_path / "model/model.safetensors")
     counts = record["parameters"]

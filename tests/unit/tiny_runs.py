@@ -78,5 +78,5 @@ def save_wild(
 ) -> TaskModel:
     """Give a run such a model."""
     model = wild(method, backbone, tasks, settings=settings, **options)
-    save_pretrained(model, run / "model", method=method, settings=options.get("settings") or SIZES[method], backbone=str(backbone))
+    save_pretrained(model, run / "model", method=method, settings=settings or SIZES[method], backbone=str(backbone))
     return model
