@@ -89,7 +89,7 @@ def add_task(
     output: Annotated[Path, Option(help="Folder of the new run.")],
     percent: Annotated[float, Option(help="Of its training sentences.")] = 100,
     shots: Annotated[int | None, Option(min=1, help="At most so many of these.")] = None,
-    mode: Annotated[AddingMode, Option(help="What is learned: z; z and a correction of the generators; everything.")] = "embedding",
+    mode: Annotated[AddingMode, Option(help="What is learned: z; z and a correction of the generators; everything.")] = "low_rank",
     start: Annotated[AddingStart, Option(help="Where z starts.")] = "mean",
     rank: Annotated[int, Option(min=1, help="Of the correction.")] = 4,
     steps: Annotated[int | None, Option(min=1, help="Of the training.", show_default="those of the run")] = None,

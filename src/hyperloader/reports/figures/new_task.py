@@ -109,7 +109,7 @@ def _average(corpora: Mapping[str, Points]) -> Points:
 
 def _panel(ax: Axes, points: Points, amounts: list[str]) -> None:
     open_frame(ax)
-    ax.set_ylim(0, 1.02)
+    ax.set_ylim(-0.03, 1.03)
     ax.set_xticks(range(len(amounts)), amounts, rotation=45)
     for (learned, name), colour in zip(NAMES.items(), COLOURS, strict=False):
         own = points.get(learned, {})
