@@ -203,7 +203,13 @@ def published(*names):
 @cache
 def runs(scale):
     """The runs of a scale by their folder."""
-    return {f"results/{run.path}": run for run in (*PLAN.ablation_runs(scale), *PLAN.runs(scale))}
+    return {f"results/{run.path}": run for run in PLAN.runs(scale)}
+
+
+@cache
+def runs_of_ablations(scale):
+    """The runs of the ablation study at a scale, by their folder."""
+    return {f"results/{run.path}": run for run in PLAN.ablation_runs(scale)}
 
 
 @cache
@@ -220,7 +226,7 @@ def hypernetwork_run(scale):
 
 @cache
 def settings_of(folder, scale):
-    known = runs(scale) | runs_of_new_tasks(scale)
+    known = runs_of_ablations(scale) | runs(scale) | runs_of_new_tasks(scale)
     if folder not in known:
         close = get_close_matches(folder, known, n=1)
         remedy = f"did you mean '{close[0]}'?" if close else ""
@@ -325,7 +331,7 @@ def scores(scale, fractions=None):
 @one_line
 def ablation_scores(scale):
     """The scores of all runs of the ablation study."""
-    return [f"results/{run.path}/{Run.SCORES}" for run in PLAN.ablation_runs(scale)]
+    return [f"{folder}/{Run.SCORES}" for folder in runs_of_ablations(scale)]
 
 
 @one_line
