@@ -12,6 +12,7 @@ from torch.optim import SGD
 from hyperloader.errors import SettingsError
 from hyperloader.files import write_json
 from hyperloader.models.backbones import BackboneManifest
+from hyperloader.planning.estimates import REFERENCE
 from hyperloader.planning.plan import Plan
 from hyperloader.planning.status import as_text, status
 from hyperloader.runs.locks import folder_lock
@@ -146,7 +147,9 @@ def test_hours_follow_from_finished_runs_and_checkpoints(plan, results):
     checkpoints = Checkpoints(results / "demo/runs/matched/unipelt_t5/snips/100/seed42/checkpoints", "any")
     checkpoints.save_last({}, SGD([zeros(1)]), Progress(step=steps // 2))
     rows = {f"{row.run.method} {row.run.tasks}": row for row in status(plan, "demo", speed=1.0, results=results)}
-    assert rows["unipelt_t5 snips"].hours == pytest.approx((steps - steps // 2) * 32 / 3600)
+    assert rows["unipelt_t5 snips"].hours == pytest.approx(
+        (steps - steps // 2) * 32 / 3600 * REFERENCE["hyperloader"] / REFERENCE["unipelt_t5"]
+    )
     assert rows["hyperloader atis+snips"].hours == pytest.approx(rows["hyperloader atis+snips"].steps * 32 / 3600)
 
 

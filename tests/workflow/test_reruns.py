@@ -74,7 +74,7 @@ def test_only_what_depends_on_an_edit_is_made_again(done):
         (done.folder / "workflow/published/table4.csv", "0.5152", "0.5153", {"table": 1}),
         (config, "methods: [", "methods: [gazetteer, ", dict.fromkeys(("run_settings", "train", "predict", "score"), 2) | {"table": 1}),
         (config, ", mtod]", "]", dict.fromkeys(("run_settings", "train", "predict", "score"), runs) | {"table": 1}),
-        (config, "seeds: [42]", "seeds: [42, 43]", dict.fromkeys(("run_settings", "train", "predict", "score"), runs) | {"table": 1}),
+        (config, "\nseeds: [42]", "\nseeds: [42, 43]", dict.fromkeys(("run_settings", "train", "predict", "score"), runs) | {"table": 1}),
         (
             config,
             "settings: {}",

@@ -58,7 +58,23 @@ WITHOUT = {
     "train": ["formulations.decoding"],
     "predict": ["training"],
     "parameters": ["corpora", "training", "formulations", "planning.trials"],
-    **dict.fromkeys(("table2", "table", "gather", "trainings", "claims", "figures", "confusion", "score_page", "new_task", "ablations", "tuning", "audit"), NAMES),
+    **dict.fromkeys(
+        (
+            "table2",
+            "table",
+            "gather",
+            "trainings",
+            "claims",
+            "figures",
+            "confusion",
+            "score_page",
+            "new_task",
+            "ablations",
+            "tuning",
+            "audit",
+        ),
+        NAMES,
+    ),
 }
 
 
