@@ -46,7 +46,7 @@ report: $(VENV)/installed
 # what is small and worth keeping of a scale's results, to be committed; LaTeX, PNG and pages can be made of it
 publish:
 	@mkdir -p docs/results/$(SCALE)
-	@cd results/$(SCALE) && cp *.csv *.md *.svg $(CURDIR)/docs/results/$(SCALE)/
+	@cd results/$(SCALE) && cp $$(ls *.csv *.md *.svg | grep -v '^confusion') $(CURDIR)/docs/results/$(SCALE)/
 
 test: $(VENV)/installed-test
 	@OMP_NUM_THREADS=1 $(PYTEST)
