@@ -212,7 +212,8 @@ def test_an_attempt_has_its_time_and_no_more(dripping, tmp_path):
         fetch(corpus(raw(fault)), tmp_path, limits=BRIEF)
     assert 3 * 0.2 <= time.monotonic() - began < 3 * 0.2 + 1
     assert f"t/train.bio could be had from nowhere: {fault.url} (not done after 0.2 seconds)" in str(caught.value)
-    assert dripping.asked.count("fault") == 3 and everything(tmp_path) == []
+    # the time above is that of three attempts; on a busy machine one may be over before the server reads its request
+    assert 1 <= dripping.asked.count("fault") <= 3 and everything(tmp_path) == []
     fetch(corpus(raw(fault, at(dripping.url("right")))), tmp_path, limits=replace(BRIEF, attempts=1))
     assert (tmp_path / "t/train.bio").read_bytes() == TEXT
 
