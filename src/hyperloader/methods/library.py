@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, ClassVar
 
-from hyperloader.config.settings import Settings
+from hyperloader.config.settings import Settings, Size
 from hyperloader.errors import SettingsError
 from hyperloader.methods.network import NetworkMethod
 
@@ -31,3 +31,23 @@ class PeftMethod(NetworkMethod):
 
         backbone.requires_grad_(False)
         return PlainT5(inject_adapter_in_model(self.config(settings), backbone), tasks)
+
+
+class LowRankSettings(Settings):
+    """Rank of the matrices, whose product is scaled by `lora_alpha / lora_rank`."""
+
+    lora_rank: Size = 8
+    lora_alpha: Size = 8
+
+
+class LowRankMethod(PeftMethod):
+    """Low-rank updates of the query and value projections of every attention; with `use_dora`, of their directions."""
+
+    Settings = LowRankSettings
+    use_dora: ClassVar[bool] = False
+
+    def config(self, settings: LowRankSettings) -> Any:
+        from peft import LoraConfig
+
+        sizes = {"r": settings.lora_rank, "lora_alpha": settings.lora_alpha}
+        return LoraConfig(**sizes, lora_dropout=0.0, target_modules=["q", "v"], bias="none", use_dora=self.use_dora)
