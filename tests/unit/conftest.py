@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from hyperloader.cli.main import main
 from hyperloader.corpora.fetching.download import fetch
 from hyperloader.corpora.generated.generate import generate
 from hyperloader.corpora.prepare import prepare
@@ -38,3 +39,29 @@ def real_corpora(mirror, tmp_path_factory):
         fetch(corpus, folder / "raw", mirror)
         prepare(corpus, folder / "raw", folder / corpus.name)
     return folder
+
+
+@pytest.fixture
+def hyperloader(monkeypatch, capsys):
+    """Call the command line: its exit code, and what it prints to both streams."""
+
+    def call(*arguments):
+        monkeypatch.setattr("sys.argv", ["hyperloader", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        said = capsys.readouterr()
+        return ended.value.code or 0, said.out, said.err
+
+    return call
+
+
+@pytest.fixture
+def printed(hyperloader):
+    """What a command prints that does what it is asked for."""
+
+    def call(*arguments):
+        code, out, _ = hyperloader(*arguments)
+        assert not code
+        return out
+
+    return call

@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from made_up_results import PUBLISHED, as_if_real, make_results
 from tiny_runs import TRAINING
 
-from hyperloader.cli.main import main
 from hyperloader.corpora.prepared import load_corpus
 from hyperloader.errors import RunError, UserError
 from hyperloader.reports.bundles.packing import write_bundle
@@ -42,18 +41,6 @@ def bundle(results, tmp_path_factory):
 def files(bundle):
     with zipfile.ZipFile(bundle) as archive:
         return {name: archive.read(name) for name in archive.namelist()}
-
-
-@pytest.fixture
-def hyperloader(monkeypatch, capsys):
-    def call(*arguments):
-        monkeypatch.setattr("sys.argv", ["hyperloader", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        said = capsys.readouterr()
-        return ended.value.code or 0, said.out, said.err
-
-    return call
 
 
 def pack(path, files):

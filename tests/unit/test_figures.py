@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 from made_up_runs import right, write_run
 
-from hyperloader.cli.main import main
 from hyperloader.corpora.registry import known_corpora
 from hyperloader.errors import RunError, UserError
 from hyperloader.reports.figures.curves import write_curves
@@ -137,16 +136,13 @@ def record(run, method, corpora, losses, kept, percent=100.0):
     return run
 
 
-def test_trainings_are_listed(tmp_path, monkeypatch):
+def test_trainings_are_listed(tmp_path, printed):
     runs = [
         record(tmp_path / "a", "hyperloader", known_corpora(), [3, 2, 1.5], 20),
         record(tmp_path / "b", "unipelt_bert", ["snips"], [0.5], 10, percent=10.0),
         record(tmp_path / "c", "gazetteer", known_corpora(), [], 0),
     ]
-    monkeypatch.setattr("sys.argv", ["hyperloader", "trainings", *map(str, runs), "--output", str(tmp_path / "trainings.csv")])
-    with pytest.raises(SystemExit) as ended:
-        main()
-    assert not ended.value.code
+    printed("trainings", *runs, "--output", tmp_path / "trainings.csv")
     table = rows(tmp_path / "trainings.csv")
     assert [(row["title"], row["corpora"], row["percent"], row["batch_size"], row["best_step"]) for row in table] == [
         ("HyperLoader", " ".join(known_corpora()), "100", "32", "20"),

@@ -12,7 +12,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from made_up_results import make_results
 
-from hyperloader.cli.main import main
 from hyperloader.corpora.prepared import load_corpus
 from hyperloader.reports.figures.curves import write_curves
 from hyperloader.reports.outputs.confusion import confusion, pair_spans
@@ -32,18 +31,6 @@ FIRST, SECOND = "runs/test/hyperloader/all/100/seed1", "runs/test/hyperformer_pp
 @pytest.fixture(scope="module")
 def results(place, tmp_path_factory):
     return make_results(tmp_path_factory.mktemp("results") / "test", place / "data", {"hyperloader": 0.1, "hyperformer_pp": 0.3})
-
-
-@pytest.fixture
-def hyperloader(monkeypatch, capsys):
-    def call(*arguments):
-        monkeypatch.setattr("sys.argv", ["hyperloader", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        said = capsys.readouterr()
-        return ended.value.code or 0, said.out, said.err
-
-    return call
 
 
 def sentence(gold, prediction):

@@ -9,7 +9,6 @@ import yaml
 from torch import zeros
 from torch.optim import SGD
 
-from hyperloader.cli.main import main
 from hyperloader.config.settings import Training
 from hyperloader.corpora.generated.generate import generate
 from hyperloader.corpora.prepare import prepare
@@ -212,16 +211,12 @@ def test_other_data_make_a_finished_run_stale_and_its_hours_count_again(tmp_path
 
 
 @pytest.fixture
-def printed(monkeypatch, capsys):
+def printed(printed, monkeypatch):
     """What a command prints in the project's folder."""
 
     def call(*arguments):
         monkeypatch.chdir(ROOT)
-        monkeypatch.setattr("sys.argv", ["hyperloader", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        assert not ended.value.code
-        return capsys.readouterr().out
+        return printed(*arguments)
 
     return call
 

@@ -7,7 +7,6 @@ import pytest
 import torch
 from tiny_runs import save_wild, write_settings
 
-from hyperloader.cli.main import main
 from hyperloader.corpora.prepared import load_corpus
 from hyperloader.formulations import Prediction
 from hyperloader.formulations.text_to_text import TextToText
@@ -194,20 +193,6 @@ def test_decoding_is_the_one_that_was_asked_for(runs, data, types, tmp_path):
     scores = ScoresRecord.read(folder / "scores.json")
     assert scores.decoding == "constrained"
     assert all("|decoding:constrained|" in own.headline.signature for own in scores.corpora.values())
-
-
-@pytest.fixture
-def printed(monkeypatch, capsys):
-    """What a command prints."""
-
-    def call(*arguments):
-        monkeypatch.setattr("sys.argv", ["hyperloader", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        assert not ended.value.code
-        return capsys.readouterr().out
-
-    return call
 
 
 def test_predict_hands_on_task_and_decoding(runs, printed):

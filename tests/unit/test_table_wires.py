@@ -12,7 +12,6 @@ import pytest
 from made_up_runs import all_corpora, right, write_run
 from scipy.stats import norm, t
 
-from hyperloader.cli.main import main
 from hyperloader.corpora.registry import known_corpora
 from hyperloader.planning.parameters import count
 from hyperloader.planning.plan import Plan
@@ -431,33 +430,26 @@ def test_ways_of_scoring_are_recomputed():
     assert entry["malformed"] == sum(sentence.malformed for sentence in sentences) / 40
 
 
-def test_commands_hand_on_their_options(real_scores, tmp_path, monkeypatch, capsys):
-    def call(*arguments):
-        monkeypatch.setattr("sys.argv", ["hyperloader", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        assert not ended.value.code
-        return capsys.readouterr().out
-
+def test_commands_hand_on_their_options(real_scores, tmp_path, printed):
     (loader, _), (former, _) = real_scores("loader", percent=10.0), real_scores("former", "hyperformer_pp", percent=10.0)
     files = [loader / "scores.json", former / "scores.json"]
     for number in (3, 4):
         output = tmp_path / f"table{number}.csv"
-        call("table", number, *files, "--published", PUBLISHED / f"table{number}.csv", "--output", output)
+        printed("table", number, *files, "--published", PUBLISHED / f"table{number}.csv", "--output", output)
         assert output.with_suffix(".md").read_text(encoding="utf-8").startswith(f"**Table {number}**")
         # those runs are on 10 %, which is table 4's
         assert any(row["HyperLoader"] for row in rows(output)) == (number == 4)
-    call("gather", *files, "--output", tmp_path / "scores.csv")
+    printed("gather", *files, "--output", tmp_path / "scores.csv")
     assert {row["method"] for row in rows(tmp_path / "scores.csv")} == {"hyperloader", "hyperformer_pp"}
     (tmp_path / "parameters.csv").write_text(PARAMETERS)
     known = ("--parameters", tmp_path / "parameters.csv", "--published", PUBLISHED, "--output", tmp_path / "out")
-    call("claims", *files, *known, "--bearing", "much")
+    printed("claims", *files, *known, "--bearing", "much")
     assert {row["bearing"] for row in rows(tmp_path / "out/claims.csv")} == {"much"}
-    call("figures", "--scores", tmp_path / "scores.csv", *known)
+    printed("figures", "--scores", tmp_path / "scores.csv", *known)
     assert {path.suffix for path in (tmp_path / "out").glob("figure2.*")} == {".csv", ".png", ".svg"}
     ours = {row["method"]: row["trainable"] for row in rows(tmp_path / "out/figure2.csv") if row["source"] == "ours"}
     assert ours == {"HyperLoader": "6.0000", "HyperFormer": "5.0000"}
-    call("score-page", loader, former, "--output", tmp_path / "page.html")
+    printed("score-page", loader, former, "--output", tmp_path / "page.html")
     assert len(cells(tmp_path / "page.html")) == 14
     for first, second in ((loader, former), (former, loader)):
-        assert call("compare", first, second) == compare_runs(first, second)
+        assert printed("compare", first, second) == compare_runs(first, second)
