@@ -22,7 +22,7 @@ PUBLISHED = ROOT / "workflow/published/methods.csv"
 
 
 def plan(*changes):
-    return Plan.read(ROOT / "config/config.yaml", changes)
+    return Plan.read(ROOT / "config/config.yaml", ["seeds=[42]", *changes])
 
 
 def test_counts_of_scale_paper_stand_beside_the_papers_brackets(tmp_path):
@@ -77,7 +77,7 @@ def test_the_sizes_of_a_folder_are_in_its_config(tmp_path):
     T5Config(d_model=32, d_kv=8, d_ff=64, num_layers=1, num_heads=2, vocab_size=500).save_pretrained(tmp_path / "mine")
     scale = {"corpora": "real", "backbones": {"t5": {"source": "directory", "path": str(tmp_path / "mine")}}}
     (tmp_path / "config/scales/own.yaml").write_text(yaml.safe_dump(scale))
-    own = Plan.read(tmp_path / "config/config.yaml", ["methods=[full_finetuning]", "corpora=[atis]", "fractions=[100]"])
+    own = Plan.read(tmp_path / "config/config.yaml", ["seeds=[42]", "methods=[full_finetuning]", "corpora=[atis]", "fractions=[100]"])
     estimates = estimate(own, "own", PUBLISHED, results=str(tmp_path), cores=1)
     sizes = T5ForConditionalGeneration(T5Config.from_pretrained(tmp_path / "mine")).num_parameters()
     assert [(row.method, row.disk, row.by_reference) for row in estimates.rows] == [("Full fine-tuning", 4 * sizes, False)]

@@ -26,7 +26,7 @@ NUMBERS = [0, -1, 1.5, 10**30, float("nan"), float("inf")]
 VALUES = [*NUMBERS, None, True, "", "x", "../../x", "/etc/passwd", "a\0b", "\ud800", [], {}, [None], [[]], {"x": 1}]
 
 
-PLAN = Plan.read("config/config.yaml", ["corpora=[atis,snips]", "methods=[hyperloader,gazetteer]", "fractions=[100]"])
+PLAN = Plan.read("config/config.yaml", ["seeds=[42]", "corpora=[atis,snips]", "methods=[hyperloader,gazetteer]", "fractions=[100]"])
 NETWORK, CONTROL = (f"results/demo/runs/matched/{method}/atis+snips/100/seed42" for method in ("hyperloader", "gazetteer"))
 
 

@@ -102,6 +102,24 @@ def test_unknown_names_are_refused_at_once(change, error, message):
         plan(**change)
 
 
+def test_seeds_are_those_of_the_scale_unless_the_configuration_names_some():
+    paper, demo = (plan(seeds=None).runs(scale, [100]) for scale in ("paper", "demo"))
+    assert [run.seed for run in paper] == [42, 43, 44, 45, 46] * 2 and [run.seed for run in demo] == [42, 43, 44] * 2
+    assert [run.seed for run in plan(seeds=[7]).runs("paper", [100])] == [7] * 2
+
+
+def test_as_many_draws_as_the_scale_has_seeds(tmp_path):
+    three = plan(seeds=None, data_seeds=[1, 2, 3])
+    assert [run.data_seed for run in three.runs("demo", [10])] == [1, 2, 3] * 2
+    with pytest.raises(SettingsError, match="3 data seeds for 5 seeds"):
+        three.runs("paper")
+    shutil.copytree(CONFIG, tmp_path / "config")
+    scale = tmp_path / "config/scales/demo.yaml"
+    scale.write_text(scale.read_text().replace("seeds: [42, 43, 44]", "seeds: [42, 42]"))
+    with pytest.raises(SettingsError, match="'seeds' names something twice"):
+        Plan.of(VALUES | {"seeds": None}, tmp_path / "config").runs("demo")
+
+
 def test_unknown_scales_settings_and_backbones_are_named(tmp_path):
     with pytest.raises(SettingsError, match="unknown scale 'dmo'; did you mean 'demo'.*known scales: demo, mini, paper"):
         plan().scale("dmo")

@@ -52,8 +52,8 @@ def test_a_mistake_is_one_line_with_file_and_key(change, message):
 
 
 def test_a_missing_key_and_a_wrong_one_are_named_together():
-    with pytest.raises(SettingsError, match="missing key 'seeds'.*unknown key 'sedes'"):
-        validate(Config, {key: value for key, value in GOOD.items() if key != "seeds"} | {"sedes": [1]})
+    with pytest.raises(SettingsError, match="missing key 'methods'.*unknown key 'sedes'"):
+        validate(Config, {key: value for key, value in GOOD.items() if key != "methods"} | {"sedes": [1]})
 
 
 def test_a_mistake_in_a_backbone_is_found():

@@ -21,7 +21,7 @@ from hyperloader.training.checkpoints import Checkpoints
 from hyperloader.training.progress import Progress
 
 ROOT = Path(__file__).parents[2]
-CHANGES = ["corpora=[atis,snips]", "methods=[hyperloader,unipelt_t5,gazetteer]", "fractions=[100]"]
+CHANGES = ["seeds=[42]", "corpora=[atis,snips]", "methods=[hyperloader,unipelt_t5,gazetteer]", "fractions=[100]"]
 
 
 @pytest.fixture

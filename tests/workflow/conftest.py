@@ -93,20 +93,23 @@ class Workflow:
         return answer.jobs
 
 
-def copy_to(folder: Path) -> Path:
+def copy_to(folder: Path, seeds: str = "[42]") -> Path:
+    """A copy of the workflow, of one seed unless others are wanted: what is looked at is the same for each."""
     for part in PARTS:
         source = ROOT / part
         if source.is_dir() and not source.is_symlink():
             shutil.copytree(source, folder / part, ignore=shutil.ignore_patterns("__pycache__", ".*"))
         else:
             shutil.copy(source, folder / part, follow_symlinks=False)
+    config = folder / "config/config.yaml"
+    config.write_text(config.read_text().replace("seeds: null", f"seeds: {seeds}"))
     return folder
 
 
 @pytest.fixture(scope="session")
 def workflow(tmp_path_factory) -> Workflow:
     """For dry runs, which leave the folder as it is."""
-    return Workflow(copy_to(tmp_path_factory.mktemp("workflow")))
+    return Workflow(copy_to(tmp_path_factory.mktemp("workflow"), "null"))
 
 
 @pytest.fixture(scope="session")

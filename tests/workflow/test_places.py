@@ -104,7 +104,7 @@ def test_another_workflow_uses_it_as_a_module(workflow, user):
     environment = {"PYTHONPATH": str(workflow.folder / "src")}
     whole = call("--dry-run", "--", "results/demo/table4.csv", "results/demo/table2.csv", "results/demo/parameters.csv", **environment)
     assert whole.status == 0 and whole.jobs["hyperloader_prepare"] == whole.jobs["hyperloader_table2"] == 1, whole.text
-    assert whole.jobs["hyperloader_train_each"] == 4 and whole.jobs["hyperloader_parameters"] == 1
+    assert whole.jobs["hyperloader_train_each"] == 2 * 2 * 3 and whole.jobs["hyperloader_parameters"] == 1
     answer = call("--cores", "1", "--quiet", "all", "--", "results/audit.csv", **environment)
     assert answer.status == 0 and (user / "results/audit.csv").is_file(), answer.text
 

@@ -26,7 +26,7 @@ def test_tables_3_and_4_of_the_demo_download_nothing(workflow):
         multi_task = number_of_runs("demo", *fractions, methods=list(MULTI_TASK))
         runs |= dict.fromkeys(("train", "predict", "score"), multi_task)
         # at this scale, all corpora of a single-task method share a job
-        runs |= dict.fromkeys(("train_each", "predict_each", "score_each"), 2 * len(fractions))
+        runs |= dict.fromkeys(("train_each", "predict_each", "score_each"), 2 * len(fractions) * 3)
         assert workflow.plan(f"results/demo/{table}.csv") == jobs | runs
 
 

@@ -265,6 +265,7 @@ class Scale(Settings):
 
     corpora: Literal["real", "generated"]
     backbones: dict[Kind, Backbone]
+    seeds: Annotated[list[Seed], Field(min_length=1)] = Field([42, 43, 44], description="of the runs, where the configuration names none")
     one_job_per_method: bool = Field(False, description="all corpora of a single-task method in one job, where starting up takes longer")
     threads: PositiveInt = Field(4, description="of a job that computes; several small runs side by side are faster than one on all cores")
     jobs_per_gpu: Literal[1, 2, 4, 8] = Field(1, description="how many jobs share a GPU, where models are small")
@@ -297,7 +298,7 @@ class Config(Settings):
     corpora: Annotated[list[str], Field(min_length=1)]
     methods: Annotated[list[str], Field(min_length=1)]
     fractions: Annotated[list[Percent], Field(min_length=1)]
-    seeds: Annotated[list[Seed], Field(min_length=1)]
+    seeds: Annotated[list[Seed], Field(min_length=1)] | None = Field(None, description="of the runs; `null`: those of the scale")
     data_seeds: Annotated[list[Seed], Field(min_length=1)] = Field(
         [DATA_SEED], description="of held-out validation sets and down-sampling: one, or one for each of the seeds"
     )

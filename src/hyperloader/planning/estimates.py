@@ -191,7 +191,7 @@ def _tried(plan: Plan, run: PlannedRun, results: str, stopwatch: Stopwatch) -> f
 
 def _other_hours(plan: Plan, scale: str, rows: list[Estimate], stopwatch: Stopwatch) -> float:
     """Of predictions, and of the starts of the jobs that train, predict and score, one after the other."""
-    tagged = TEXTS[plan.scale(scale).corpora].test * len(plan.config.fractions) * len(plan.config.seeds)
+    tagged = TEXTS[plan.scale(scale).corpora].test * len(plan.config.fractions) * len(plan.seeds(scale))
     predictions = sum(TAGGING * row.hours * tagged / (row.runs * row.sentences) for row in rows)
     together = {name for name in plan.methods(scale) if plan.scale(scale).one_job_per_method and not plan.method(name, scale).multitask}
     trained = {(run.method, run.percent, run.seed, run.method in together or run.tasks) for run in plan.runs(scale)}

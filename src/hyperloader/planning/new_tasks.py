@@ -21,7 +21,7 @@ MODES: tuple[str, ...] = get_args(AddingMode)
 
 def new_task_runs(plan: Plan, scale: str) -> Iterator[PlannedRun]:
     """All of these runs, those that others are added to first."""
-    for seed in plan.config.seeds:
+    for seed in plan.seeds(scale):
         whole = PlannedRun(scale_of(scale), plan.config.recipe, METHOD, plan.corpora, 100, seed)
         yield whole
         for corpus in plan.corpora if len(plan.corpora) > 1 else ():

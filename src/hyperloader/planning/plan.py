@@ -111,6 +111,11 @@ def drawn(data_seed: int) -> str:
     return "" if data_seed == DATA_SEED else f"-draw{data_seed}"
 
 
+def _check_distinct(key: str, values: Sequence) -> None:
+    if len(set(values)) < len(values):
+        raise SettingsError(f"'{key}' names something twice: {values}")
+
+
 class Plan:
     """All runs of one configuration, at any scale.
 
@@ -133,13 +138,10 @@ class Plan:
             if name in methods():
                 raise SettingsError(f"a variant and a method are both named '{name}'", remedy="rename the variant")
             get_method(variant.method)
-        if len(config.data_seeds) not in (1, len(config.seeds)):
-            message = f"{len(config.data_seeds)} data seeds for {len(config.seeds)} seeds"
-            raise SettingsError(message, remedy="name one for all, or one for each of the seeds")
-        for key in ("corpora", "methods", "fractions", "seeds"):
-            values = getattr(config, key)
-            if len(set(values)) < len(values):
-                raise SettingsError(f"'{key}' names something twice: {values}")
+        for key in ("corpora", "methods", "fractions"):
+            _check_distinct(key, getattr(config, key))
+        if config.seeds:
+            self._check_seeds(config.seeds)
         # the registry's order is the paper's, so that the order in a config changes no result
         self.corpora = tuple(name for name in known_corpora() if name in config.corpora)
 
@@ -198,7 +200,18 @@ class Plan:
         scale = read_yaml(Scale, self.folder / "scales" / f"{name}.yaml")
         for known in (*scale.training_of, *scale.tuning.methods, *(variant.method for variant in scale.variants.values())):
             self._check_name(known, scale)
+        self._check_seeds(self.config.seeds or scale.seeds)
         return self._scales.setdefault(name, scale)
+
+    def seeds(self, scale: str) -> list[int]:
+        """The seeds of the runs of a scale: those of the configuration, or else the scale's own."""
+        return self.config.seeds or self.scale(scale).seeds
+
+    def _check_seeds(self, seeds: list[int]) -> None:
+        _check_distinct("seeds", seeds)
+        if len(self.config.data_seeds) not in (1, len(seeds)):
+            message = f"{len(self.config.data_seeds)} data seeds for {len(seeds)} seeds"
+            raise SettingsError(message, remedy="name one for all, or one for each of the seeds")
 
     def variants(self, scale: str) -> dict[str, Variant]:
         """The variants of a scale: those of the ablation study, of the configuration, and its own."""
@@ -244,14 +257,14 @@ class Plan:
 
     def runs_of(self, names: Sequence[str], scale: str, fractions: Sequence[float]) -> list[PlannedRun]:
         """The runs of methods or variants: each seed on its own draw of the data, if there are several, but whole data are drawn once."""
-        data_seeds = self.config.data_seeds
-        draws = data_seeds if len(data_seeds) > 1 else data_seeds * len(self.config.seeds)
+        seeds, data_seeds = self.seeds(scale), self.config.data_seeds
+        draws = data_seeds if len(data_seeds) > 1 else data_seeds * len(seeds)
         return [
             PlannedRun(scale_of(scale), self.config.recipe, name, corpora, percent, seed, draw if percent < 100 else data_seeds[0])
             for name in names
             for corpora in ([self.corpora] if self.method(name, scale).multitask else [(corpus,) for corpus in self.corpora])
             for percent in fractions
-            for seed, draw in zip(self.config.seeds, draws, strict=True)
+            for seed, draw in zip(seeds, draws, strict=True)
         ]
 
     def run_settings(self, run: PlannedRun, results: str = "results") -> RunSettings:

@@ -34,7 +34,7 @@ def sizes_of_tests(plan: Plan, scale: str) -> list[int]:
 
 def as_text(plan: Plan, scale: str) -> str:
     """What is detectable with the configured number of seeds, and with others; empty if the plan gives no average."""
-    sizes, configured = sizes_of_tests(plan, scale), len(plan.config.seeds)
+    sizes, configured = sizes_of_tests(plan, scale), len(plan.seeds(scale))
     if not sizes:
         return ""
     numbers = sorted({number for number in (configured, 3, 5, 10) if number >= ENOUGH_SEEDS})

@@ -49,7 +49,7 @@ def trials(plan: Plan, scale: str) -> list[PlannedTrial]:
         SettingsError: the seed is one of those whose scores are reported, or there is no such corpus.
     """
     tuning = plan.scale(scale).tuning
-    if tuning.seed in plan.config.seeds:
+    if tuning.seed in plan.seeds(scale):
         file = plan.folder / "scales" / f"{scale}.yaml"
         raise SettingsError(f"tuning's seed {tuning.seed} is one of the reported ones", file=file, remedy="choose another one for either")
     for name in tuning.single_task_corpora:

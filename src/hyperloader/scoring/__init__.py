@@ -16,9 +16,10 @@ from typing import NamedTuple
 import numpy as np
 
 from hyperloader.corpora.prepared import PreparedCorpus, load_corpus
+from hyperloader.errors import RunError
 from hyperloader.files import there
 from hyperloader.runs.predictions import PredictedSentence, read_predictions
-from hyperloader.runs.records import Score, ScoredCorpus, ScoresRecord, SpanScore
+from hyperloader.runs.records import PredictionsManifest, Score, ScoredCorpus, ScoresRecord, SpanScore
 from hyperloader.runs.run import Run
 from hyperloader.scoring.counts import SentenceCounts, clusters_of, write_counts
 from hyperloader.scoring.signatures import data_checksum, signature
@@ -212,6 +213,9 @@ def score_run(run: str | Path, facts: Mapping[str, KnownOfTest] | None = None) -
     """
     run = Run(run)
     settings, manifest = run.settings, run.predictions()
+    if strangers := manifest.corpora.keys() - (settings.data if facts is None else facts).keys():
+        message = f"predictions of {', '.join(sorted(strangers))}, which this run has no data of"
+        raise RunError(message, file=run.folder / Run.PREDICTIONS, remedy=PredictionsManifest.REMEDY)
     corpora = {}
     for name, listed in manifest.corpora.items():
         sentences = list(read_predictions(run.predictions_of(name), listed))
