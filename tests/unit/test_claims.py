@@ -63,9 +63,10 @@ def test_a_clear_winner_is_confirmed_and_a_clear_loser_contradicted(judged):
     assert claims["all-tasks-100"]["verdict"] == "confirmed" and claims["all-tasks-100"]["numbers"].startswith("7 of 7 (confirmed: Movie")
     assert claims["single-task-atis"]["verdict"] == claims["single-task-one-100"]["verdict"] == "contradicted"
     assert claims["hypernetworks-100"]["verdict"] == "equivalent" and claims["three-of-seven-100"]["verdict"] == "confirmed"
-    assert claims["negative-transfer"]["verdict"] == "not decided" and claims["negative-transfer"]["numbers"].startswith(
-        "needs HyperLoader on"
-    )
+    assert claims["prefix-and-gates"]["verdict"] == "not decided"
+    assert claims["prefix-and-gates"]["numbers"] == "needs UniPELT-T5 with prefix and gates"
+    # they need variants
+    assert {claims[name]["verdict"] for name in ("negative-transfer", "equal-parameters", "combination")} == {"not run"}
     assert claims["not-parameters-100"]["verdict"] == "confirmed"
     assert claims["best-average-10"]["verdict"] == claims["bert-falls-most-10"]["verdict"] == "not run"
     assert claims["above-full-fine-tuning"]["verdict"] == "not run"
@@ -114,8 +115,9 @@ def test_what_the_papers_own_tables_bear_out(judged):
     said = {answer: {name for name, row in claims.items() if row["paper"] == answer} for answer in ("yes", "no", "no numbers")}
     assert said["no"] == {"most-datasets-100", "all-tasks-100", "all-tasks-20", "all-tasks-10", "single-task-one-100", "hypernetworks-100"}
     needs = {name for name, row in claims.items() if row["rule"].startswith("needs ")}
-    assert said["no numbers"] == {f"above-full-fine-tuning{share}" for share in ("", "-20", "-10")} | needs
-    assert len(said["yes"]) == len(claims) - 9 - len(needs) and len(needs) == 5
+    variants = {"negative-transfer", "equal-parameters", "combination"}
+    assert said["no numbers"] == {f"above-full-fine-tuning{share}" for share in ("", "-20", "-10")} | variants | needs
+    assert len(said["yes"]) == len(claims) - 12 - len(needs) and needs == {"prefix-and-gates", "constant-share"}
     assert claims["single-task-one-100"]["paper_numbers"].startswith("2 of 7 (confirmed: Movie, ATIS;")
     assert "HyperLoader - HyperFormer +0.0016" in claims["best-average-100"]["paper_numbers"]
 
@@ -249,7 +251,8 @@ def test_runs_on_different_corpora_or_data_are_not_compared(tmp_path):
 
 
 def test_rules_name_methods_and_corpora_that_there_are():
-    paper, titles = read_paper(PUBLISHED), {method.title for method in methods().values()}
+    paper, variants = read_paper(PUBLISHED), Plan.read(ROOT / "config/config.yaml").ablations.variants
+    titles = {method.title for method in methods().values()} | {variant.title for variant in variants.values()}
     claims = read_claims(PUBLISHED / "claims.csv")
     assert len({claim.name for claim in claims}) == len(claims) >= 20
     for claim in claims:
