@@ -16,6 +16,7 @@ from hyperloader.planning.parameters import count
 from hyperloader.planning.plan import Plan
 from hyperloader.planning.trials import expected_config
 from hyperloader.reports.tables.parameters import as_csv
+from hyperloader.runs.records import TrainingRecord
 
 ROOT = Path(__file__).parents[2]
 PUBLISHED = ROOT / "workflow/published/methods.csv"
@@ -70,6 +71,19 @@ def test_without_a_speed_or_a_finished_run_large_models_have_reference_speeds(tm
     assert "hours are those of one core of an AMD EPYC" in as_text(estimates) and "hours with" not in as_text(estimates)
     with pytest.raises(SettingsError, match="sizes of the backbone 't5' of scale 'mini' are not known yet; make it first"):
         list(count(plan(), "mini", PUBLISHED, str(tmp_path)))
+
+
+def test_finished_runs_tell_how_long_all_of_it_takes(tmp_path):
+    own = plan("methods=[hyperloader]", "fractions=[10,100]")
+    run = own.runs("paper")[0]
+    settings = own.run_settings(run, str(tmp_path))
+    record = {"settings": settings.model_dump(mode="json"), "steps": settings.training.steps, "seconds": 7200.0, "curve": []}
+    checksums = {"data": dict.fromkeys(settings.data, "as it was"), "backbone": None}
+    TrainingRecord(**record, checksums=checksums).write(tmp_path / run.path / "run.json")
+    estimates = estimate(own, "paper", PUBLISHED, results=str(tmp_path), cores=8)
+    assert estimates.rows[0].hours == pytest.approx(4) and estimates.other_hours > 0
+    total = (4 + estimates.other_hours) / 2
+    assert as_text(estimates).splitlines()[-1].startswith(f"About {total:,.2f} hours with --cores 8, 2 jobs at a time")
 
 
 def test_the_sizes_of_a_folder_are_in_its_config(tmp_path):

@@ -71,7 +71,7 @@ class Estimates:
 
     Attributes:
         rows: of each method that trains a network, and of each backbone that is to be pre-trained.
-        other_hours: of predictions and of the start of all jobs, one after the other; 0 if nothing was tried out.
+        other_hours: of predictions and of the start of all jobs, one after the other; 0 if a speed is not of this machine.
         jobs: that run side by side.
         cores: that they have.
         by_reference: whether a speed is one of `REFERENCE`, since nothing was measured here.
@@ -105,13 +105,14 @@ def estimate(
     jobs = max(1, cores // plan.scale(scale).threads)
     with Stopwatch(jobs, min(cores, plan.scale(scale).threads)) as stopwatch:
         rows = list(_methods(plan, scale, published, speed, results, stopwatch))
-        other = _other_hours(plan, scale, rows, stopwatch) if stopwatch.used else 0.0
+        elsewhere = speed or any(row.by_reference for row in rows)
+        other = 0.0 if elsewhere else _other_hours(plan, scale, rows, stopwatch)
         rows += _backbones(plan, scale, speed, results, stopwatch)
     return Estimates(rows, other, jobs, cores, any(row.by_reference for row in rows))
 
 
 def as_text(estimates: Estimates) -> str:
-    """The estimates as a table with their sum, and how long all of it takes, as far as it was tried out."""
+    """The estimates as a table with their sum, and how long all of it takes, if all speeds are of this machine."""
     from rich.filesize import decimal
     from tabulate import tabulate
 
