@@ -4,6 +4,7 @@ import json
 import shutil
 import signal
 from collections import Counter
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
@@ -311,7 +312,7 @@ def test_a_task_prefix_is_read_in_training_and_prediction(marked, place, tmp_pat
     decode = GreedyDecoder.decode
     backbone = open_backbone(place / "t5")
     tasks = {"atis": (), "snips": ()}
-    plain, told = formulation_of(backbone, tasks), formulation_of(backbone, tasks, task_prefix=True)
+    plain, told = formulation_of(backbone, tasks), formulation_of(backbone, tasks, settings={"task_prefix": True})
     sentence = load_corpus(marked.folders["atis"]).train[0]
     lengths = Training(**TRAINING)
     (bare,) = plain.encode("atis", [sentence], lengths)
@@ -339,6 +340,28 @@ def test_a_task_prefix_is_read_in_training_and_prediction(marked, place, tmp_pat
     )
     predictor.predict("atis", [sentence])
     assert seen == [[*backbone.vocabulary.pieces("atis:"), *bare.source]]
+
+
+@pytest.mark.skipif(find_spec("peft") is None, reason="needs the library peft")
+def test_virtual_tokens_are_read_in_training_and_prediction(marked, place, tmp_path, monkeypatch):
+    words, states, begun, seen = open_backbone(place / "t5").config.vocab_size, TaskModel.states, set(), []
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            TaskModel,
+            "states",
+            lambda self, task, **own: begun.update(map(tuple, own["input_ids"][:, :4].tolist())) or states(self, task, **own),
+        )
+        settings = {"method": "prompt_tuning", "method_settings": {"virtual_tokens": 3}}
+        record = trained(tmp_path / "run", marked, place, training={"steps": 4, "evaluate_every": 2}, **settings)
+    # after them comes the sentence
+    assert {ids[:3] for ids in begun} == {(words, words + 1, words + 2)} and all(0 < ids[3] < words for ids in begun)
+    assert record["parameters"]["trainable"] == 3 * open_backbone(place / "t5").config.d_model
+    decode = GreedyDecoder.decode
+    monkeypatch.setattr(
+        GreedyDecoder, "decode", lambda self, model, sources, *rest: seen.extend(sources) or decode(self, model, sources, *rest)
+    )
+    load_predictor(tmp_path / "run").predict("atis", [load_corpus(marked.folders["atis"]).train[0]])
+    assert [source[:3] for source in seen] == [[words, words + 1, words + 2]]
 
 
 def test_a_control_learns_of_the_fraction_only(marked, tmp_path):

@@ -52,7 +52,7 @@ def write_settings(run: Path, data: dict[str, Path], backbone: Path | None, meth
         "scale": "test",
         "recipe": "test",
         "method": method,
-        "method_settings": SIZES[method],
+        "method_settings": SIZES.get(method, {}),
         "data": {name: str(folder) for name, folder in data.items()},
         "percent": 100,
         "seed": 1,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hyperloader.config.settings import Decoding, Training
 from hyperloader.text.sentences import Sentence
@@ -120,7 +120,7 @@ def batches_by_length(lengths: Sequence[int], *, equal: bool = False) -> Iterato
 
 
 def formulation_of(
-    backbone: Backbone, tasks: Mapping[str, Sequence[str]], decoding: Decoding = "free", *, task_prefix: bool = False
+    backbone: Backbone, tasks: Mapping[str, Sequence[str]], decoding: Decoding = "free", *, settings: Mapping[str, Any] | None = None
 ) -> Formulation:
     """How tagging is put to a backbone.
 
@@ -128,11 +128,14 @@ def formulation_of(
         backbone: for its kind and its vocabulary.
         tasks: the slot types of each task.
         decoding: how text is written, by a model that does.
-        task_prefix: the name of the task stands before what such a model reads.
+        settings: of the method, where they say what stands before each sentence that such a model reads: with `task_prefix` the name
+            of the task, and so many `virtual_tokens`, whose ids follow those of the backbone's own words.
     """
     from hyperloader.formulations.text_to_text import TextToText
     from hyperloader.formulations.token_classification import TokenClassification
 
     if backbone.kind == "t5":
-        return TextToText(backbone.vocabulary, tasks, decoding, task_prefix=task_prefix)
+        settings, words = settings or {}, backbone.config.vocab_size
+        virtual = range(words, words + settings.get("virtual_tokens", 0))
+        return TextToText(backbone.vocabulary, tasks, decoding, task_prefix=settings.get("task_prefix", False), virtual_tokens=virtual)
     return TokenClassification(backbone.vocabulary, tasks, backbone.config.max_position_embeddings)

@@ -35,18 +35,26 @@ class TextToText(Formulation):
         tasks: the slot types of each task; a label that is none of them is outside.
         decoding: see `hyperloader.formulations.decoding`.
         task_prefix: inputs begin with the name of their task and a colon.
+        virtual_tokens: ids that stand before that; they do not count as part of the longest source.
 
     Raises:
         CorpusError: with prefixes, the vocabulary writes two tasks alike.
     """
 
     def __init__(
-        self, vocabulary: Vocabulary, tasks: Mapping[str, Sequence[str]], decoding: Decoding = "free", *, task_prefix: bool = False
+        self,
+        vocabulary: Vocabulary,
+        tasks: Mapping[str, Sequence[str]],
+        decoding: Decoding = "free",
+        *,
+        task_prefix: bool = False,
+        virtual_tokens: Iterable[int] = (),
     ):
         self.vocabulary = vocabulary
         self._decoders = {name: GreedyDecoder(vocabulary, types, decoding) for name, types in tasks.items()}
         self._known = {name: frozenset(types) for name, types in tasks.items()}
         self._prefixes = {name: list(vocabulary.pieces(f"{name}:")) if task_prefix else [] for name in tasks}
+        self._virtual = list(virtual_tokens)
         self._prefix_length = max(map(len, self._prefixes.values()), default=0)
         if task_prefix and len(set(map(tuple, self._prefixes.values()))) < len(tasks):
             raise CorpusError("the vocabulary cannot tell the tasks' names apart", file=vocabulary.file, remedy="leave task_prefix out")
@@ -91,7 +99,7 @@ class TextToText(Formulation):
         return fitting(map(self.vocabulary.pieces, words), training.source_length - self._prefix_length)
 
     def prefix(self, task: str) -> list[int]:
-        return self._prefixes.get(task, [])
+        return self._virtual + self._prefixes.get(task, [])
 
     def _source(self, task: str, words: Sequence[str], training: Training) -> list[int]:
         return self.prefix(task) + self.vocabulary.encode(words, training.source_length - self._prefix_length)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from importlib.util import find_spec
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from hyperloader.config.settings import Settings, Size
 from hyperloader.errors import SettingsError
 from hyperloader.methods.network import NetworkMethod
+
+if TYPE_CHECKING:
+    from transformers import T5ForConditionalGeneration
 
 
 class PeftMethod(NetworkMethod):
@@ -21,16 +24,20 @@ class PeftMethod(NetworkMethod):
     def config(self, settings: Settings) -> Any:
         """The library's configuration."""
 
+    def inject(self, backbone: T5ForConditionalGeneration, settings: Settings) -> T5ForConditionalGeneration:
+        """The frozen backbone with what is trained."""
+        from peft import inject_adapter_in_model
+
+        return inject_adapter_in_model(self.config(settings), backbone)
+
     def build(self, backbone, tasks, settings):
         from hyperloader.models.task_model import PlainT5
 
         if find_spec(self.library) is None:
             message = f"method {self.name} needs the library {self.library}, which is not installed"
             raise SettingsError(message, remedy=f"pip install 'hyperloader[{self.library}]'")
-        from peft import inject_adapter_in_model
-
         backbone.requires_grad_(False)
-        return PlainT5(inject_adapter_in_model(self.config(settings), backbone), tasks)
+        return PlainT5(self.inject(backbone, settings), tasks)
 
 
 class LowRankSettings(Settings):

@@ -117,8 +117,7 @@ class NetworkPredictor:
         self._model.place(self._device, precision)
         self._arithmetic = partial(arithmetic, self._device, precision)
         config = read_config(folder)
-        task_prefix = config.settings.get("task_prefix", False)
-        self._formulation = formulation_of(own, self._model.tasks, decoding, task_prefix=task_prefix)
+        self._formulation = formulation_of(own, self._model.tasks, decoding, settings=config.settings)
         former = config.backbone_checksum is None
         for task, types in self._model.tasks.items():
             self._formulation.check(task, types, lengths, as_they_are=former)

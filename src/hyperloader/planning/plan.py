@@ -33,6 +33,7 @@ from hyperloader.methods.registry import get_method, methods
 from hyperloader.runs.run import Run
 
 CONFIG = "config.yaml"
+ABLATIONS = "ablations.yaml"
 
 
 def scale_of(folder: str) -> str:
@@ -130,7 +131,7 @@ class Plan:
         for name in config.corpora:
             get_corpus(name)
         self.recipe: Recipe = read_yaml(Recipe, self.folder / "recipes" / f"{config.recipe}.yaml")
-        ablations = self.folder / "ablations.yaml"
+        ablations = self.folder / ABLATIONS
         self.ablations = read_yaml(Ablations, ablations) if there(ablations) else Ablations()
         for name in (*config.methods, *config.settings, *self.recipe.methods, *self.recipe.training_of):
             self._check_name(name)
@@ -198,7 +199,9 @@ class Plan:
             hint = f"did you mean '{close[0]}'? " if close else ""
             raise SettingsError(f"unknown scale '{name}'", remedy=f"{hint}known scales: {', '.join(self.scales())}")
         scale = read_yaml(Scale, self.folder / "scales" / f"{name}.yaml")
-        for known in (*scale.training_of, *scale.tuning.methods, *(variant.method for variant in scale.variants.values())):
+        # where there is no ablation study, the names of its variants are not known
+        named = (*scale.training_of, *scale.tuning.methods) if there(self.folder / ABLATIONS) else ()
+        for known in (*named, *(variant.method for variant in scale.variants.values())):
             self._check_name(known, scale)
         self._check_seeds(self.config.seeds or scale.seeds)
         return self._scales.setdefault(name, scale)
@@ -252,7 +255,7 @@ class Plan:
         known = methods().keys() | self.variants(scale).keys()
         if unknown := [name for names in self.ablations.names.values() for name in names if name not in known]:
             message = f"a question names '{unknown[0]}', which is neither a method nor a variant"
-            raise SettingsError(message, file=self.folder / "ablations.yaml", remedy=f"known variants: {', '.join(self.variants(scale))}")
+            raise SettingsError(message, file=self.folder / ABLATIONS, remedy=f"known variants: {', '.join(self.variants(scale))}")
         return [run for percent, names in self.ablations.names.items() for run in self.runs_of(names, scale, [percent])]
 
     def runs_of(self, names: Sequence[str], scale: str, fractions: Sequence[float]) -> list[PlannedRun]:

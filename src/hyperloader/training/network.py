@@ -64,7 +64,7 @@ def train_network(
         The model with the selected weights, and what came of it, for `run.json`.
     """
     tasks = {corpus.name: corpus.train_label_types for corpus in corpora}
-    formulation = formulation_of(backbone, tasks, task_prefix=settings.method_settings.get("task_prefix", False))
+    formulation = formulation_of(backbone, tasks, settings=settings.method_settings)
     for corpus in corpora:
         # those of the other splits too: what cannot be written there would count as missed
         formulation.check(corpus.name, [slot_type(tag) for tag in corpus.labels if tag != OUTSIDE], settings.training)
