@@ -70,19 +70,19 @@ def table(folder, losses):
 
 def test_the_lowest_loss_is_best_and_another_configured_rate_is_named(tmp_path, monkeypatch, caplog):
     monkeypatch.chdir(tmp_path)
-    rows = table(tmp_path, {"hyperloader": (0.5, 0.2, 0.3, None), "unipelt_t5": (0.9, 0.8, 0.7, 0.6)})
+    rows = table(tmp_path, {"hyperloader": (0.5, 0.3, 0.2, None), "unipelt_t5": (0.6, 0.7, 0.8, 0.9)})
     assert len(rows) == 8
     best = {row["method"]: (row["learning_rate"], row["validation_loss"]) for row in rows if row["best"] == "yes"}
-    assert best == {"hyperloader": ("0.003", "0.2000"), "unipelt_t5": ("0.03", "0.6000")}
+    assert best == {"hyperloader": ("0.01", "0.2000"), "unipelt_t5": ("0.001", "0.6000")}
     assert [row["failure"] != "" for row in rows] == [*[False] * 3, True, *[False] * 4]
     configured = {name: {row["learning_rate"] for row in rows if (row["method"], row["configured"]) == (name, "yes")} for name in best}
-    assert configured["hyperloader"] == {"0.003"}
+    assert configured == {"hyperloader": {"0.01"}, "unipelt_t5": {"0.03"}}
     said = (tmp_path / "out/tuning.md").read_text()
-    assert "unipelt_t5: 0.03 is best and" in said and "unipelt_t5: 0.03 is at the end" in said and "hyperloader: " not in said
-    assert "unipelt_t5: 0.03 is best" in caplog.text
+    assert "unipelt_t5: 0.001 is best and" in said and "unipelt_t5: 0.001 is at the end" in said and "hyperloader: " not in said
+    assert "unipelt_t5: 0.001 is best" in caplog.text
     with (tmp_path / "out/tuning_curves.csv").open() as file:
         points = [row for row in csv.DictReader(file) if (row["method"], row["learning_rate"]) == ("unipelt_t5", "0.01")]
-    assert [float(row["validation_loss"]) for row in points] == pytest.approx([1.7, 0.7, 1.2])
+    assert [float(row["validation_loss"]) for row in points] == pytest.approx([1.8, 0.8, 1.3])
     assert "UniPELT-T5" in (tmp_path / "out/tuning_curves.svg").read_text()
 
 
