@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from hyperloader.reports.tables.ablations import Arm
 
 COSTS = {"trainable": "trainable parameters of all models", "seconds": "seconds of training of all models"}
+# a logarithmic axis that is shorter than this has no powers of ten to name
+SEVERAL_TICKS = 10
 HEADER = ("percent", "method", "title", "f1", "ci_low", "ci_high", *COSTS, *(f"best_by_{cost}" for cost in COSTS))
 
 
@@ -36,6 +38,9 @@ def write_pareto(arms: Sequence[Arm], output: str | Path) -> None:
     ]
     write_text(Path(output).with_suffix(".csv"), as_csv(HEADER, rows))
     fractions = sorted({arm.fraction for arm in arms})
+    # a method has one colour in all panels
+    named = dict.fromkeys(arm.title for cost in COSTS for arm in fronts[cost])
+    colours = {title: COLOURS[number % len(COLOURS)] for number, title in enumerate(named)}
     with canvas(output, height=max(1.5, 3.2 * len(fractions))) as figure:
         if not arms:
             note(figure, "nothing was run")
@@ -44,7 +49,7 @@ def write_pareto(arms: Sequence[Arm], output: str | Path) -> None:
         for row, fraction in zip(panels, fractions, strict=True):
             for ax, (cost, label) in zip(row, COSTS.items(), strict=True):
                 own = [arm for arm in arms if arm.fraction == fraction]
-                _panel(ax, own, [arm for arm in fronts[cost] if arm.fraction == fraction], cost)
+                _panel(ax, own, [arm for arm in fronts[cost] if arm.fraction == fraction], cost, colours)
                 ax.set_xlabel(label)
             row[0].set_ylabel(f"average micro F1 at {fraction:g} %")
 
@@ -59,11 +64,18 @@ def front(arms: Sequence[Arm], cost: str) -> list[Arm]:
     return best
 
 
-def _panel(ax: Axes, arms: Sequence[Arm], best: Sequence[Arm], cost: str) -> None:
+def _panel(ax: Axes, arms: Sequence[Arm], best: Sequence[Arm], cost: str, colours: Mapping[str, str]) -> None:
+    from matplotlib.ticker import MaxNLocator, NullLocator, StrMethodFormatter
+
     for arm in sorted(arms, key=lambda own: own in best):
         low, high = (abs(end - arm.own.difference) for end in arm.own.interval)
-        look = {"color": COLOURS[best.index(arm) % len(COLOURS)], "label": arm.title} if arm in best else {"color": GREY, "alpha": 0.5}
+        look = {"color": colours[arm.title], "label": arm.title} if arm in best else {"color": GREY, "alpha": 0.5}
         ax.errorbar(getattr(arm, cost), arm.own.difference, [[low], [high]], marker="o", markersize=3.5, capsize=2, elinewidth=0.7, **look)
     ax.set_xscale("log")
+    costs = [getattr(arm, cost) for arm in arms]
+    if max(costs) < SEVERAL_TICKS * min(costs):
+        ax.xaxis.set_major_locator(MaxNLocator(5))
+        ax.xaxis.set_minor_locator(NullLocator())
+    ax.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
     ax.legend(loc="lower right", fontsize=6)
     open_frame(ax)
