@@ -308,8 +308,25 @@ def test_the_f1_that_selects_is_that_of_the_validation_sentences(marked, place, 
     assert max(f1s) == pytest.approx(sum(own) / 2)
 
 
+def trained_inputs(patch):
+    """Where the task and the first four ids of each sentence come that a model is trained on."""
+    states, begun = TaskModel.states, set()
+    patch.setattr(
+        TaskModel,
+        "states",
+        lambda self, task, **own: begun.update((task, *ids[:4]) for ids in own["input_ids"].tolist()) or states(self, task, **own),
+    )
+    return begun
+
+
+def decoded_inputs(patch):
+    """Where the ids of each sentence come that is tagged."""
+    decode, seen = GreedyDecoder.decode, []
+    patch.setattr(GreedyDecoder, "decode", lambda self, model, sources, *rest: seen.extend(sources) or decode(self, model, sources, *rest))
+    return seen
+
+
 def test_a_task_prefix_is_read_in_training_and_prediction(marked, place, tmp_path, monkeypatch):
-    decode = GreedyDecoder.decode
     backbone = open_backbone(place / "t5")
     tasks = {"atis": (), "snips": ()}
     plain, told = formulation_of(backbone, tasks), formulation_of(backbone, tasks, settings={"task_prefix": True})
@@ -324,42 +341,27 @@ def test_a_task_prefix_is_read_in_training_and_prediction(marked, place, tmp_pat
     assert len(example.source) <= cut.source_length and example.cut
     run = tmp_path / "run"
     settings = {"method": "full_finetuning", "method_settings": {"task_prefix": True}}
-    states, begun = TaskModel.states, set()
     with monkeypatch.context() as patch:
-        patch.setattr(
-            TaskModel,
-            "states",
-            lambda self, task, **own: begun.update((task, *ids[:4]) for ids in own["input_ids"].tolist()) or states(self, task, **own),
-        )
+        begun = trained_inputs(patch)
         trained(run, marked, place, training={"steps": 4, "evaluate_every": 2}, **settings)
     assert begun == {(task, *told.prefix(task)[:4]) for task in tasks}
     predictor = load_predictor(run)
-    seen = []
-    monkeypatch.setattr(
-        GreedyDecoder, "decode", lambda self, model, sources, *rest: seen.extend(sources) or decode(self, model, sources, *rest)
-    )
+    seen = decoded_inputs(monkeypatch)
     predictor.predict("atis", [sentence])
     assert seen == [[*backbone.vocabulary.pieces("atis:"), *bare.source]]
 
 
 @pytest.mark.skipif(find_spec("peft") is None, reason="needs the library peft")
 def test_virtual_tokens_are_read_in_training_and_prediction(marked, place, tmp_path, monkeypatch):
-    words, states, begun, seen = open_backbone(place / "t5").config.vocab_size, TaskModel.states, set(), []
+    words = open_backbone(place / "t5").config.vocab_size
     with monkeypatch.context() as patch:
-        patch.setattr(
-            TaskModel,
-            "states",
-            lambda self, task, **own: begun.update(map(tuple, own["input_ids"][:, :4].tolist())) or states(self, task, **own),
-        )
+        begun = trained_inputs(patch)
         settings = {"method": "prompt_tuning", "method_settings": {"virtual_tokens": 3}}
         record = trained(tmp_path / "run", marked, place, training={"steps": 4, "evaluate_every": 2}, **settings)
     # after them comes the sentence
-    assert {ids[:3] for ids in begun} == {(words, words + 1, words + 2)} and all(0 < ids[3] < words for ids in begun)
+    assert {ids[1:4] for ids in begun} == {(words, words + 1, words + 2)} and all(0 < ids[4] < words for ids in begun)
     assert record["parameters"]["trainable"] == 3 * open_backbone(place / "t5").config.d_model
-    decode = GreedyDecoder.decode
-    monkeypatch.setattr(
-        GreedyDecoder, "decode", lambda self, model, sources, *rest: seen.extend(sources) or decode(self, model, sources, *rest)
-    )
+    seen = decoded_inputs(monkeypatch)
     load_predictor(tmp_path / "run").predict("atis", [load_corpus(marked.folders["atis"]).train[0]])
     assert [source[:3] for source in seen] == [[words, words + 1, words + 2]]
 
