@@ -30,6 +30,12 @@ def test_tables_3_and_4_of_the_demo_download_nothing(workflow):
         assert workflow.plan(f"results/demo/{table}.csv") == jobs | runs
 
 
+def test_null_on_the_command_line_is_null(workflow):
+    for change in ("seeds=null", "mirror=null"):
+        answer = workflow("--dry-run", "--quiet", "host", "--config", change, "methods=[hyperloader]", "--", "results/demo/table3.csv")
+        assert answer.status == 0 and answer.jobs["train"] == 3, answer.text
+
+
 def test_table_2_of_the_real_corpora_trains_nothing(workflow):
     assert workflow.plan("results/mini/table2.csv") == {"fetch": 7, "prepare": 7, "table2": 1}
 

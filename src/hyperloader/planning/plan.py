@@ -149,6 +149,8 @@ class Plan:
     @classmethod
     def of(cls, values: dict, folder: str | Path = "config", file: str | Path | None = None) -> Plan:
         """Check a configuration read from `config.yaml` (with whatever was overridden) and plan it."""
+        # Snakemake's `--config` hands `null` on as a word
+        values = {key: None if value == "null" else value for key, value in values.items()}
         return cls(validate(Config, values, file or Path(folder) / CONFIG), folder)
 
     @classmethod
