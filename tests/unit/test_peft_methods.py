@@ -1,5 +1,6 @@
 """Methods of the PEFT library: counts, what is trained, that they begin as T5 and go on as saved; without the library, one line."""
 
+import sys
 from importlib.util import find_spec
 
 import pytest
@@ -7,7 +8,6 @@ import torch
 from transformers import T5Config, T5ForConditionalGeneration
 
 from hyperloader.errors import SettingsError
-from hyperloader.methods import library
 from hyperloader.methods.loading import from_pretrained
 from hyperloader.methods.registry import get_method
 from hyperloader.methods.saved_models import save_pretrained
@@ -86,6 +86,6 @@ def test_a_saved_model_is_the_same(name, tmp_path):
 
 
 def test_without_the_library_it_says_what_to_install(monkeypatch):
-    monkeypatch.setattr(library, "find_spec", lambda name: None)
-    with pytest.raises(SettingsError, match=r"method lora needs the library peft.*pip install 'hyperloader\[peft\]'"):
+    monkeypatch.setitem(sys.modules, "peft", None)
+    with pytest.raises(SettingsError, match=r"needs the package peft .*pip install 'hyperloader\[peft\]'"):
         build("lora")

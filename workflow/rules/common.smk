@@ -9,7 +9,7 @@ from html import escape
 from snakemake.logging import logger
 
 from hyperloader.config.settings import DATA_SEED
-from hyperloader.config.sources import sources
+from hyperloader.config.sources import PREDICTING, TRAINING, sources
 from hyperloader.corpora.generated.generate import check_counterpart
 from hyperloader.corpora.registry import get_corpus, known_corpora
 from hyperloader.errors import SettingsError, UserError
@@ -32,8 +32,8 @@ STAGES = {
     "hub": ["training.backbones.making"],
     "directory": ["training.backbones.making"],
     "pretrained": ["training.backbones"],
-    "train": ["methods.training_run"],
-    "predict": ["predicting.prediction"],
+    "train": [TRAINING[0]],
+    "predict": [PREDICTING[0]],
     "score": ["scoring"],
     "table2": ["reports.tables.table2"],
     "table": ["reports.tables.results"],
@@ -55,8 +55,8 @@ NAMES = ["methods", "corpora", "planning.plan"]
 WITHOUT = {
     **dict.fromkeys(("hub", "directory"), ["training.backbones.pretraining"]),
     "pretrained": ["formulations.decoding", "models.generated_layers", "models.hypernetwork"],
-    "train": ["formulations.decoding"],
-    "predict": ["training"],
+    "train": TRAINING[1:],
+    "predict": PREDICTING[1:],
     "parameters": ["corpora", "training", "formulations", "planning.trials"],
     **dict.fromkeys(
         (

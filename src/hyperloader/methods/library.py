@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from hyperloader.config.plugins import extra
 from hyperloader.config.settings import Settings, Size
-from hyperloader.errors import SettingsError
 from hyperloader.methods.network import NetworkMethod
 
 if TYPE_CHECKING:
@@ -33,9 +32,7 @@ class PeftMethod(NetworkMethod):
     def build(self, backbone, tasks, settings):
         from hyperloader.models.task_model import PlainT5
 
-        if find_spec(self.library) is None:
-            message = f"method {self.name} needs the library {self.library}, which is not installed"
-            raise SettingsError(message, remedy=f"pip install 'hyperloader[{self.library}]'")
+        extra(self.library)
         backbone.requires_grad_(False)
         return PlainT5(self.inject(backbone, settings), tasks)
 

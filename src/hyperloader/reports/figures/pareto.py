@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hyperloader.files import write_text
-from hyperloader.reports.figures.style import COLOURS, GREY, canvas, note, open_frame
+from hyperloader.reports.figures.style import COLOURS, GREY, MARKERS, canvas, note, open_frame
 from hyperloader.reports.tables.sheet import as_csv
 
 if TYPE_CHECKING:
@@ -38,9 +38,12 @@ def write_pareto(arms: Sequence[Arm], output: str | Path) -> None:
     ]
     write_text(Path(output).with_suffix(".csv"), as_csv(HEADER, rows))
     fractions = sorted({arm.fraction for arm in arms})
-    # a method has one colour in all panels
+    # a method has one look in all panels
     named = dict.fromkeys(arm.title for cost in COSTS for arm in fronts[cost])
-    colours = {title: COLOURS[number % len(COLOURS)] for number, title in enumerate(named)}
+    looks = {
+        title: {"color": COLOURS[number % len(COLOURS)], "marker": MARKERS[number // len(COLOURS) % len(MARKERS)], "label": title}
+        for number, title in enumerate(named)
+    }
     with canvas(output, height=max(1.5, 3.2 * len(fractions))) as figure:
         if not arms:
             note(figure, "nothing was run")
@@ -49,7 +52,7 @@ def write_pareto(arms: Sequence[Arm], output: str | Path) -> None:
         for row, fraction in zip(panels, fractions, strict=True):
             for ax, (cost, label) in zip(row, COSTS.items(), strict=True):
                 own = [arm for arm in arms if arm.fraction == fraction]
-                _panel(ax, own, [arm for arm in fronts[cost] if arm.fraction == fraction], cost, colours)
+                _panel(ax, own, [arm for arm in fronts[cost] if arm.fraction == fraction], cost, looks)
                 ax.set_xlabel(label)
             row[0].set_ylabel(f"average micro F1 at {fraction:g} %")
 
@@ -64,13 +67,13 @@ def front(arms: Sequence[Arm], cost: str) -> list[Arm]:
     return best
 
 
-def _panel(ax: Axes, arms: Sequence[Arm], best: Sequence[Arm], cost: str, colours: Mapping[str, str]) -> None:
+def _panel(ax: Axes, arms: Sequence[Arm], best: Sequence[Arm], cost: str, looks: Mapping[str, Mapping[str, str]]) -> None:
     from matplotlib.ticker import MaxNLocator, NullLocator, StrMethodFormatter
 
     for arm in sorted(arms, key=lambda own: own in best):
         low, high = (abs(end - arm.own.difference) for end in arm.own.interval)
-        look = {"color": colours[arm.title], "label": arm.title} if arm in best else {"color": GREY, "alpha": 0.5}
-        ax.errorbar(getattr(arm, cost), arm.own.difference, [[low], [high]], marker="o", markersize=3.5, capsize=2, elinewidth=0.7, **look)
+        look = looks[arm.title] if arm in best else {"color": GREY, "alpha": 0.5, "marker": MARKERS[0]}
+        ax.errorbar(getattr(arm, cost), arm.own.difference, [[low], [high]], markersize=3.5, capsize=2, elinewidth=0.7, **look)
     ax.set_xscale("log")
     costs = [getattr(arm, cost) for arm in arms]
     if max(costs) < SEVERAL_TICKS * min(costs):

@@ -20,6 +20,8 @@ WIDTH, HEIGHT = 7.0, 9.2
 # Okabe and Ito's colours, which colour-blind readers can tell apart, without the yellow, which is too pale on white
 COLOURS = ("#E69F00", "#56B4E9", "#009E73", "#D55E00", "#0072B2", "#CC79A7", "#000000")
 GREY = "#666666"
+# tell those apart that share a colour, where there are more of them than colours
+MARKERS = ("o", "s", "^", "D")
 FORMATS = (".svg", ".png")
 TOLD = "told: "
 _RC = {
