@@ -18,6 +18,12 @@ def test_the_seven_published_probabilities():
     assert dict(zip(PAPER_SIZES, probabilities.round(4), strict=True)) == pytest.approx(PUBLISHED, abs=1e-12)
 
 
+@pytest.mark.parametrize("temperature", [1e-3, 1e3])
+def test_extreme_temperatures(temperature):
+    probabilities = task_probabilities([10, 30_000], temperature)
+    assert probabilities == pytest.approx([0, 1] if temperature < 1 else [0.5, 0.5], abs=0.01)
+
+
 def test_temperature_one_is_in_proportion_to_size():
     assert task_probabilities([1, 3], 1) == pytest.approx([0.25, 0.75])
 
@@ -41,6 +47,32 @@ def test_sorting_by_length_leaves_every_example_its_chance():
     expected = counts.sum() / 50
     # a chi-square of 49 degrees of freedom exceeds 94.6 once in 10,000 times
     assert ((counts - expected) ** 2 / expected).sum() < 94.6
+
+
+@pytest.mark.parametrize("bucketing", [True, False])
+@pytest.mark.parametrize("size, batch_size", [(448, 16), (450, 16), (33, 32), (7, 16), (4478, 32)])
+def test_at_every_step_of_training_by_epochs_no_example_is_more_than_a_batch_ahead(size, batch_size, bucketing):
+    lengths = np.random.default_rng(1).integers(5, 12, size=(size, 2))
+    sampler = TaskSampler([lengths], batch_size, 10, 0, "epochs", bucketing)
+    counts = np.zeros(size, dtype=int)
+    for step in range(3 * -(-size // batch_size)):
+        counts += np.bincount(sampler(step)[1], minlength=size)
+        ahead = counts - (step + 1) * batch_size // size
+        # of the pass that it is in, or of the next one where this one ends within a batch; never missed in one that is over
+        assert ahead.min() >= -1 and np.maximum(ahead - 1, 0).sum() + np.maximum(-ahead, 0).sum() <= 2 * batch_size
+
+
+@pytest.mark.parametrize("sampling", ["replacement", "epochs"])
+def test_a_batch_of_few_examples_holds_few_copies(sampling):
+    """Those of one length would otherwise be in the same batch as often as they are drawn in a block."""
+    lengths = np.random.default_rng(0).integers(5, 60, size=(448, 2))
+    distinct = {
+        bucketing: np.mean([len(set(sampler(step)[1])) for step in range(BLOCK_STEPS)])
+        for bucketing in (True, False)
+        if (sampler := TaskSampler([lengths], 32, 10, 0, sampling, bucketing))
+    }
+    # as many examples with replacement as there are hold 1.6 copies of each that is among them; of a whole block these were 30
+    assert distinct[True] > 0.9 * distinct[False] * (1 if sampling == "epochs" else 1 - np.exp(-1))
 
 
 @settings(deadline=None, max_examples=20)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import lru_cache
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -20,23 +21,24 @@ def task_probabilities(sizes: Sequence[int], temperature: float) -> np.ndarray:
         sizes: number of training sentences N of each task.
         temperature: T; 1 is in proportion to size, infinity uniform.
     """
-    scaled = np.asarray(sizes, dtype=np.float64) ** (1 / temperature)
+    scaled = (np.asarray(sizes, dtype=np.float64) / max(sizes)) ** (1 / temperature)
     return scaled / scaled.sum()
 
 
 class TaskSampler:
     """Single-task batches; tasks are drawn by temperature.
 
-    Tasks and examples of a block of steps are drawn first; then each task's examples are sorted into batches of similar source
-    and target length, and the batches dealt out to the task's steps at random. Every example keeps its chance, and a
-    batch holds little padding.
+    Tasks and examples of a block of steps are drawn first; then each task's examples, as many at a time as it has, are sorted into
+    batches of similar source and target length, and these batches dealt out to the task's steps at random. Every example keeps its
+    chance, and a batch holds little padding, but no more copies of an example than were drawn close to each other.
 
     Args:
         lengths: of each task, the length of each training example, or its source and target length.
         batch_size: examples per batch.
         temperature: see `task_probabilities`.
         seed: decides everything together with the step.
-        sampling: draw a task's examples with `replacement`, or by `epochs`: each once before any comes again.
+        sampling: draw a task's examples with `replacement`, or by `epochs`: each once before any comes again, but for less than a batch
+            where a pass ends within one.
         bucketing: whether batches are sorted by length.
     """
 
@@ -69,12 +71,27 @@ class TaskSampler:
             steps = np.flatnonzero(tasks == task)
             count = len(steps) * self._batch_size
             examples = generator.integers(len(lengths), size=count) if self._sampling == "replacement" else self._next(task, block, count)
-            if self._bucketing:
-                examples = self._by_length(examples, lengths[examples])
-            batches = generator.permutation(examples.reshape(len(steps), self._batch_size))
+            batches = examples.reshape(len(steps), self._batch_size)
+            for own in self._passes(task, block, len(steps)):
+                if self._bucketing:
+                    batches[own] = self._by_length(batches[own].ravel(), lengths[batches[own].ravel()]).reshape(-1, self._batch_size)
+                batches[own] = generator.permutation(batches[own])
             for step, batch in zip(steps, batches, strict=True):
                 drawn[step] = (task, batch)
         return drawn
+
+    def _passes(self, task: int, block: int, batches: int) -> list[slice]:
+        """A task's batches of a block, as many together as hold its examples once. Sorted together, more of them would put the copies of
+        an example, all as long as each other, into one batch; dealt out together, they would bring back some before others came."""
+        if self._sampling == "epochs":
+            first = self._before[block][task]
+        elif self._bucketing:
+            first = 0
+        else:  # independent draws
+            return [slice(batches)]
+        passes = (first + np.arange(batches)) * self._batch_size // len(self._lengths[task])
+        ends = [0, *(np.flatnonzero(np.diff(passes)) + 1), batches]
+        return [slice(start, end) for start, end in pairwise(ends)]
 
     def _by_length(self, examples: np.ndarray, lengths: np.ndarray) -> np.ndarray:
         """Sort by target length, then each of about as many stretches as it has batches by source length."""
