@@ -139,7 +139,7 @@ def test_a_damaged_manifest_of_a_prepared_corpus(prepared, tmp_path, damage):
         "truncated": lambda: path.write_text(text[:99]),
         "older": lambda: path.write_text(text.replace('"format_version": 1', '"format_version": 0')),
     }[damage]()
-    with pytest.raises(CorpusError, match=r"manifest\.json.*run: hyperloader corpora prepare mtop --folder"):
+    with pytest.raises(CorpusError, match=r"manifest\.json.*by hand: hyperloader corpora prepare mtop --raw RAW --folder"):
         load_corpus(folder)
 
 
@@ -152,7 +152,7 @@ def test_a_damaged_table(prepared, tmp_path, delete):
         path.unlink()
     else:
         path.write_bytes(path.read_bytes()[:-1])
-    with pytest.raises(CorpusError, match=r"\.arrow: missing or damaged; run: hyperloader corpora prepare mtop"):
+    with pytest.raises(CorpusError, match=r"\.arrow: missing or damaged; delete the folder .* prepare mtop --raw RAW"):
         load_corpus(folder)
 
 

@@ -93,15 +93,37 @@ def test_damage_is_named_and_its_remedy_mends_it(place, name):
     (line,) = [line for line in output.splitlines() if "; " in line]
     assert said in line
     assert "1 of 2 not as they should be" in str(error)
-    # what the remedy says, word for word, but that a corpus without a manifest may be a real one
-    _, _, command = line.replace("corpora fetch", "corpora generate").partition("run: hyperloader corpora ")
+    # what the remedy says, word for word
+    _, _, command = line.partition("run: hyperloader corpora ")
     if name == "the raw manifest":
         (place / "raw/mtop.json").unlink()
+        command, instead, _ = command.partition(" (generated files: generate instead of fetch)")
+        assert instead
+        command = command.replace("fetch", "generate")
     if not (place / "data/mtop/manifest.json").exists():
         shutil.rmtree(place / "data/mtop")
-    options = [] if "--raw" in command or "generate" in command else ["--raw", "raw"]
-    assert call(*shlex.split(command), *options)[1] == 0
+    assert call(*shlex.split(command))[1] == 0
     assert verify("mtop")[1] == 0
+
+
+def test_another_draw_stays_another_draw(place):
+    prepare("mtop", "raw", "data/mtop", seed=7)
+    expected = (place / "data/mtop/manifest.json").read_bytes()
+    shorten(next(place.glob("data/mtop/test/*.arrow")))
+    (line,) = [line for line in verify("mtop")[0].splitlines() if "; " in line]
+    assert call(*shlex.split(line.partition("run: hyperloader corpora ")[2]))[1] == 0
+    assert (place / "data/mtop/manifest.json").read_bytes() == expected
+
+
+def test_real_files_do_not_replace_generated_ones_unasked(place, mirror):
+    assert call("fetch", "mtop", "--folder", "real", "--mirror", str(mirror))[1] == 0
+    expected = (place / "data/mtop/manifest.json").read_bytes()
+    problem = str(call("prepare", "mtop", "--raw", "real", "--folder", "data/mtop")[1])
+    assert "data/mtop/manifest.json: is the generated corpus, and these raw files are real; name the --raw" in problem
+    assert (place / "data/mtop/manifest.json").read_bytes() == expected
+    assert call("prepare", "mtop", "--raw", "real", "--folder", "data/mtop", "--replace")[1] == 0
+    problem = str(call("prepare", "mtop", "--raw", "raw", "--folder", "data/mtop")[1])
+    assert "is the real corpus, and these raw files are generated" in problem
 
 
 def test_a_file_that_only_its_manifest_knows(place, mirror):
@@ -112,7 +134,8 @@ def test_a_file_that_only_its_manifest_knows(place, mirror):
     data = b"other\n"
     (place / "raw/mtop/en/test.txt").write_bytes(data)
     edit(place / "raw/mtop.json", lambda m: m["files"][2].update(sha256=hashlib.sha256(data).hexdigest()))
-    assert "test.txt: not the published file, whatever its manifest says; run: hyperloader corpora fetch mtop" in verify("mtop")[0]
+    output = verify("mtop")[0]
+    assert "test.txt: not a file that " in output and "accepts; run: hyperloader corpora fetch mtop" in output
 
 
 def test_nothing_there(tmp_path, monkeypatch):

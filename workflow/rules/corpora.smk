@@ -15,6 +15,9 @@ rule fetch:
     resources:
         # one at a time: kind to the servers, and where there is no network the first failure ends the run
         download=1,
+    params:
+        # a corpus of the same name with other files is another one
+        accepted=lambda wildcards: get_corpus(wildcards.corpus).model_dump_json(include={"files": {"__all__": {"path", "accepted"}}}),
     shell:
         'bash "$HYPERLOADER_LOGGED" {log:q} hyperloader corpora fetch {wildcards.corpus:q} --folder resources/corpora'
 

@@ -94,15 +94,18 @@ def prepare(
     seed: Seed = 42,
     replace: Annotated[bool, Option("--replace", help="Replace a folder that is there, whatever is in it.")] = False,
 ) -> None:
-    """Turn raw files into `datasets` folders with tokens and tags."""
+    """Turn raw files into `datasets` folders with tokens and tags; those of a corpus of your own are fetched first."""
+    from hyperloader.corpora.fetching.download import fetch as fetch_files
     from hyperloader.corpora.prepare import prepare
 
     corpora = _corpora(names)
     if folder is not None and len(corpora) > 1:
         raise CorpusError("--folder is the folder of one corpus", remedy="name one corpus, or leave --folder out")
-    raw = raw or (DEMO_RAW if scale is Scale.demo else RAW)
     for corpus in corpora:
-        typer.echo(f"{corpus.title}: {prepare(corpus, raw, folder or _data(scale) / corpus.name, seed, replace=replace)}")
+        own = raw or _raw(scale, corpus)
+        if corpus.local:
+            fetch_files(corpus, own)
+        typer.echo(f"{corpus.title}: {prepare(corpus, own, folder or _data(scale) / corpus.name, seed, replace=replace)}")
 
 
 @app.command()
@@ -123,10 +126,11 @@ def verify(
 
     for given in (folder for folder in (raw, data) if folder is not None and not folder.is_dir()):
         raise CorpusError("no such folder", file=given, remedy="name one, or leave it out")
-    raw, data = raw or (DEMO_RAW if scale is Scale.demo else RAW), data or _data(scale)
+    data = data or _data(scale)
     whole, damaged = 0, 0
     for corpus in _corpora(names):
-        checks = (lambda c=corpus: verify_raw(c, raw), lambda c=corpus: verify_prepared(c, data / c.name, raw))
+        own = raw or _raw(scale, corpus)
+        checks = (lambda c=corpus, r=own: verify_raw(c, r), lambda c=corpus, r=own: verify_prepared(c, data / c.name, r))
         for check, missing in zip(checks, ("no raw files", "not prepared"), strict=True):
             try:
                 found = check()
@@ -138,7 +142,7 @@ def verify(
     if damaged:
         raise CorpusError(f"{damaged} of {whole + damaged} not as they should be", remedy="each is named above with its remedy")
     if not whole:
-        raise CorpusError("nothing there to verify", remedy=f"looked in {raw} and {data}")
+        raise CorpusError("nothing there to verify", remedy=f"looked in {own} and {data}")
 
 
 @app.command()
@@ -170,7 +174,7 @@ def stats(
     found = (place / MANIFEST for place in listed(_data(scale)) if not place.name.startswith("."))
     rows = table2(manifests or [manifest for manifest in found if there(manifest)])
     if not rows:
-        raise CorpusError("no prepared corpora", file=_data(scale), remedy="run: hyperloader corpora prepare")
+        raise CorpusError("no prepared corpora", file=_data(scale), remedy=f"run: hyperloader corpora prepare --scale {scale}")
     if output is None:
         typer.echo(sheet(rows).markdown(), nl=False)
     else:
@@ -193,6 +197,11 @@ def cards(
 def _corpora(names: list[str] | None) -> list[Corpus]:
     """The named corpora, or all; every name is checked before anything is done."""
     return [get_corpus(name) for name in names or known_corpora()]
+
+
+def _raw(scale: Scale, corpus: Corpus) -> Path:
+    """A corpus of the user's own is the same at every scale."""
+    return DEMO_RAW if scale is Scale.demo and not corpus.local else RAW
 
 
 def _data(scale: Scale) -> Path:

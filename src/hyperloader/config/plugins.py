@@ -22,7 +22,8 @@ def plugin_folders(builtin: str, variable: str) -> tuple[Path, ...]:
     """
     further = [expanded(path) for path in os.environ.get(variable, "").split(os.pathsep) if path]
     own = builtin_folder(builtin)
-    return (*([own] if own.is_dir() else []), *further)
+    # a folder that is named twice, or by another way to it, is one
+    return tuple({folder.resolve(): folder for folder in reversed((*([own] if own.is_dir() else []), *further))}.values())[::-1]
 
 
 def builtin_folder(name: str) -> Path:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +10,8 @@ from pathlib import Path
 import yaml
 
 from hyperloader.corpora.readers.columns import read_conll
-from hyperloader.corpora.registry import DESCRIPTION, VARIABLE, Corpus, corpus_folders, known_corpora
+from hyperloader.corpora.registry import DESCRIPTION, VARIABLE, Corpus, check_name, corpus_folders, known_corpora
+from hyperloader.corpora.splits import hold_out
 from hyperloader.errors import CorpusError
 from hyperloader.files import replacing_folder, write_text
 from hyperloader.text.sentences import Sentence
@@ -45,8 +45,7 @@ def add_corpus(
     Raises:
         CorpusError: a file is damaged, or the name is taken or cannot be a part of a path.
     """
-    if not re.fullmatch(r"[a-zA-Z0-9_][\w.-]*", name, re.ASCII):
-        raise CorpusError(f"'{name}' cannot name a corpus", remedy="use letters, digits, and _ . - between them")
+    check_name(name)
     taken = [other for other in known_corpora().values() if name.lower() in (other.name.lower(), other.title.lower())]
     if taken:
         message, remedy = f"there is a corpus '{taken[0].name}' already", "choose another name, or delete that one"
@@ -57,6 +56,8 @@ def add_corpus(
     given = {"train": train, "validation": validation, "test": test}
     split_files = {split: path for split, path in given.items() if path is not None}
     sentences = {split: read_conll(path, columns) for split, path in split_files.items()}
+    if validation is None:
+        hold_out(len(sentences["train"]), HELD_OUT, 0, train)
     with replacing_folder(place) as temporary:
         described: dict = {"title": name, "raw_format": "conll", "splits": {split: f"{name}/{split}.conll" for split in split_files}}
         if validation is None:

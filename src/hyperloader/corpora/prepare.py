@@ -7,13 +7,14 @@ import json
 from collections import Counter
 from pathlib import Path
 
-from hyperloader.corpora.fetching.manifests import RawEntry, read_manifest
+from hyperloader.corpora.fetching.manifests import GENERATED, RawEntry, read_manifest
 from hyperloader.corpora.prepared import (
     MANIFEST,
     SPLITS,
     PreparedCorpus,
     PreparedManifest,
     load_corpus,
+    read_prepared_manifest,
     slot_type,
     slot_types,
 )
@@ -21,7 +22,7 @@ from hyperloader.corpora.readers import nested_slots, read_split
 from hyperloader.corpora.registry import Corpus, get_corpus
 from hyperloader.corpora.splits import hold_out
 from hyperloader.errors import CorpusError
-from hyperloader.files import replacing_folder, sha256
+from hyperloader.files import replacing_folder, sha256, there
 from hyperloader.text.sentences import Sentence
 
 __all__ = ["PreparedCorpus", "load_corpus", "prepare"]
@@ -36,7 +37,7 @@ def prepare(corpus: Corpus | str, raw_folder: str | Path, folder: str | Path, se
     Args:
         corpus: a corpus or its name.
         raw_folder: where `fetch` or `generate` put its files.
-        folder: to write; a prepared corpus that is there is replaced.
+        folder: to write; a prepared corpus that is there is replaced, but not a generated one by a real one or the other way round.
         seed: of the held-out validation part, and later of fractions.
         replace: a folder that is there, whatever is in it.
 
@@ -51,6 +52,8 @@ def prepare(corpus: Corpus | str, raw_folder: str | Path, folder: str | Path, se
         remedy = "choose another --folder, or --replace it if nothing in it is needed"
         raise CorpusError("is there and is not a prepared corpus", file=folder, remedy=remedy)
     sources = checked_sources(corpus, Path(raw_folder))
+    if not replace and there(folder / MANIFEST):
+        _refuse_other_kind(sources, folder)
     splits = _splits(corpus, Path(raw_folder), seed)
     tags = ["O", *sorted({tag for part in splits.values() for sentence in part for tag in sentence.tags} - {"O"})]
     with replacing_folder(folder) as temporary:
@@ -77,19 +80,30 @@ def checked_sources(corpus: Corpus, raw_folder: Path) -> list[dict]:
     """Path, SHA-256 and provenance of each raw file, after comparing it with what was fetched or generated.
 
     Raises:
-        CorpusError: there is no manifest, or a file is missing or another one.
+        CorpusError: there is no manifest, or a file is missing, another one, or not what the corpus' description accepts.
     """
     entries = read_manifest(corpus, raw_folder)
     for file in corpus.files:
-        path = raw_folder / file.path
+        path, generated = raw_folder / file.path, entries[file.path].provenance == GENERATED
+        verb = "generate" if generated else "fetch"
+        remedy = f"run: hyperloader corpora {verb} {corpus.name} --folder {raw_folder}"
         if not path.is_file() or sha256(path) != entries[file.path].sha256:
-            verb = "generate" if entries[file.path].provenance == "generated" else "fetch"
-            raise CorpusError(
-                f"missing, or not as `hyperloader corpora {verb}` left it",
-                file=path,
-                remedy=f"run: hyperloader corpora {verb} {corpus.name} --folder {raw_folder}",
-            )
+            raise CorpusError(f"missing, or not as `hyperloader corpora {verb}` left it", file=path, remedy=remedy)
+        # a description that was changed since, or a manifest
+        if not generated and not any(checksum.matches(path.read_bytes()) for checksum in file.accepted):
+            raise CorpusError(f"not a file that {corpus.description} accepts", file=path, remedy=remedy)
     return as_sources(corpus, entries)
+
+
+def _refuse_other_kind(sources: list[dict], folder: Path) -> None:
+    try:
+        former = read_prepared_manifest(folder).sources
+    except CorpusError:  # a damaged one
+        return
+    if {source["provenance"] == GENERATED for source in sources} != {source["provenance"] == GENERATED for source in former}:
+        ours, theirs = ("generated" if any(own["provenance"] == GENERATED for own in which) else "real" for which in (sources, former))
+        remedy = "name the --raw that it was made of, or another --folder, or --replace it"
+        raise CorpusError(f"is the {theirs} corpus, and these raw files are {ours}", file=folder / MANIFEST, remedy=remedy)
 
 
 def as_sources(corpus: Corpus, entries: dict[str, RawEntry]) -> list[dict]:
@@ -101,7 +115,7 @@ def _splits(corpus: Corpus, raw_folder: Path, seed: int) -> dict[str, list[Sente
     splits = {split: read_split(corpus, raw_folder, split) for split in corpus.splits}
     if corpus.held_out_validation is not None:
         published = splits["train"]
-        train, validation = hold_out(len(published), corpus.held_out_validation, seed)
+        train, validation = hold_out(len(published), corpus.held_out_validation, seed, corpus.description)
         splits["train"] = [published[index] for index in train]
         splits["validation"] = [published[index] for index in validation]
     return {split: splits[split] for split in SPLITS}

@@ -44,7 +44,8 @@ class PreparedManifest(Record):
     """
 
     WHAT, ERROR = "the manifest of a prepared corpus", CorpusError
-    REMEDY = "run: hyperloader corpora prepare {name} --folder {folder}"
+    # what it was made of, real or generated files, cannot be told from a damaged one
+    REMEDY = "delete the folder and the workflow makes it again; by hand: hyperloader corpora prepare {name} --raw RAW --folder {folder}"
 
     corpus: str
     title: str

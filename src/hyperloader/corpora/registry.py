@@ -6,6 +6,7 @@ variable `HYPERLOADER_CORPORA` (separated as in `PATH`). The seven of the paper 
 
 from __future__ import annotations
 
+import re
 from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
@@ -21,6 +22,8 @@ from hyperloader.files import listed, there
 
 VARIABLE = "HYPERLOADER_CORPORA"
 DESCRIPTION, READER = "corpus.yaml", "reader.py"
+# runs have a corpus' name in their path, beside these; `+` joins those of several corpora
+NOT_NAMES = ("all", "each")
 
 # below a raw folder, and never outside of it
 RawPath = Annotated[str, Field(pattern=r"^\w[\w.+ -]*(/\w[\w.+ -]*)*$")]
@@ -101,14 +104,18 @@ class Corpus(Settings):
     @property
     def local(self) -> bool:
         """Whether its raw files lie beside its `corpus.yaml`."""
-        return any((self.folder / Path(file.path).name).exists() for file in self.files)
+        return any(self.beside(file).exists() for file in self.files)
+
+    def beside(self, file: RawFile) -> Path:
+        """Where a raw file lies if it lies beside `corpus.yaml`: as in the raw folder, there below a folder of the corpus' name."""
+        return self.folder.joinpath(*Path(file.path).parts[1:] or [file.path])
 
     @classmethod
     def read(cls, folder: Path) -> Corpus:
         """The corpus of a folder.
 
         Raises:
-            SettingsError: its `corpus.yaml` is not valid, or its name cannot be a part of a path.
+            SettingsError: its `corpus.yaml` is not valid.
         """
         corpus = read_yaml(cls, folder / DESCRIPTION)
         corpus._folder = folder
@@ -122,18 +129,31 @@ def corpus_folders() -> tuple[Path, ...]:
     return plugin_folders("corpora", VARIABLE)
 
 
+def check_name(name: str, file: Path | None = None) -> None:
+    """Refuse what cannot name a corpus in paths.
+
+    Raises:
+        CorpusError: see above; names `file`.
+    """
+    if not re.fullmatch(r"[a-zA-Z0-9_][\w.-]*", name, re.ASCII) or name in NOT_NAMES:
+        remedy = f"use letters, digits, and _ . - between them, and none of {', '.join(NOT_NAMES)}"
+        raise CorpusError(f"'{name}' cannot name a corpus", file=file, remedy=remedy)
+
+
 @cache
 def known_corpora() -> dict[str, Corpus]:
     """All corpora by name: those of the paper in the order of its columns, then all others by name.
 
     Raises:
-        SettingsError, CorpusError: a `corpus.yaml` is not valid, or two corpora share a name or a title.
+        SettingsError, CorpusError: a `corpus.yaml` is not valid, a folder's name cannot be a part of a path, or two corpora share a name
+            or a title.
     """
     found: dict[str, Corpus] = {}
     for folder in corpus_folders():
         for path in (place / DESCRIPTION for place in listed(folder)):
             if not there(path):
                 continue
+            check_name(path.parent.name, path)
             corpus = Corpus.read(path.parent)
             for other in found.values():
                 if corpus.name == other.name or corpus.title == other.title:

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import math
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 
 from hyperloader.errors import CorpusError
 
 
-def hold_out(n: int, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def hold_out(n: int, share: float, seed: int, file: Path | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Hold `share` of `n` sentences out for validation (section 4.1 of the paper: a tenth of the MIT corpora).
+
+    Args:
+        n: number of sentences.
+        share: of them, in (0, 1).
+        seed: of what is drawn.
+        file: that they or their share stand in, for the error.
 
     Returns:
         The indices of train and of validation, each sorted, together every index once. Validation has
@@ -22,7 +29,8 @@ def hold_out(n: int, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """
     size = math.floor(n * Fraction(str(share)) + Fraction(1, 2))
     if not 0 < size < n:
-        raise CorpusError(f"{n} sentences are too few to hold out {share:g} of them for validation")
+        message = f"{n} sentences are too few to hold out {share:g} of them for validation"
+        raise CorpusError(message, file=file, remedy="give a validation split, or more sentences")
     order = _permutation(n, seed)
     return np.sort(order[size:]), np.sort(order[:size])
 

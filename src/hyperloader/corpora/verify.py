@@ -25,11 +25,6 @@ def verify_raw(corpus: Corpus, folder: str | Path) -> str | None:
     if not any(map(there, (manifest_path(corpus, folder), *(folder / file.path for file in corpus.files)))):
         return None
     sources = checked_sources(corpus, folder)
-    for file, source in zip(corpus.files, sources, strict=True):
-        path = folder / file.path
-        if source["provenance"] != "generated" and not any(checksum.matches(path.read_bytes()) for checksum in file.accepted):
-            remedy = f"run: hyperloader corpora fetch {corpus.name} --folder {folder}"
-            raise CorpusError("not the published file, whatever its manifest says", file=path, remedy=remedy)
     return f"{len(sources)} raw files, {' and '.join(sorted({source['provenance'] for source in sources}))}"
 
 
@@ -47,7 +42,13 @@ def verify_prepared(corpus: Corpus, folder: str | Path, raw_folder: str | Path) 
     folder = Path(folder)
     if not there(folder):
         return None
-    manifest, prepared = read_prepared_manifest(folder), load_corpus(folder)
+    remedy = f"run: hyperloader corpora prepare {corpus.name} --raw {raw_folder} --folder {folder}"
+    try:
+        manifest = read_prepared_manifest(folder)
+        remedy += f" --seed {manifest.seed}"
+        prepared = load_corpus(folder)
+    except CorpusError as error:
+        raise CorpusError(error.message, file=error.file, remedy=remedy) from None
     splits = {split: getattr(prepared, split) for split in SPLITS}
     wrong = ""
     if manifest.corpus != corpus.name:
@@ -57,7 +58,6 @@ def verify_prepared(corpus: Corpus, folder: str | Path, raw_folder: str | Path) 
     elif manifest.sources != (_sources(corpus, raw_folder) or manifest.sources):
         wrong = f"was made of other raw files than those in {raw_folder}"
     if wrong:
-        remedy = f"run: hyperloader corpora prepare {corpus.name} --raw {raw_folder} --folder {folder}"
         raise CorpusError(wrong, file=folder / MANIFEST, remedy=remedy)
     return f"prepared, {', '.join(f'{len(part)} {split}' for split, part in splits.items())}"
 

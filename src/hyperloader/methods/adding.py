@@ -175,7 +175,7 @@ def corpus_folder(run: Run, corpus: str | Path) -> Path:
     found = next((place for place in places if there(place / MANIFEST)), None)
     if found is None:
         name = get_corpus(str(corpus)).name
-        remedy = f"run: hyperloader corpora fetch {name}, then: hyperloader corpora prepare {name} --folder {places[-1]}"
+        remedy = f"make it of the raw files of those beside it: hyperloader corpora prepare {name} --raw RAW --folder {places[-1]}"
         raise CorpusError(f"the corpus '{name}' is not prepared", file=places[-1], remedy=remedy)
     return found
 

@@ -51,7 +51,7 @@ def evaluate(
         run: its folder.
         corpus: a task of the run, for the data that it was trained on; the folder of a prepared corpus; or a CoNLL file.
         split: `train`, `validation` or `test` (the default); a CoNLL file has none.
-        task: whose labels to predict; not needed where the corpus is a task, or the run has only one.
+        task: whose labels to predict; not needed where the corpus is a task of the run, or a CoNLL file and the run has one task.
         decoding: `free` or `constrained`.
         output: where to keep the predictions, as JSON lines.
         backbone: see `Tagger.from_pretrained`.

@@ -75,11 +75,22 @@ def predict_run(folder: str | Path, decoding: Decoding = "free", *, force: bool 
         if unknown:
             remedy = f"train it: hyperloader train {run}"
             raise RunError(f"the model was not trained on {', '.join(unknown)}", file=run.folder / Run.SETTINGS, remedy=remedy)
+        _check_data(run)
         corpora = {
             name: _predict(predictor, run, name, load_corpus(path, settings.percent, settings.shots)) for name, path in run.data.items()
         }
         versions = {"hyperloader": __version__} | {name: version(name) for name in RECORDED_PACKAGES}
         PredictionsManifest(decoding=decoding, made_of=made_of, corpora=corpora, versions=versions).write(run.folder / Run.PREDICTIONS)
+
+
+def _check_data(run: Run) -> None:
+    """Refuse prepared corpora that are not those that a run was trained on, where it was trained here."""
+    if not run.has(Run.RECORD):
+        return
+    trained = run.record().checksums.data
+    for name, folder in run.data.items():
+        if read_prepared_manifest(folder).checksum != trained.get(name):
+            raise RunError(f"the run was trained on other data of {name}", file=folder, remedy=f"train it again: hyperloader train {run}")
 
 
 def _made_of(run: Run, decoding: Decoding) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from hyperloader.config.places import MIRROR_VARIABLE, mirror_folder
 from hyperloader.corpora.fetching.checksum import Checksum, difference, normalised
-from hyperloader.corpora.fetching.manifests import RawEntry, manifest_path, read_manifest, write_manifest
+from hyperloader.corpora.fetching.manifests import GENERATED, RawEntry, manifest_path, read_manifest, write_manifest
 from hyperloader.corpora.fetching.web import STANDARD_LIMITS, Limits, Unavailable, Web
 from hyperloader.corpora.registry import Address, Corpus, RawFile, get_corpus
 from hyperloader.errors import CorpusError, DownloadError
@@ -69,7 +69,7 @@ def _refuse_generated(corpus: Corpus, folder: Path) -> None:
         entries = read_manifest(corpus, folder)
     except CorpusError:
         return  # none yet, or a damaged one: it will be written anew
-    if any(entry.provenance == "generated" for entry in entries.values()):
+    if any(entry.provenance == GENERATED for entry in entries.values()):
         raise CorpusError(
             "describes a generated corpus, which fetching would overwrite",
             file=manifest_path(corpus, folder),
@@ -81,7 +81,7 @@ def _place(corpus: Corpus, file: RawFile, folder: Path, mirrored: Path | None, w
     """Make sure that one raw file is in place."""
     path = folder / file.path
     sources = [(_IN_PLACE, lambda: _local(path))] if path.exists() else []
-    sources += [(f"{corpus.name}/", lambda: _local(corpus.folder / Path(file.path).name))] if corpus.local else []
+    sources += [(f"{corpus.name}/", lambda: _local(corpus.beside(file)))] if corpus.local else []
     sources += [("mirror", lambda: _local(mirrored / file.path))] if mirrored else []
     sources += [(_shown(address), lambda address=address: web.read(address)) for address in file.addresses]
     failures: list[str] = []
@@ -96,8 +96,8 @@ def _place(corpus: Corpus, file: RawFile, folder: Path, mirrored: Path | None, w
             return entry
     raise DownloadError(
         f"{corpus.title}: {file.path} could be had from nowhere: {'; '.join(failures)}",
-        remedy=f"let {MIRROR_VARIABLE} or --mirror name a folder that contains corpora/, or put the file at {path} "
-        "by hand, or run the scale demo, which downloads nothing",
+        remedy=f"let {MIRROR_VARIABLE} or --mirror name a folder that contains corpora/, or put the file at {path} by hand"
+        + (", or run the scale demo, which downloads nothing" if corpus.paper else ""),
     )
 
 

@@ -10,6 +10,9 @@ from hyperloader.corpora.registry import Corpus
 from hyperloader.errors import CorpusError, UserError
 from hyperloader.files import read_json, readable, there, write_json
 
+# the provenance of files that stand in for real ones
+GENERATED = "generated"
+
 
 @dataclass(frozen=True)
 class RawEntry:
@@ -47,7 +50,8 @@ def read_manifest(corpus: Corpus, folder: str | Path) -> dict[str, RawEntry]:
         CorpusError: there is none, or it is damaged.
     """
     path = manifest_path(corpus, folder)
-    remedy = f"run: hyperloader corpora fetch {corpus.name} --folder {folder}"
+    # which of the two made it cannot be told from a damaged one
+    remedy = f"run: hyperloader corpora fetch {corpus.name} --folder {folder} (generated files: generate instead of fetch)"
     if not there(path):
         raise CorpusError(f"the raw files of {corpus.title} are not there", file=path, remedy=remedy)
     readable(path, remedy=remedy, error=CorpusError)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hyperloader.corpora.fetching.manifests import RawEntry, write_manifest
+from hyperloader.corpora.fetching.manifests import GENERATED, RawEntry, write_manifest
 from hyperloader.corpora.generated.language import QUESTION_MARK, DemoLanguage, Slot, auxiliary_sentences
 from hyperloader.corpora.generated.writers import WRITERS
 from hyperloader.corpora.registry import Corpus, get_corpus
@@ -162,4 +162,4 @@ def _refuse_to_overwrite(corpus: Corpus, folder: Path) -> None:
 
 
 def _entry(path: str, data: bytes) -> RawEntry:
-    return RawEntry(path, hashlib.sha256(data).hexdigest(), len(data), "generated")
+    return RawEntry(path, hashlib.sha256(data).hexdigest(), len(data), GENERATED)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from hyperloader.config.plugins import load_plugin
 from hyperloader.corpora.readers import mtod, mtop, slot_gated
+from hyperloader.corpora.readers.checks import check_tag, check_token
 from hyperloader.corpora.readers.columns import read_bio, read_conll
 from hyperloader.corpora.registry import READER, Corpus
 from hyperloader.errors import CorpusError
@@ -32,7 +33,27 @@ def read_split(corpus: Corpus, folder: str | Path, split: str) -> list[Sentence]
     Raises:
         CorpusError: the split is missing or damaged; names the file, the line and what was expected. Or there is no such reader.
     """
-    return reader_of(corpus)(Path(folder) / corpus.splits[split])
+    path = Path(folder) / corpus.splits[split]
+    sentences = reader_of(corpus)(path)
+    if corpus.raw_format is None:
+        _check_sentences(sentences, path, corpus.folder / READER)
+    return sentences
+
+
+def _check_sentences(sentences: object, path: Path, reader: Path) -> None:
+    """Check what a corpus' own reader returned, as the readers here check what they read."""
+    if not isinstance(sentences, list) or not all(isinstance(sentence, Sentence) for sentence in sentences):
+        raise CorpusError(f"read({path}) returns no list of hyperloader.text.sentences.Sentence", file=reader)
+    for number, (words, tags) in enumerate(sentences, start=1):
+        try:
+            if not 0 < len(words) == len(tags):
+                raise CorpusError(f"{len(words)} words and {len(tags)} tags")
+            for word, tag in zip(words, tags, strict=True):
+                check_token(word, path, number)
+                check_tag(tag, path, number)
+        except (CorpusError, TypeError, AttributeError) as error:
+            problem = error.message if isinstance(error, CorpusError) else "words and tags are no strings"
+            raise CorpusError(f"sentence {number} of {path}: {problem}", file=reader) from None
 
 
 def nested_slots(corpus: Corpus, folder: str | Path, split: str) -> int:

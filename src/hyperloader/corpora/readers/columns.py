@@ -43,18 +43,19 @@ def read_conll(path: Path, columns: str | None = None) -> list[Sentence]:
             raise CorpusError(f"'{columns}' names no columns", remedy="write the numbers of those of word and tag, e.g. --columns 1,4")
         chosen = [int(number) - 1 for number in columns.split(",")]
         split = lambda line: [part for number in chosen for part in _GAP.split(line)[number : number + 1]]  # noqa: E731
-    sentences = _sentences(path, _without_marks(path), split, "word, TAB or blank, tag; --columns WORD,TAG names them among others")
+    sentences = _sentences(path, _without_marks(path, split), split, "word, TAB or blank, tag; --columns WORD,TAG names them among others")
     if not sentences:
         raise CorpusError("no sentences, only marks of documents", file=path)
     return sentences
 
 
-def _without_marks(path: Path) -> Iterator[tuple[int, str]]:
+def _without_marks(path: Path, columns: Callable[[str], list[str]]) -> Iterator[tuple[int, str]]:
     """The lines of a CoNLL file with their numbers, without blanks at their ends and without marks of documents."""
     starts = True
     for number, line in enumerate(read_lines(path), start=1):
         line = line.strip(" \t")
-        if starts and _DOCUMENT.fullmatch(line):
+        # of chosen columns, whatever stands in the others
+        if starts and (_DOCUMENT.fullmatch(line) or columns(line) == ["-DOCSTART-", "O"]):
             continue
         starts = not line
         yield number, line
