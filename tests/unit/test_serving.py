@@ -86,11 +86,14 @@ def test_what_is_refused(address):
         (good | {"run": "other"}, 400, "unknown run 'other'; known runs: gazetteer, network"),
         (good | {"task": "ati"}, 400, "unknown task 'ati'; did you mean 'atis'?"),
         (good | {"task": None}, 400, "which task?"),
-        (good | {"text": "\ud800"}, 400, "not valid Unicode"),
+        (good | {"text": "\ud800"}, 400, "not valid JSON"),
+        (good | {"run": "\ud800"}, 400, "not valid JSON"),
+        (good | {"task": "\ud800"}, 400, "not valid JSON"),
     ):
         got, answer = ask(address, value)
         assert got == status and problem in answer, (value if len(value) < 100 else len(value), answer)
     assert ask(address, good, **{"Content-Type": "text/plain"})[0] == 415
+    assert ask(address, good, **{"Content-Type": "Application/JSON; charset=utf-8"})[0] == 200
     # what a page of another name, which leads to this machine, would send
     assert ask(address, good, Host="evil.example")[0] == 400
     assert ask(address, good, path="runs")[0] == 405 and ask(address, good, path="etc/passwd")[0] == 404

@@ -251,6 +251,32 @@ def test_what_is_no_text_is_one_line(gazetteer, call, texts, problem):
     assert problem in str(caught.value) and len(str(caught.value).splitlines()) == 1
 
 
+@pytest.mark.parametrize("texts", [None, "little robin", b"little", {"little": 1}, {"little"}, 5, pandas.DataFrame({"text": ["little"]})])
+def test_a_stream_takes_what_predict_takes(gazetteer, texts):
+    with pytest.raises(FormatError, match="expected an iterable of texts, got") as caught:
+        next(Tagger.from_pretrained(gazetteer).stream(texts, task="snips"))
+    assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("size", [0, -1])
+def test_a_stream_in_batches_of_nothing(gazetteer, size):
+    with pytest.raises(SettingsError, match=f"a batch_size of {size} is not possible"):
+        next(Tagger.from_pretrained(gazetteer).stream(["a"], task="snips", batch_size=size))
+
+
+def test_what_is_printed_beside_a_streams_progress_goes_where_it_was_sent(gazetteer, tmp_path):
+    code = "import sys; from hyperloader.predicting.tagger import Tagger; tagger = Tagger.from_pretrained(sys.argv[1])\n"
+    code += "for spans in tagger.stream(['little robin'] * 100, 'snips', progress=True): print(spans[0]['word'])"
+    reader, terminal = pty.openpty()
+    with open(tmp_path / "spans.txt", "wb") as output:
+        environment = os.environ | {"TERM": "xterm"}
+        subprocess.run([sys.executable, "-c", code, str(gazetteer)], stdout=output, stderr=terminal, env=environment, check=True)
+    assert (tmp_path / "spans.txt").read_text() == "little robin\n" * 100
+    assert b"100 texts" in os.read(reader, 100_000)
+    os.close(reader)
+    os.close(terminal)
+
+
 def test_whatever_is_like_a_list_is_one(gazetteer):
     tagger = Tagger.from_pretrained(gazetteer)
     texts, words = ["little robin", "a Ünïcode"], [["little", "robin"], ["a", "Ünïcode"]]

@@ -74,7 +74,7 @@ def application(taggers: dict[str, Tagger], host: str = LOOPBACK[0]) -> FastAPI:
         return JSONResponse([{"name": name, "tasks": tagger.tasks} for name, tagger in taggers.items()])
 
     async def tag(request) -> JSONResponse:
-        if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
+        if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
             return JSONResponse({"error": "expected a body of type application/json"}, 415)
         body = await _body(request)
         if body is None:
@@ -109,6 +109,7 @@ async def _body(request) -> bytes | None:
 def _asked(body: bytes, taggers: dict[str, Tagger]) -> tuple[Tagger, str, str | None]:
     try:
         value: Any = json.loads(body)
+        json.dumps(value, ensure_ascii=False).encode()  # half a character, which an answer could not repeat
     except (ValueError, RecursionError) as error:
         raise FormatError(f"not valid JSON ({error})") from None
     match value:
@@ -126,7 +127,9 @@ def _names(runs: Sequence[Path]) -> list[str]:
         raise SettingsError("a run is named twice", remedy="name each once")
     length = max(map(len, parts))
     first = next((place for place in range(length) if len({own[place : place + 1] for own in parts}) > 1), max(0, length - 4))
-    return ["/".join(own[first:]) or own[-1] for own in parts]
+    # one that lies within another has nothing of its own left
+    first = min(first, *(len(own) - 1 for own in parts))
+    return ["/".join(own[first:]) for own in parts]
 
 
 def _listening(host: str, port: int) -> socket.socket:

@@ -48,8 +48,8 @@ class Tagger:
     for the model is tagged in parts.
     """
 
-    def __init__(self, predictor: Predictor, folder: Path | None = None):
-        self._predictor, self._folder = predictor, folder
+    def __init__(self, predictor: Predictor, folder: Path | None = None, **options):
+        self._predictor, self._folder, self._options = predictor, folder, options
 
     @classmethod
     def from_pretrained(cls, folder: str | Path, decoding: Decoding = "free", *, backbone: str | Path | None = None) -> Tagger:
@@ -63,10 +63,10 @@ class Tagger:
         Raises:
             UserError: it is missing, untrained or damaged, or the backbone is not the one that it was trained on.
         """
-        return cls(load_predictor(folder, decoding, backbone=backbone), Path(folder))
+        return cls(load_predictor(folder, decoding, backbone=backbone), Path(folder), decoding=decoding, backbone=backbone)
 
     def add_task(self, corpus: str | Path, output: str | Path, **options) -> Tagger:
-        """A tagger that knows one more task; this one stays as it is.
+        """A tagger that knows one more task, and otherwise is like this one, which stays as it is.
 
         Args:
             corpus: name or folder of a prepared corpus.
@@ -77,7 +77,7 @@ class Tagger:
 
         if self._folder is None:
             raise RunError("this tagger was not loaded from a run", remedy="use Tagger.from_pretrained(RUN)")
-        return Tagger.from_pretrained(add_task(self._folder, corpus, output, **options).folder)
+        return Tagger.from_pretrained(add_task(self._folder, corpus, output, **options).folder, **self._options)
 
     @property
     def tasks(self) -> tuple[str, ...]:
@@ -136,9 +136,15 @@ class Tagger:
         from rich.console import Console
         from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-        task, source = self.task(task), iter(texts)
+        if isinstance(texts, str):
+            raise FormatError("expected an iterable of texts, got a text", remedy="predict takes one")
+        if batch_size < 1:
+            raise SettingsError(f"a batch_size of {batch_size} is not possible", remedy="name at least 1")
+        task, source = self.task(task), _iterated(texts, "an iterable of texts")
         columns = (SpinnerColumn(), TextColumn("{task.completed} texts"), TimeElapsedColumn())
-        with Progress(*columns, console=Console(stderr=True), disable=not (progress and sys.stderr.isatty())) as bar:
+        # what is printed between two answers belongs to the caller
+        hidden = not (progress and sys.stderr.isatty())
+        with Progress(*columns, console=Console(stderr=True), disable=hidden, redirect_stdout=False, redirect_stderr=False) as bar:
             shown = bar.add_task("")
             while batch := list(islice(source, batch_size)):
                 yield from self.predict(batch, task, **options)
@@ -206,14 +212,17 @@ def locate(text: Text) -> Words:
 
 def _items(values: Iterable, expected: str) -> list:
     """The items of a list or anything like one; of a generator too, which can be read once."""
+    return list(_iterated(values, expected))
+
+
+def _iterated(values: Iterable, expected: str) -> Iterator:
     try:
         # these have no order, or none of what they are asked for, or numbers instead of characters, or, as tables, names of columns
         if isinstance(values, bytes | bytearray | Mapping | set | frozenset) or hasattr(values, "columns"):
             raise TypeError
-        items = iter(values)
+        return iter(values)
     except TypeError:
         raise FormatError(f"expected {expected}, got {type(values).__name__}") from None
-    return list(items)
 
 
 def _spans(words: Words, tags: list[str], scores: list[float | None], score_of: Callable[[list[float]], float]) -> list[dict]:
