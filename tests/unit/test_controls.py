@@ -1,6 +1,7 @@
 """The controls between which trained methods should lie, through the same stages as those."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -138,3 +139,18 @@ def test_the_oracle_knows_nothing_without_gold(data, tmp_path):
     scores(run, "gold_oracle", {"atis": data["atis"]}, vocabulary_of(tmp_path / "t5", pieces))
     with pytest.raises(RunError, match="needs the gold labels"):
         Tagger.from_pretrained(run).predict(["a b"])
+
+
+def test_a_run_is_not_predicted_on_other_data_than_it_was_trained_on(data, tmp_path):
+    copies = {name: shutil.copytree(data[name], tmp_path / name) for name in ("atis", "snips")}
+    scores(tmp_path / "run", "gazetteer", copies)
+    before = (tmp_path / "run/predictions.json").read_bytes()
+    generate("snips", tmp_path / "raw", seed=7)
+    prepare("snips", tmp_path / "raw", copies["snips"])
+    for force in (False, True):
+        with pytest.raises(RunError, match="snips: the run was trained on other data of snips; train it again: hyperloader train "):
+            predict_run(tmp_path / "run", force=force)
+    assert (tmp_path / "run/predictions.json").read_bytes() == before
+    train_run(tmp_path / "run")
+    predict_run(tmp_path / "run")
+    assert (tmp_path / "run/predictions.json").read_bytes() != before
