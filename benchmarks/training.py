@@ -1,8 +1,10 @@
 """Training speed at T5-base shape on the lengths of the seven real corpora: the plain arrangement beside ours, in one process.
 
-    plain    weights generated position by position in every forward pass, Transformers' layers, all logits at once, random batches
-    ours     one batched pass per step, fused layers, the loss by parts, batches of similar length
-    bf16     ours with matrix products in bf16 (`precision: bf16`)
+    plain             weights generated position by position in every forward pass, Transformers' layers, all logits at once, random batches
+    random batches    ours on random batches: one batched pass per step, fused layers, the loss by parts
+    similar lengths   plain on batches of similar length
+    ours              one batched pass per step, fused layers, the loss by parts, batches of similar length
+    bf16              ours with matrix products in bf16 (`precision: bf16`)
 
 Weights are random; only lengths come from the corpora. Of each task the batches at a few quantiles of the padded length are timed, and
 weighed by the task's share of the steps. The last line is JSON. Run beside nothing else:
@@ -62,7 +64,7 @@ def main() -> None:
     results = {}
     arrangements = {
         "plain": (False, True, "fp32"),
-        "one generating pass": (False, False, "fp32"),
+        "random batches": (False, False, "fp32"),
         "similar lengths": (True, True, "fp32"),
         "ours": (True, False, "fp32"),
         "bf16": (True, False, "bf16"),

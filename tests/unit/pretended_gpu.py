@@ -1,6 +1,7 @@
 """A step of every method on pretended CUDA tensors: what it would launch, copy between host and device, and read on the host.
 
-Run by test_pretended_gpu.py in a process of its own; prints one line of JSON per method, precision, and training or not.
+Run by test_pretended_gpu.py in a process of its own; prints one line of JSON per method, precision, and training or not; and for the
+pre-training of backbones.
 """
 
 import json
@@ -13,15 +14,20 @@ from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
+from transformers import BertConfig, BertModel
 from transformers.models.bert.modeling_bert import BertLayer
 from transformers.models.t5.modeling_t5 import T5Block
 
 from hyperloader.text import batches
 from hyperloader.training import steps
+from hyperloader.training.backbones.bert import GUESSING, TwoHeadedBert
+from hyperloader.training.backbones.t5 import keep_unseen_embeddings
 
 from test_on_a_gpu import SIZES, batch_of, model, training  # isort: skip
 
 CUDA = torch.device("cuda")
+# of backbones, and the method whose batches serve for it
+PRETRAININGS = {"pretraining_t5": "full_finetuning", "pretraining_bert": "unipelt_bert"}
 # no kernels: they look at a tensor in another way, or reserve memory
 VIEWS = {"alias", "as_strided", "detach", "device", "diagonal", "empty", "empty_like", "empty_strided", "expand", "lift_fresh", "new_empty"}
 VIEWS |= {"new_empty_strided", "permute", "select", "slice", "split", "split_with_sizes", "squeeze", "t", "transpose", "unbind", "unfold"}
@@ -79,12 +85,25 @@ def pretend(module, mode):
             place.update({name: of(tensor) for name, tensor in place.items() if tensor is not None})
 
 
+def pretrained(name):
+    """What a pre-training trains, and a batch of it."""
+    real = batch_of(PRETRAININGS[name], 2)
+    if name == "pretraining_t5":
+        return model("full_finetuning"), real
+    sizes = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 128, "vocab_size": 100}
+    bert = TwoHeadedBert(BertModel(BertConfig(**sizes), add_pooling_layer=False), ("a", "b"))
+    return bert, batches.Batch(GUESSING, real.inputs, real.labels)
+
+
 def step(name, precision, train):
     """Watch one step after a first one, which makes the optimiser's states."""
-    built, real, settings = model(name), batch_of(name, 2), training(precision=precision)
+    built, real = pretrained(name) if name in PRETRAININGS else (model(name), batch_of(name, 2))
+    settings = training(precision=precision)
     mode, residual = FakeTensorMode(allow_non_fake_inputs=True), set()
     with mode:
         pretend(built, mode)
+        if name in PRETRAININGS:
+            keep_unseen_embeddings(built.backbone.get_input_embeddings().weight, range(50))
         built.to = lambda device: built
         built.place(CUDA, precision)
         for module in built.modules():
@@ -117,7 +136,7 @@ def step(name, precision, train):
 if __name__ == "__main__":
     batches.LENGTH_STEP = 8
     steps.arithmetic = lambda device, precision: rounded() if precision == "bf16" else nullcontext()
-    for name in SIZES:
+    for name in (*SIZES, *PRETRAININGS):
         for precision in ("fp32", "bf16"):
             for train in (True, False):
                 print(json.dumps({"method": name, "precision": precision, "train": train, **step(name, precision, train)}))

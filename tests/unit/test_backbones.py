@@ -77,6 +77,12 @@ def test_a_vocabulary_of_a_text_with_its_labels_whole(tmp_path):
     assert all(vocabulary.writes(label) for label in ("toloc.city_name", "naïve", "中文", "%7B", "<extra_id_3>"))
 
 
+def test_a_vocabulary_of_too_few_pieces_for_the_characters(tmp_path):
+    with pytest.raises(BackboneError, match="no vocabulary of 50 pieces can be .*required_chars. 50 vs 9.*; raise 'pieces'") as caught:
+        write_trained_vocabulary([["show", "flights"]] * 9, ["O"], 50, tmp_path / "few")
+    assert "\n" not in str(caught.value) and not (tmp_path / "few").exists()
+
+
 def test_a_directory_is_used_in_place(tmp_path):
     model = T5ForConditionalGeneration(T5Config(d_model=16, d_kv=4, d_ff=32, num_layers=1, num_heads=2, vocab_size=110))
     model.save_pretrained(tmp_path / "mine")

@@ -16,7 +16,13 @@ from hyperloader.predicting.tagger import Tagger
 from hyperloader.runs.records import Score, ScoredCorpus, ScoresRecord
 
 TASKS = {"atis": ("city", "day"), "snips": ("track",)}
+LOW_RANK, BOTTLENECKS = {"lora_rank": 3, "lora_alpha": 5}, {"encoder_bottleneck": 3, "decoder_bottleneck": 4}
+# of encoder and decoder, and other sizes in each
+STATIC_LORA = {"encoder_bottleneck": 0, "decoder_bottleneck": 0, "encoder_rank": 2, "decoder_rank": 3}
+STATIC_BOTH = BOTTLENECKS | {"encoder_rank": 3, "decoder_rank": 2}
 LORA_ONLY = {"adapters": False, "reduction_factor": 4, "lora_rank": 2, "task_dim": 8}
+
+PROMPT = "what it trains ('encoder.embed_tokens.prompt.embedding.weight') has no place in another library's T5"
 
 
 @pytest.fixture(scope="module")
@@ -80,10 +86,17 @@ def difference(folder, t5, task):
         ("hyperformer_pp", {}, "adapters"),
         ("unipelt_t5", {}, "adapters"),
         ("full_finetuning", {}, "merged"),
+        ("static_weights", STATIC_LORA, "adapters"),
+        ("static_weights", STATIC_LORA, "peft"),
+        ("static_weights", STATIC_BOTH, "adapters"),
+        ("static_weights", BOTTLENECKS | {"decoder_bottleneck": 0, "encoder_rank": 0, "decoder_rank": 2}, "adapters"),
+        ("lora", LOW_RANK, "peft"),
+        ("lora", LOW_RANK, "merged"),
+        ("dora", LOW_RANK, "peft"),
     ],
 )
 def test_other_libraries_have_the_same_logits(run, export, monkeypatch, method, settings, form):
-    if form == "peft":
+    if form == "peft" or method == "lora":
         pytest.importorskip("peft")
     folder = run(method, settings=settings) if settings else run(method)
     for task in TASKS:
@@ -94,6 +107,7 @@ def test_other_libraries_have_the_same_logits(run, export, monkeypatch, method, 
         apart, largest = difference(folder, loaded_by_its_card(output, monkeypatch), task)
         assert apart <= 1e-5 * max(1, largest)
         assert ModelCard.load(output / "README.md").data.datasets == [task]
+        assert not [path for path in output.rglob("*.json") if str(folder.parents[1]) in path.read_text()]
         shutil.rmtree(output)
 
 
@@ -131,12 +145,31 @@ def test_a_model_with_its_backbone_works_elsewhere(place, run, export, tmp_path)
             "adds nothing to T5 that an adapter could hold; take",
         ),
         ("full_finetuning", ["--format", "peft", "--task", "atis"], "adds nothing to T5 that a LoRA could hold; take"),
+        ("lora", ["--format", "adapters", "--task", "atis"], "adds nothing to T5 that an adapter could hold; take the form peft"),
+        *(("prompt_tuning", ["--format", form, "--task", "atis"], PROMPT) for form in ("adapters", "peft", "merged")),
         ("hyperloader", ["--format", "adapters", "--task", "snip"], "unknown task 'snip'; did you mean 'snips'?"),
         ("hyperloader", ["--format", "adapters"], "which task?; known tasks: atis, snips"),
     ],
 )
 def test_forms_that_cannot_be(run, export, method, arguments, problem):
-    assert problem in export(run(method), *arguments)
+    settings = {"prompt_tuning": {"virtual_tokens": 4}, "lora": LOW_RANK}.get(method)
+    if settings:
+        pytest.importorskip("peft")
+    assert problem in export(run(method, settings=settings), *arguments)
+
+
+def test_a_task_with_a_dot_in_its_name(place, tmp_path, export, monkeypatch):
+    tasks = {"my.corpus": ("city",), "snips": ("track",)}
+    folder = write_settings(tmp_path / "run", {name: place / "data" / "snips" for name in tasks}, place / "t5")
+    save_wild(folder, "hyperloader", place / "t5", tasks, noise=0.02)
+    output = export(folder, "--format", "adapters", "--task", "my.corpus", "--with-backbone")
+    apart, largest = difference(folder, loaded_by_its_card(output, monkeypatch), "my.corpus")
+    assert apart <= 1e-5 * max(1, largest)
+
+
+def test_a_card_says_what_stands_before_each_input(run, export):
+    output = export(run("full_finetuning", settings={"task_prefix": True}), "--format", "merged", "--task", "snips")
+    assert "Each input begins with `snips:`" in (output / "README.md").read_text()
 
 
 def test_other_mistakes(place, run, export, monkeypatch, tmp_path):

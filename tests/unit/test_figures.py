@@ -18,6 +18,7 @@ from hyperloader.reports.figures.labels import write_labels
 from hyperloader.reports.tables.score_page import write_score_page
 from hyperloader.reports.tables.scores import write_scores
 from hyperloader.runs.records import SpanScore, TrainingRecord
+from hyperloader.runs.run import Run
 
 PUBLISHED = Path(__file__).parents[2] / "workflow/published"
 PARAMETERS = "method,runs,percent\nHyperLoader,1,2.95\nUniPELT-T5,7,1.96\nFull fine-tuning,1,100\n"
@@ -210,7 +211,7 @@ def test_a_damaged_run_is_named(write, file, tmp_path):
         write([tmp_path], tmp_path / "out")
 
 
-def test_a_score_leads_to_its_run(tmp_path):
+def test_a_score_leads_to_its_run(tmp_path, monkeypatch):
     run = tmp_path / "results/demo/runs/paper/unipelt_t5/atis/10/seed1"
     for name in ("settings.json", "predictions/atis.jsonl", "../../../each/10/seed1/logs/train.log"):
         (run / name).parent.mkdir(parents=True, exist_ok=True)
@@ -222,4 +223,9 @@ def test_a_score_leads_to_its_run(tmp_path):
     links = dict(re.findall(r'<a href="([^"]*)">([^<]*)</a>', html))
     assert set(links.values()) == {"settings", "scores", "predictions", "train log"}
     assert all((page.parent / address).is_file() for address in links)
+    monkeypatch.chdir(run.parent)
+    write_score_page([run.name], "page.html")
+    near = re.findall(r'<a href="([^"]*)">', Path("page.html").read_text().partition("<table")[2].partition("</table>")[0])
+    assert len(near) == len(links) and all(Path(address).is_file() for address in near)
+    assert not Run("/run").log("train").exists()
     assert ">0.5000</span>" in html and "f1:micro|align:sentinel" in html and "http" not in html

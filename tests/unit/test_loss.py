@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from hyperloader.training import loss
 from hyperloader.training.loss import token_loss
@@ -20,6 +21,16 @@ def parts(batch, length, width, vocabulary, bias, ignored, seed, dtype=torch.flo
     labels = torch.randint(vocabulary, (batch, length), generator=generator)
     labels[torch.rand(labels.shape, generator=generator) < ignored] = -100
     return states, head, labels
+
+
+class Products(TorchDispatchMode):
+    """Counts products of matrices."""
+
+    count = 0
+
+    def __torch_dispatch__(self, function, types, arguments=(), options=None):
+        self.count += function.overloadpacket.__name__ == "mm"
+        return function(*arguments, **(options or {}))
 
 
 def gradients(value, states, head):
@@ -63,6 +74,11 @@ def test_a_frozen_head_gets_no_gradient_and_none_is_made_where_none_is_wanted():
     assert head.weight.grad is None and states.grad.any()
     with torch.no_grad():
         assert not token_loss(states, head, labels).requires_grad
+    products = Products()
+    # a trainable one has none either in a validation: nothing is multiplied but the states with its weight
+    with torch.no_grad(), products:
+        token_loss(states.detach(), head.requires_grad_(True), labels)
+    assert products.count == 1
 
 
 def test_in_bf16_only_the_products_are_rounded():

@@ -68,6 +68,14 @@ def test_what_decides_a_training_is_merged(tmp_path):
     assert of("full_finetuning_single_task", recipe="authors").steps == round(65536 / 7)
 
 
+def test_patience_with_the_last_weights_is_refused_where_all_is_merged():
+    planned = plan(variants={"patient": {"method": "hyperloader", "title": "Patient", "training": {"patience": 3}}}, methods=["patient"])
+    assert planned.run_settings(planned.runs("demo")[0]).training.patience == 3
+    planned = plan(**planned.config.model_dump(exclude_unset=True) | {"recipe": "authors"})
+    with pytest.raises(SettingsError, match="run demo/runs/authors/patient/.*patience would never end"):
+        planned.run_settings(planned.runs("demo")[0])
+
+
 def test_a_scale_changes_the_budget_of_the_recipe():
     planned = plan()
     demo, paper = (planned.run_settings(planned.runs(scale)[0]) for scale in ("demo", "paper"))

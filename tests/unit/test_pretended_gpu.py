@@ -11,7 +11,6 @@ import pytest
 import torch
 
 HERE = Path(__file__).parent
-METHODS = ("hyperloader", "hyperformer_pp", "hyperformer", "hyperdecoder", "unipelt_t5", "unipelt_bert", "full_finetuning")
 # kernels of a step in fp32 and bf16, two layers in each stack; norms and attention count as the several that they are taken apart into
 BUDGETS = {
     "hyperloader": (1100, 1320),
@@ -21,6 +20,8 @@ BUDGETS = {
     "unipelt_t5": (990, 1170),
     "unipelt_bert": (470, 620),
     "full_finetuning": (810, 990),
+    "pretraining_t5": (810, 990),
+    "pretraining_bert": (310, 420),
 }
 
 
@@ -44,7 +45,7 @@ def steps(tmp_path_factory):
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a real GPU: test_on_a_gpu.py")
 @pytest.mark.parametrize("train", [True, False], ids=["training", "validation"])
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", BUDGETS)
 def test_a_step_is_the_devices_own(steps, method, precision, train):
     row = steps[method, precision, train]
     assert row["copies"] == {} and row["reads"] == {}

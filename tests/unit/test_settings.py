@@ -59,6 +59,10 @@ def test_a_missing_key_and_a_wrong_one_are_named_together():
 def test_a_mistake_in_a_backbone_is_found():
     with pytest.raises(SettingsError, match="revison"):
         validate(Scale, {"corpora": "real", "backbones": {"t5": {"source": "hub", "name": "x", "revison": "y"}}})
+    sizes = {"hidden_size": 64, "num_attention_heads": 5}
+    bert = {"source": "pretrained", "text": "generated", "architecture": sizes, "pretraining": {"steps": 1}}
+    with pytest.raises(SettingsError, match="hidden_size 64 cannot be shared out among 5 attention heads"):
+        validate(Scale, {"corpora": "real", "backbones": {"bert": bert}})
 
 
 def test_a_missing_file_lists_its_neighbours(tmp_path):

@@ -44,6 +44,14 @@ def test_a_teacher_that_is_another(tmp_path, monkeypatch):
         word_vectors(WORDS)
 
 
+@pytest.mark.parametrize("left", [b"", b"\x08\0\0\0\0\0\0\0{"])
+def test_kept_vectors_that_were_cut_are_made_again(tmp_path, monkeypatch, left):
+    monkeypatch.setattr(teacher, "PACKAGE", "no_such_package_of_weights")
+    (tmp_path / "kept").write_bytes(left)
+    with pytest.raises(BackboneError, match="not installed"):
+        start_embeddings(torch.randn(6, 3), dict(enumerate(WORDS, 1)), tmp_path / "kept")
+
+
 def test_words_start_where_the_teacher_has_them(tmp_path, monkeypatch):
     pytest.importorskip(teacher.PACKAGE)
     torch.manual_seed(0)

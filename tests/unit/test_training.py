@@ -17,6 +17,7 @@ from hyperloader.methods.registry import get_method
 from hyperloader.text.batches import IGNORED, Batch, Example
 from hyperloader.training.checkpoints import Checkpoints
 from hyperloader.training.loop import fit
+from hyperloader.training.network import loss_as
 from hyperloader.training.optimisation import learning_rate
 from hyperloader.training.progress import BEST_CHECKPOINT, LAST_CHECKPOINT, CheckpointRecord
 from hyperloader.training.sampler import TaskSampler
@@ -254,3 +255,5 @@ def test_too_little_memory_is_told_with_the_shape_and_what_lowers_it(tmp_path):
     endless = Batch("copy", {"input_ids": ids, "attention_mask": ids + 1, "decoder_input_ids": ids.new_zeros(1).expand(4, 2**40)}, ids)
     with pytest.raises(RunError, match=r"too little memory for a batch of copy in 1 part: .*\(4, 8\).*gradient_accumulation_steps to 2"):
         fit(model(), settings, lambda step: endless, checkpoints=Checkpoints(tmp_path, "same"), seed=5)
+    with pytest.raises(RunError, match="too little memory for a batch of copy in 1 part"):
+        loss_as(model(), "copy", [endless], settings)

@@ -17,6 +17,7 @@ from hyperloader.errors import RunError
 from hyperloader.formulations.text_to_text import collate
 from hyperloader.methods.registry import get_method
 from hyperloader.text.batches import IGNORED, Example
+from hyperloader.training import checkpoints
 from hyperloader.training.checkpoints import Checkpoints
 from hyperloader.training.loop import fit, validation_loss
 from hyperloader.training.progress import BEST_CHECKPOINT, LAST_CHECKPOINT, CheckpointRecord
@@ -308,7 +309,27 @@ def test_what_was_best_stays_so_after_an_interruption(tmp_path, rising, step):
     assert progress.seconds > spent > 0
 
 
-@pytest.mark.parametrize(("evaluate_every", "turn", "found"), [(10, 20, 30), (1000, 50, 100)])
+def test_best_weights_that_were_written_after_the_last_checkpoint(tmp_path, rising, monkeypatch):
+    """As where a checkpoint takes long and is rarely written. What is measured again need not be the same to the last bit."""
+    history, _, _ = rising
+    settings = training(**RISING, selection="best_f1")
+    monkeypatch.setattr(checkpoints, "CHEAP", 1e-9)
+
+    def killed(step):
+        if step == 13:
+            raise KeyboardInterrupt
+        return turning(step)
+
+    f1s = iter([0.4, 0.3, 0.5])
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path, settings, killed, VALIDATION, validation_f1=lambda: next(f1s))
+    assert [CheckpointRecord.read(tmp_path / name).progress.step for name in (LAST_CHECKPOINT, BEST_CHECKPOINT)] == [4, 12]
+    f1s = iter([0.3, 0.39, 0.2, 0.2])
+    weights, progress = train(tmp_path, settings, turning, VALIDATION, validation_f1=lambda: next(f1s))
+    assert progress.best_step == 12 and close(weights, history[12])
+
+
+@pytest.mark.parametrize(("evaluate_every", "turn", "found"), [(1, 20, 27), (10, 20, 30), (1000, 50, 100)])
 def test_a_loss_that_grows_is_not_waited_for(tmp_path, evaluate_every, turn, found):
     """A sum over the tokens of larger batches, with weights that stay as they are: at evaluations, and between them."""
     settings = training(steps=150, learning_rate=1e-300, loss_reduction="sum", evaluate_every=evaluate_every)
@@ -317,6 +338,30 @@ def test_a_loss_that_grows_is_not_waited_for(tmp_path, evaluate_every, turn, fou
     settings = settings.model_copy(update={"steps": found})
     _, progress = train(tmp_path / "little", settings, lambda step: batch("constant", 0, 4 if step < turn else 5))
     assert progress.step == found and progress.first_loss == pytest.approx(4 * 3 * math.log(40), rel=0.3)
+
+
+@pytest.mark.parametrize("evaluate_every", [1, 7, 49])
+def test_one_long_batch_is_no_growth(tmp_path, evaluate_every):
+    settings = training(steps=60, learning_rate=1e-300, loss_reduction="sum", evaluate_every=evaluate_every)
+    sizes = [4, 9]
+    _, progress = train(tmp_path, settings, lambda step: batch("constant", 0, sizes[step % 2]))
+    assert progress.step == 60
+    # a point of the curve is of the steps since the last one
+    tokens = [3 * math.log(40) * size for size in (sizes if evaluate_every == 1 else [sum(sizes) / 2])]
+    assert [point["loss"] for point in progress.curve[: len(tokens)]] == pytest.approx(tokens, rel=0.3)
+
+
+def test_a_loss_that_grows_is_found_at_the_same_step_after_an_interruption(tmp_path):
+    def growing(step, stopped_at=None):
+        if step == stopped_at:
+            signal.raise_signal(signal.SIGTERM)
+        return batch("constant", 0, 4 if step < 20 else 7)
+
+    settings = training(steps=150, learning_rate=1e-300, loss_reduction="sum", evaluate_every=1)
+    with pytest.raises(RunError, match="after step 24 of 150"):
+        train(tmp_path, settings, lambda step: growing(step, 23))
+    with pytest.raises(RunError, match="the loss grew from .* by step 27"):
+        train(tmp_path, settings, growing)
 
 
 @pytest.mark.parametrize("patience", [1, 2])

@@ -22,6 +22,7 @@ from hyperloader.errors import RunError
 from hyperloader.files import sha256, write_json
 from hyperloader.formulations import formulation_of
 from hyperloader.formulations.decoding import GreedyDecoder
+from hyperloader.formulations.text_to_text import TextToText
 from hyperloader.methods.loading import load_predictor
 from hyperloader.methods.registry import get_method
 from hyperloader.methods.training_run import train_run
@@ -185,6 +186,18 @@ def test_validation_is_whole_or_a_part_drawn_by_the_seed(marked, place, limit):
         assert len(set(first[name])) == len(first[name]) == (sizes["validation"] if limit is None else limit * 3)
         assert set(first[name]) <= known
     assert words(1) == first and (words(2) == first) == (limit is None)
+
+
+@pytest.mark.parametrize(("parts", "largest"), [(1, 12), (4, 8)])
+def test_what_lowers_the_memory_of_a_step_lowers_that_of_a_validation(marked, place, parts, largest):
+    batches = validation_batches(*given(marked, place, {"batch_size": 4, "gradient_accumulation_steps": parts}), seed=1)
+    assert max(len(batch.labels) for own in batches.values() for batch in own) == largest
+
+
+def test_too_little_memory_for_the_f1_of_a_validation_is_told_in_a_line(marked, place, tmp_path, monkeypatch):
+    monkeypatch.setattr(TextToText, "predict", lambda *given: torch.empty(2**60))
+    with pytest.raises(RunError, match=r"too little memory for tagging \d+ validation sentences of atis on cpu; select by the loss"):
+        trained(tmp_path, marked, place, training={"selection": "best_f1", "steps": 1})
 
 
 def test_a_budget_in_epochs_counts_the_sentences_of_the_fraction(marked, place, tmp_path):

@@ -107,6 +107,12 @@ class BertArchitecture(Settings):
     hidden_dropout_prob: Probability = 0.0
     attention_probs_dropout_prob: Probability = 0.0
 
+    @model_validator(mode="after")
+    def _shared_out(self) -> BertArchitecture:
+        if self.hidden_size % self.num_attention_heads:
+            raise ValueError(f"hidden_size {self.hidden_size} cannot be shared out among {self.num_attention_heads} attention heads")
+        return self
+
 
 def _family(architecture: Any) -> str:
     keys = architecture if isinstance(architecture, dict) else getattr(type(architecture), "model_fields", ())
@@ -174,9 +180,11 @@ class Training(Settings):
     max_grad_norm: PositiveFloat | None
     temperature: PositiveFloat = Field(description="T of p_t = N_t^(1/T) / sum_s N_s^(1/T)")
     evaluate_every: PositiveInt = Field(description="steps between checkpoints, each with a validation loss")
-    evaluation_batches: PositiveInt | None = Field(description="validation batches per task; null for all")
+    evaluation_batches: PositiveInt | None = Field(description="training batches' worth of validation sentences per task; null for all")
     epochs: PositiveInt | None = Field(None, description="passes over the training sentences, in at most `steps` steps")
-    patience: PositiveInt | None = Field(None, description="checkpoints without a better validation loss before training stops")
+    patience: PositiveInt | None = Field(
+        None, description="checkpoints without a better value of what `selection` looks at before training stops"
+    )
     sampling: Literal["replacement", "epochs"] = Field("replacement", description="how a task's examples are drawn")
     bucketing: bool = Field(True, description="batches of sentences of similar length")
     gradient_accumulation_steps: PositiveInt = Field(1, description="parts that a batch is computed in")
@@ -192,6 +200,12 @@ class Training(Settings):
     target_length: PositiveInt = Field(description="longest target in sub-word tokens; longer ones are cut")
 
     _no_fp16 = field_validator("precision", mode="before")(_refuse_fp16)
+
+    @model_validator(mode="after")
+    def _waits_for_something(self) -> Training:
+        if self.patience is not None and self.selection == "last":
+            raise ValueError("with selection: last nothing is better than what comes last, so patience would never end; leave it out")
+        return self
 
 
 TrainingChanges = create_model(

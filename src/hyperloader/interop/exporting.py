@@ -2,7 +2,7 @@
 
     hyperloader   the saved model with its backbone inside: a folder that works wherever it is copied to
     adapters      one task as a bottleneck adapter and a LoRA of the library `adapters`
-    peft          one task as a LoRA of `peft`, where a task has no bottleneck adapters
+    peft          one task as a LoRA of `peft`, where a task has no bottleneck adapters; what `peft` itself has put into T5
     merged        one task as a T5 of Transformers, where all that is added can be merged into its matrices
 
 T5's own weights, where they are trained (HyperLoader's layer norms), go into the `merged` T5, into PEFT's `modules_to_save`, and beside
@@ -17,10 +17,12 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+from torch.nn import functional as F
 from transformers import T5ForConditionalGeneration
 
 from hyperloader.config.plugins import extra
@@ -57,6 +59,7 @@ class OneTask:
         adapters: generated adapters by the sublayer whose output passes through them.
         lora: generated matrices by the name of the linear layer.
         library: the T5 that the library `adapters` has changed, for a method that trains its adapter with that.
+        peft: likewise the configuration of PEFT, and the trained weights that it has put into T5.
     """
 
     name: str
@@ -66,6 +69,7 @@ class OneTask:
     adapters: dict[str, AdapterWeights]
     lora: dict[str, LoRAWeights]
     library: nn.Module | None
+    peft: tuple[Any, dict[str, Tensor]] | None
 
     @classmethod
     def of(cls, model: TaskModel, backbone: T5Backbone, name: str) -> OneTask:
@@ -74,7 +78,11 @@ class OneTask:
             raise RunError("what it adds to T5 is made for each sentence, so that nothing fixed can stand for it")
         names = backbone.model().state_dict().keys()
         trained = {key.removeprefix("backbone."): tensor.detach().clone() for key, tensor in model.trainable_state().items()}
-        generated = model.generated(name)
+        added = {key: tensor for key, tensor in trained.items() if key not in names}
+        generated, library = model.generated(name), model.backbone if hasattr(model.backbone, "adapters_config") else None
+        peft = (model.backbone.peft_config["default"], added) if hasattr(model.backbone, "peft_config") else None
+        if added and not (generated or library or peft):
+            raise RunError(f"what it trains ('{next(iter(added))}') has no place in another library's T5")
         return cls(
             name,
             backbone,
@@ -83,19 +91,16 @@ class OneTask:
             # encoder.block.0.layer.1.DenseReluDense.wo is the output of encoder.block.0.layer.1
             adapters={".".join(key.split(".")[:5]): own for key, own in generated.items() if isinstance(own, AdapterWeights)},
             lora={key: own for key, own in generated.items() if isinstance(own, LoRAWeights)},
-            library=model.backbone if hasattr(model.backbone, "adapters_config") else None,
+            library=library,
+            peft=peft,
         )
-
-    @property
-    def rank(self) -> int:
-        return len(next(iter(self.lora.values())).a)
 
     def t5(self, base: str | None) -> T5ForConditionalGeneration:
         """The backbone, with its trained weights."""
         t5 = self.backbone.model().eval()
         t5.load_state_dict(self.trained, strict=False)
         # what an export names as its base: no path of this machine
-        t5.config._name_or_path = base or "t5"
+        t5.name_or_path = t5.config._name_or_path = base or "t5"
         return t5
 
     def logits(self, t5: nn.Module | None = None) -> Tensor:
@@ -153,6 +158,8 @@ def export(folder: Path, form: ExportForm, output: Path, task: str | None = None
             if with_backbone and form != "merged":
                 backbone.copy_to(temporary / BACKBONE)
             about = f"The task {name} of a {get_method(record.method).title}, in the form of {form}. {ABOUT[form]}"
+            if record.settings.get("task_prefix"):
+                about += f" Each input begins with `{name}:`, as in training."
             library = "transformers" if form == "merged" else form
             write_card(
                 temporary,
@@ -184,7 +191,7 @@ def _export_whole(saved: Path, record: ModelRecord, output: Path, base: str | No
 
 ABOUT = {
     "adapters": "T5's own trained weights, if there are any, are in `t5.safetensors`: `adapters` has no place for them.",
-    "peft": "T5's own trained layer norms are among PEFT's `modules_to_save`.",
+    "peft": "T5's own trained layer norms, if there are any, are among PEFT's `modules_to_save`.",
     "merged": "All that was added is merged into T5's matrices.",
 }
 ADAPTERS = """import adapters
@@ -217,12 +224,13 @@ def _write_adapter(one: OneTask, folder: Path, base: str | None) -> Written:
         (name,) = t5.adapters_config.adapters
         t5.config._name_or_path = base or "t5"
     elif one.adapters or one.lora:
-        t5, name = one.t5(base), one.name
+        # as a module may be called
+        t5, name = one.t5(base), one.name.replace(".", "_")
         adapters.init(t5)
         t5.add_adapter(name, config=_config(one))
-        _fill(t5, _library_names(one))
+        _fill(t5, _library_names(one, name))
     else:
-        raise RunError("adds nothing to T5 that an adapter could hold", remedy="take the form merged")
+        raise RunError("adds nothing to T5 that an adapter could hold", remedy=f"take the form {'peft' if one.peft else 'merged'}")
     t5.save_adapter(str(folder), name, with_head=False, use_safetensors=True)
     if one.trained:
         save_file(one.trained, folder / OWN_T5)
@@ -240,16 +248,25 @@ def _write_adapter(one: OneTask, folder: Path, base: str | None) -> Written:
 
 
 def _config(one: OneTask):
+    """A part for each size, which leaves out the layers of another one; the decoder's are counted on from the encoder's."""
     from adapters import BnConfig, ConfigUnion, LoRAConfig
 
+    config, layers = one.backbone.config, {}
+    for place, own in (one.adapters | _of_one_rank(one.lora)).items():
+        stack, _, block, *_ = place.split(".")
+        layers.setdefault((type(own), len(own[0])), set()).add(int(block) + (config.num_layers if stack == "decoder" else 0))
     configs = []
-    if one.adapters:
-        bottleneck, d_model = next(iter(one.adapters.values())).down_weight.shape
+    for (kind, size), having in layers.items():
+        left_out = sorted(set(range(config.num_layers + config.num_decoder_layers)) - having)
+        if kind is LoRAWeights:
+            configs.append(LoRAConfig(r=size, alpha=size, leave_out=left_out))
+            continue
         configs.append(
             BnConfig(
                 mh_adapter=True,
                 output_adapter=True,
-                reduction_factor=d_model // bottleneck if d_model % bottleneck == 0 else d_model / bottleneck,
+                # the library rounds down what it divides by this
+                reduction_factor=config.d_model / (size + 0.5) if config.d_model % size else config.d_model // size,
                 non_linearity="gelu_new",
                 original_ln_before=False,
                 original_ln_after=True,
@@ -257,19 +274,24 @@ def _config(one: OneTask):
                 ln_after=True,
                 residual_before_ln=True,
                 adapter_residual_before_ln=False,
+                leave_out=left_out,
             )
         )
-    if one.lora:
-        configs.append(LoRAConfig(r=one.rank, alpha=one.rank))
     return configs[0] if len(configs) == 1 else ConfigUnion(*configs)
 
 
-def _library_names(one: OneTask) -> dict[str, Tensor]:
-    """The generated weights under the names of `adapters`."""
+def _of_one_rank(lora: dict[str, LoRAWeights]) -> dict[str, LoRAWeights]:
+    """Matrices of lower rank with zeros, which add nothing: an adapter of the library has a single LoRA."""
+    more = {place: max(len(other.a) for other in lora.values()) - len(own.a) for place, own in lora.items()}
+    return {place: LoRAWeights(F.pad(own.a, (0, 0, 0, more[place])), F.pad(own.b, (0, more[place]))) for place, own in lora.items()}
+
+
+def _library_names(one: OneTask, name: str) -> dict[str, Tensor]:
+    """The generated weights as `adapters` calls those of an adapter of this name."""
     names = ("adapter_down.0.weight", "adapter_down.0.bias", "adapter_up.weight", "adapter_up.bias")
     names += ("adapter_norm_after.weight", "adapter_norm_after.bias")
-    placed = {f"{place}.adapters.{one.name}": dict(zip(names, own, strict=True)) for place, own in one.adapters.items()}
-    placed |= {f"{place}.loras.{one.name}": {"lora_A": own.a, "lora_B": own.b} for place, own in one.lora.items()}
+    placed = {f"{place}.adapters.{name}": dict(zip(names, own, strict=True)) for place, own in one.adapters.items()}
+    placed |= {f"{place}.loras.{name}": {"lora_A": own.a, "lora_B": own.b} for place, own in _of_one_rank(one.lora).items()}
     return {f"{place}.{name}": tensor for place, own in placed.items() for name, tensor in own.items()}
 
 
@@ -277,30 +299,45 @@ def _write_peft(one: OneTask, folder: Path, base: str | None) -> Written:
     if one.adapters or one.library is not None:
         reason = "PEFT's LoRA is added to a weight matrix, and its bottleneck adapters have a nonlinearity between two matrices"
         raise RunError(f"has no form peft: {reason}", remedy="take the form adapters")
-    if not one.lora:
+    if not (one.lora or one.peft):
         raise RunError("adds nothing to T5 that a LoRA could hold", remedy="take the form merged")
+    t5 = _with_peft(one, base)
+    # the backbone's, which else are looked for on the hub, to see whether they changed
+    t5.save_pretrained(str(folder), save_embedding_layers=False)
+    return lambda: extra("peft").PeftModel.from_pretrained(one.backbone.model(), str(folder)), PEFT
+
+
+def _with_peft(one: OneTask, base: str | None) -> nn.Module:
+    """PEFT's model, with what it has put into T5 itself, or with the generated matrices."""
     peft = extra("peft")
-    config = peft.LoraConfig(
-        task_type="SEQ_2_SEQ_LM",
-        r=one.rank,
-        lora_alpha=one.rank,
-        lora_dropout=0.0,
-        target_modules=["q", "v"],
-        # each of T5's, `final_layer_norm` too
-        modules_to_save=["layer_norm"],
-    )
+    if one.peft is not None:
+        config, weights = one.peft
+    else:
+        ranks = {place: len(own.a) for place, own in one.lora.items()}
+        rank = max(ranks.values())
+        others = {place: own for place, own in ranks.items() if own != rank}
+        config = peft.LoraConfig(
+            task_type="SEQ_2_SEQ_LM",
+            r=rank,
+            lora_alpha=rank,
+            rank_pattern=others,
+            alpha_pattern=others,
+            lora_dropout=0.0,
+            target_modules=["q", "v"],
+            # each of T5's, `final_layer_norm` too
+            modules_to_save=["layer_norm"],
+        )
+        weights = {f"{place}.lora_{side.upper()}.default.weight": getattr(own, side) for place, own in one.lora.items() for side in "ab"}
     t5 = peft.get_peft_model(one.t5(base), config)
-    matrices = {f"{place}.lora_{side.upper()}.default.weight": getattr(own, side) for place, own in one.lora.items() for side in "ab"}
-    _fill(t5.base_model.model, matrices)
-    t5.save_pretrained(str(folder))
-    return lambda: peft.PeftModel.from_pretrained(one.backbone.model(), str(folder)), PEFT
+    _fill(t5.base_model.model, weights)
+    return t5
 
 
 def _write_merged(one: OneTask, folder: Path, base: str | None) -> Written:
     if one.adapters or one.library is not None:
         reason = "its bottleneck adapters have a nonlinearity, which no weight matrix of T5 can take in"
         raise RunError(f"has no form merged: {reason}", remedy="take the form adapters")
-    t5 = one.t5(base)
+    t5 = one.t5(base) if one.peft is None else _with_peft(one, base).merge_and_unload()
     with torch.no_grad():
         for place, own in one.lora.items():
             t5.get_submodule(place).weight += own.b @ own.a

@@ -33,7 +33,7 @@ FILES = ("model.safetensors", "pytorch_model.bin")
 
 
 def import_checkpoint(checkpoint: Path, backbone: Path, output: Path, labels: Sequence[str] = (), corpora: Sequence[Path] = ()) -> None:
-    """Write a checkpoint as a saved model, which `saved_models.from_pretrained` reads.
+    """Write a checkpoint as a saved model, which `methods.loading.from_pretrained` reads.
 
     Args:
         checkpoint: a safetensors file, a file of `torch.save`, or a folder with `model.safetensors` or `pytorch_model.bin`.

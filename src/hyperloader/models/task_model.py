@@ -234,9 +234,7 @@ class TokenClassifier(TaskModel):
         return self.classifier
 
     def states(self, task: str | None, *, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
-        # one row per token: from a mask with one row per sentence, Transformers reads on the host whether any token is hidden
-        mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
-        mask = mask[:, None].expand(-1, input_ids.shape[1], -1)
+        mask = mask_per_token(input_ids, attention_mask)
         # what is made on the way is made where it is used, and not copied there
         with input_ids.device:
             return self.dropout(super().forward(task, input_ids=input_ids, attention_mask=mask).last_hidden_state)
@@ -373,6 +371,12 @@ class StaticT5(AdaptedT5):
 
     def weights(self, task: str | None) -> tuple[StackWeights, StackWeights]:
         return self.sets[list(self.tasks).index(task) if self.own_parts else 0]()
+
+
+def mask_per_token(input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
+    """A BERT's mask with one row per token: from one row per sentence, Transformers reads on the host whether any token is hidden."""
+    mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
+    return mask[:, None].expand(-1, input_ids.shape[1], -1)
 
 
 def headless(t5: nn.Module) -> nn.Module:

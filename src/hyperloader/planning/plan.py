@@ -18,6 +18,7 @@ from hyperloader.config.settings import (
     RunSettings,
     Scale,
     Settings,
+    Training,
     TrainingChanges,
     Variant,
     VariantName,
@@ -287,7 +288,7 @@ class Plan:
         if variant:
             layers += [variant.training, *(source.training_of.get(run.method, TrainingChanges()) for source in (self.recipe, scale))]
         changes = {key: value for layer in layers for key, value in layer.model_dump(exclude_unset=True).items()}
-        training = self.recipe.training.model_copy(update=changes)
+        training = validate(Training, self.recipe.training.model_dump() | changes, f"run {run.path}")
         added = run.added and AddedTask(run=f"{results}/{run.added.known.path}", mode=run.added.mode)
         values = dict(
             scale=run.scale,

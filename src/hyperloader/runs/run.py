@@ -100,8 +100,11 @@ class Run:
     def log(self, job: str) -> Path:
         """The log of a job: its own, or that of a job for all corpora of the method, whichever there is."""
         own = self.folder / "logs" / f"{job}.log"
-        common = self.folder.parents[2] / self.EACH / Path(*self.folder.parts[-2:]) / "logs" / f"{job}.log"
-        return common if there(common) and not there(own) else own
+        folder = self.folder.absolute()
+        if there(own) or len(folder.parents) < 3:
+            return own
+        common = folder.parents[2] / self.EACH / Path(*folder.parts[-2:]) / "logs" / f"{job}.log"
+        return common if there(common) else own
 
     def lock(self) -> AbstractContextManager[None]:
         """Work in the run, alone.

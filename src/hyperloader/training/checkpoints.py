@@ -86,7 +86,13 @@ class Checkpoints:
             if kind != WEIGHTS:
                 # the step's number too: a fused optimiser wants it beside the parameter
                 optimizer.state[weights[name]][kind] = tensor.to(weights[name].device)
-        return record.progress
+        progress = record.progress
+        if self._best.exists():
+            best = CheckpointRecord.read(self._best)
+            # written since: what was best before is gone
+            if best.fingerprint == self._fingerprint and best.progress.step > progress.step:
+                progress.best_step, progress.best_loss = best.progress.best_step, best.progress.best_loss
+        return progress
 
     def restore_best(self, weights: dict[str, Tensor]) -> None:
         """Load the best weights into parameters.

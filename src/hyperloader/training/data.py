@@ -15,6 +15,7 @@ from hyperloader.corpora.readers.checks import shown
 from hyperloader.errors import CorpusError
 from hyperloader.formulations import Formulation, Prediction
 from hyperloader.formulations.parts import predict_in_parts, too_long
+from hyperloader.models.memory import memory_for
 from hyperloader.models.precision import arithmetic
 from hyperloader.models.task_model import TaskModel
 from hyperloader.runs.records import LongSentences, SpanScore
@@ -29,8 +30,8 @@ log = logging.getLogger(__name__)
 # of the words of a training text, the share that may be foreign to a vocabulary, above which little is learned; the share that is worth a
 # warning, which in ATIS and MIT's corpora under T5's vocabulary is below a hundredth; and how many are named
 FOREIGN, NOTEWORTHY, SHOWN = 0.5, 0.1, 3
-# sentences; without gradients many need little memory, and fill a GPU
-VALIDATION_BATCH = 256
+# sentences, and as many times those of a part of a training batch; without gradients many need little memory, and fill a GPU
+VALIDATION_BATCH, VALIDATION_PARTS = 256, 8
 T = TypeVar("T")
 
 
@@ -86,24 +87,33 @@ def training_batches(corpora: Sequence[PreparedCorpus], tokenise: Tokeniser, tra
 def validation_batches(corpora: Sequence[PreparedCorpus], tokenise: Tokeniser, training: Training, seed: int) -> dict[str, list[Batch]]:
     """Batches of each task's validation set, or of a random part of it that the recipe's limit allows."""
     result = {}
+    # what lowers the memory of a step lowers that of a validation
+    size = max(1, min(VALIDATION_BATCH, VALIDATION_PARTS * training.batch_size // training.gradient_accumulation_steps))
     for corpus in corpora:
         # sorted by length, batches hold little padding
         chosen = sorted(
             _chosen(tokenise(corpus, "validation"), training, seed), key=lambda example: (len(example.source), len(example.target))
         )
-        batches = [chosen[start : start + VALIDATION_BATCH] for start in range(0, len(chosen), VALIDATION_BATCH)]
+        batches = [chosen[start : start + size] for start in range(0, len(chosen), size)]
         result[corpus.name] = [tokenise.formulation.collate(corpus.name, batch) for batch in batches]
     return result
 
 
 def validation_f1(model: TaskModel, formulation: Formulation, corpora: Sequence[PreparedCorpus], training: Training, seed: int) -> float:
-    """Micro F1 of a model in evaluation mode on the validation sentences whose loss is measured, averaged over the tasks."""
+    """Micro F1 of a model in evaluation mode on as many validation sentences as the loss is measured on, averaged over the tasks.
+
+    They are the same ones, unless there is a limit and some sentences are read in parts: of the loss, single parts are drawn.
+    """
     f1s = []
     for corpus in corpora:
         sentences = _chosen(corpus.validation, training, seed)
 
         def predict(parts: list[Sentence], task: str = corpus.name) -> list[Prediction]:
-            with arithmetic(model.backbone.device, training.precision):
+            what = f"tagging {len(parts)} validation sentences of {task} on {model.backbone.device.type}"
+            with (
+                memory_for(what, "select by the loss: selection: best (config/README.md)"),
+                arithmetic(model.backbone.device, training.precision),
+            ):
                 return formulation.predict(model, task, [part.words for part in parts], training)
 
         predictions = predict_in_parts(sentences, lambda words: formulation.capacity(words, training), predict)

@@ -36,6 +36,8 @@ log = logging.getLogger(__name__)
 
 # steps between two looks at the loss: each makes the host wait for the device
 CHECK_STEPS = 50
+# of which a mean says whether the loss grows: those of single batches differ, by their lengths too
+FEWEST_LOSSES = 10
 # training stops when the loss exceeds this many times that of the first steps
 DIVERGED = 1.5
 
@@ -101,11 +103,12 @@ def fit(
             progress.step = step + 1
             last = progress.step == training.steps
             evaluated = last or progress.step % training.evaluate_every == 0
+            since = progress.step - (progress.curve[-1]["step"] if progress.curve else 0)
             if evaluated or progress.step % CHECK_STEPS == 0:
-                _check(accelerator, losses[-CHECK_STEPS:], progress)
+                _check(accelerator, losses[-min(CHECK_STEPS, max(since, FEWEST_LOSSES)) :], progress)
             if evaluated:
-                point = Evaluation(step=progress.step, loss=_mean(accelerator, losses), validation_loss=None)
-                losses.clear()
+                point = Evaluation(step=progress.step, loss=_mean(accelerator, losses[-since:]), validation_loss=None)
+                del losses[:-FEWEST_LOSSES]
                 if validation is not None:
                     point["validation_loss"] = validation_loss(objective, validation, accelerator, training)
                 if training.selection == "best_f1":
@@ -238,6 +241,8 @@ def _check(accelerator: Accelerator, losses: list[Tensor], progress: Progress) -
     remedy = "lower the learning rate, lengthen the warm-up or clip gradients"
     if not math.isfinite(mean):
         raise DivergedError(f"the loss became {mean} by step {step}", remedy=remedy)
+    if len(losses) < FEWEST_LOSSES:
+        return
     if progress.first_loss is None:
         progress.first_loss = mean
     if mean > DIVERGED * progress.first_loss:

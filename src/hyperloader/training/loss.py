@@ -32,7 +32,9 @@ def token_loss(states: Tensor, head: nn.Linear | Head, labels: Tensor, *, label_
         labels: (batch, length), padding -100.
         label_smoothing: e in (1 - e) * nll + e / V * sum over the vocabulary of -log p.
     """
-    return _LinearCrossEntropy.apply(states.flatten(0, 1), head.weight, head.bias, labels.flatten(), label_smoothing)
+    # a parameter counts as one that needs a gradient even where none is taken
+    weight, bias = (own if own is None or torch.is_grad_enabled() else own.detach() for own in (head.weight, head.bias))
+    return _LinearCrossEntropy.apply(states.flatten(0, 1), weight, bias, labels.flatten(), label_smoothing)
 
 
 class _LinearCrossEntropy(torch.autograd.Function):

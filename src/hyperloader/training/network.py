@@ -23,7 +23,7 @@ from hyperloader.text.sentt import OUTSIDE
 from hyperloader.training.checkpoints import Checkpoints
 from hyperloader.training.data import check_words, long_sentences, training_batches, validation_batches, validation_f1
 from hyperloader.training.loop import fit
-from hyperloader.training.steps import Objective
+from hyperloader.training.steps import Objective, enough_memory
 from hyperloader.training.tokenised import Tokeniser
 
 log = logging.getLogger(__name__)
@@ -107,5 +107,8 @@ def train_network(
 def loss_as(model: TaskModel, task: str, batches: Sequence[Batch], training: Training) -> float:
     """Loss per target token of some batches under the weights of a task, whichever task they are of."""
     objective = Objective(model, training).eval()
-    total = sum(float(objective(task, batch.inputs, batch.labels)) for batch in batches)
+    total = 0.0
+    for batch in batches:
+        with enough_memory(batch, training):
+            total += float(objective(task, batch.inputs, batch.labels))
     return total / max(1, sum(int((batch.labels != IGNORED).sum()) for batch in batches))

@@ -25,7 +25,7 @@ class Progress(RecordPart):
         best_loss: its validation loss; where another number selects, that one, the smaller the better.
         seconds: time spent in training, over all interruptions.
         first_loss: mean training loss of the first steps.
-        losses: of the steps since the last evaluation, where the training was stopped between two.
+        losses: of the steps since the last evaluation, where the training was stopped between two, and of some before it.
     """
 
     model_config = ConfigDict(frozen=False)

@@ -23,7 +23,7 @@ from hyperloader.config.settings import PretrainedBackbone, Training
 from hyperloader.corpora.generated.generate import DemoLanguage
 from hyperloader.corpora.prepared import PreparedCorpus, slot_types
 from hyperloader.formulations.token_classification import TokenClassification
-from hyperloader.models.task_model import Head, TaskModel
+from hyperloader.models.task_model import Head, TaskModel, mask_per_token
 from hyperloader.text.batches import IGNORED, Batch, Example
 from hyperloader.text.bert_vocabulary import VOCABULARY_SIZE, WordPieces, write_trained_vocabulary, write_word_vocabulary
 from hyperloader.text.sentences import Sentence
@@ -58,8 +58,11 @@ class TwoHeadedBert(TaskModel):
     def head(self, task: str) -> nn.Linear | Head:
         return self.classifier if task == TAGGING else Head(self.backbone.embeddings.word_embeddings.weight, self.bias)
 
-    def states(self, task: str, **inputs: Tensor) -> Tensor:
-        hidden = super().forward(task, **inputs).last_hidden_state
+    def states(self, task: str, *, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        mask = mask_per_token(input_ids, attention_mask)
+        # what is made on the way is made where it is used, and not copied there
+        with input_ids.device:
+            hidden = super().forward(task, input_ids=input_ids, attention_mask=mask).last_hidden_state
         return hidden if task == TAGGING else self.transform(hidden)
 
     def forward(self, task: str, **inputs: Tensor) -> TokenClassifierOutput:

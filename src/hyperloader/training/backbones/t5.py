@@ -129,7 +129,14 @@ def keep_unseen_embeddings(embeddings: torch.nn.Parameter, seen: Collection[int]
     """
     trained = torch.zeros(len(embeddings), 1)
     trained[list(seen)] = 1
-    embeddings.register_hook(lambda gradient: gradient * trained.to(gradient))
+
+    def kept(gradient: torch.Tensor) -> torch.Tensor:
+        nonlocal trained
+        # once to where the gradient is: a step that copies from the host cannot be recorded
+        trained = trained.to(gradient)
+        return gradient * trained
+
+    embeddings.register_hook(kept)
 
 
 def training_of(budget: Pretraining) -> Training:

@@ -10,19 +10,19 @@ import hashlib
 import tempfile
 import zipfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from transformers import BertModel
 
 from hyperloader.errors import BackboneError
-from hyperloader.files import sha256
+from hyperloader.files import replacing, sha256
 from hyperloader.models.backbones import CONFIG, TOKENIZER, WEIGHTS
 from hyperloader.text.bert_vocabulary import WordPieces
 
@@ -61,12 +61,13 @@ def start_embeddings(embeddings: Tensor, texts: Mapping[int, str], made: Path) -
 
 def _kept(texts: list[str], made: Path) -> dict[str, Tensor]:
     key = hashlib.sha256(repr((SHA256, texts)).encode()).hexdigest()
-    if made.is_file():
-        with safe_open(made, "pt") as file:
-            if file.metadata() == {"of": key}:
-                return dict(zip(texts, file.get_tensor("vectors"), strict=True))
+    # what cannot be read is made again
+    with suppress(OSError, SafetensorError), safe_open(made, "pt") as file:
+        if file.metadata() == {"of": key}:
+            return dict(zip(texts, file.get_tensor("vectors"), strict=True))
     vectors = word_vectors(texts)
-    save_file({"vectors": torch.stack([vectors[text] for text in texts])}, made, {"of": key})
+    with replacing(made) as temporary:
+        save_file({"vectors": torch.stack([vectors[text] for text in texts])}, temporary, {"of": key})
     return vectors
 
 

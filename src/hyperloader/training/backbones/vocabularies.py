@@ -14,6 +14,7 @@ from string import ascii_letters, digits, punctuation
 import sentencepiece
 from sentencepiece import sentencepiece_model_pb2 as protobuf
 
+from hyperloader.errors import BackboneError
 from hyperloader.text.tokenizer_files import BLANK, unigram
 
 ASCII = ascii_letters + digits + punctuation
@@ -43,21 +44,29 @@ def write_trained_vocabulary(sentences: Iterable[Sequence[str]], labels: Iterabl
         labels: in the order of their ids, the first ones.
         size: number of pieces of the text, those of ASCII's characters among them.
         path: where to write.
+
+    Raises:
+        BackboneError: the text has more characters than there are to be pieces.
     """
     trained = io.BytesIO()
-    sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=map(" ".join, sentences),
-        model_writer=trained,
-        vocab_size=size,
-        hard_vocab_limit=False,
-        required_chars=ASCII,
-        character_coverage=1.0,
-        normalization_rule_name="identity",
-        bos_id=-1,
-        eos_id=-1,
-        num_threads=1,
-        minloglevel=2,
-    )
+    try:
+        sentencepiece.SentencePieceTrainer.train(
+            sentence_iterator=map(" ".join, sentences),
+            model_writer=trained,
+            vocab_size=size,
+            hard_vocab_limit=False,
+            required_chars=ASCII,
+            character_coverage=1.0,
+            normalization_rule_name="identity",
+            bos_id=-1,
+            eos_id=-1,
+            num_threads=1,
+            minloglevel=2,
+        )
+    except RuntimeError as error:
+        # after the place in the library
+        reason = str(error).rpartition("] ")[2].rstrip(".")
+        raise BackboneError(f"no vocabulary of {size} pieces can be trained on the text ({reason})", remedy="raise 'pieces'") from None
     model = protobuf.ModelProto.FromString(trained.getvalue())
     pieces = {BLANK + label: 0.0 for label in labels}
     for piece in model.pieces:
