@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -117,6 +117,16 @@ def _check_distinct(key: str, values: Sequence) -> None:
         raise SettingsError(f"'{key}' names something twice: {values}")
 
 
+def _check_variants(variants: dict[str, Variant], others: Container[str], file: Path | None = None) -> None:
+    """Refuse a variant of no method, and one whose name is that of a method or of another variant."""
+    for name, variant in variants.items():
+        if name in methods():
+            raise SettingsError(f"a variant and a method are both named '{name}'", file=file, remedy="rename the variant")
+        if name in others:
+            raise SettingsError(f"another variant is named '{name}'", file=file, remedy="rename the variant")
+        get_method(variant.method)
+
+
 class Plan:
     """All runs of one configuration, at any scale.
 
@@ -135,10 +145,8 @@ class Plan:
         self.ablations = read_yaml(Ablations, ablations) if there(ablations) else Ablations()
         for name in (*config.methods, *config.settings, *self.recipe.methods, *self.recipe.training_of):
             self._check_name(name)
-        for name, variant in config.variants.items():
-            if name in methods():
-                raise SettingsError(f"a variant and a method are both named '{name}'", remedy="rename the variant")
-            get_method(variant.method)
+        _check_variants(self.ablations.variants, (), ablations)
+        _check_variants(config.variants, self.ablations.variants)
         for key in ("corpora", "methods", "fractions"):
             _check_distinct(key, getattr(config, key))
         if config.seeds:
@@ -200,11 +208,13 @@ class Plan:
             close = get_close_matches(name, self.scales(), n=1)
             hint = f"did you mean '{close[0]}'? " if close else ""
             raise SettingsError(f"unknown scale '{name}'", remedy=f"{hint}known scales: {', '.join(self.scales())}")
-        scale = read_yaml(Scale, self.folder / "scales" / f"{name}.yaml")
+        file = self.folder / "scales" / f"{name}.yaml"
+        scale = read_yaml(Scale, file)
         # where there is no ablation study, the names of its variants are not known
-        named = (*scale.training_of, *scale.tuning.methods) if there(self.folder / ABLATIONS) else ()
-        for known in (*named, *(variant.method for variant in scale.variants.values())):
+        named = (*scale.methods, *scale.training_of, *scale.tuning.methods) if there(self.folder / ABLATIONS) else ()
+        for known in named:
             self._check_name(known, scale)
+        _check_variants(scale.variants, self.ablations.variants | self.config.variants, file)
         self._check_seeds(self.config.seeds or scale.seeds)
         return self._scales.setdefault(name, scale)
 
