@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, get_args
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_type_hints
 
 import yaml
 from pydantic import (
@@ -194,12 +194,14 @@ class Training(Settings):
     _no_fp16 = field_validator("precision", mode="before")(_refuse_fp16)
 
 
+# with their limits, which the annotations of fields lack
+_TYPES = get_type_hints(Training, include_extras=True)
 TrainingChanges = create_model(
     "TrainingChanges",
     __base__=Settings,
     __validators__={"_no_fp16": field_validator("precision", mode="before")(_refuse_fp16)},
     __doc__="A partial training: the settings that differ.",
-    **{name: (field.annotation, Field(None, description=field.description)) for name, field in Training.model_fields.items()},
+    **{name: (_TYPES[name], Field(None, description=field.description)) for name, field in Training.model_fields.items()},
 )
 
 
