@@ -131,10 +131,37 @@ def test_a_file_of_what_differs_is_merged_as_snakemake_does(tmp_path, monkeypatc
     file.write_text("methods: [gazetteer]\nseeds: [7]\n")
     runs = Plan.read(file, ["fractions=[10]"]).runs("demo")
     assert [(run.method, run.tasks, run.percent, run.seed) for run in runs] == [("gazetteer", "all", 10, 7)]
-    for text, problem in {"methds: []": "unknown key 'methds'", "- 1": "is no list of keys and values"}.items():
+    problems = {"methds: []": "unknown key 'methds'", "- 1": "is no list of keys and values", "seeds: !!int x": "not valid YAML .*'x'"}
+    for text, problem in problems.items():
         file.write_text(text)
         with pytest.raises(SettingsError, match=f"mine.yaml: {problem}"):
             Plan.read(file)
+    for text, problem in {"[1": "expected ',' or ']'", "2024-13-45": "month must be in 1..12"}.items():
+        with pytest.raises(SettingsError, match=f"--set seeds:.* ?not valid YAML .{problem}"):
+            Plan.read("config/config.yaml", [f"seeds={text}"])
+
+
+def test_mappings_are_merged_as_snakemake_merges_them(tmp_path):
+    for part in ("scales", "recipes"):
+        (tmp_path / part).symlink_to(ROOT / "config" / part)
+    base, file = tmp_path / "config.yaml", tmp_path / "mine.yaml"
+    base.write_text((ROOT / "config/config.yaml").read_text().replace("settings: {}", "settings: {hyperloader: {lora_rank: 4}}"))
+    file.write_text("settings: {hyperloader: {task_dim: 8}}\n")
+    change = "settings={hyperloader: {layer_dim: 6}}"
+    assert Plan.read(file, [change]).config.settings == {"hyperloader": {"lora_rank": 4, "task_dim": 8, "layer_dim": 6}}
+    # after null there is nothing to merge with
+    assert Plan.read(file, ["settings=null", change]).config.settings == {"hyperloader": {"layer_dim": 6}}
+    assert Plan.read(file, ["settings=null", "settings={}"]).config.settings == {}
+
+
+def test_scales_and_recipes_may_be_elsewhere(tmp_path, hyperloader, monkeypatch):
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config/config.yaml").write_text((ROOT / "config/config.yaml").read_text().replace("[10, 20, 100]", "[20]"))
+    monkeypatch.chdir(tmp_path)
+    code, _, err = hyperloader("status", "--scale", "demo")
+    assert code == 2 and "config/recipes/matched.yaml: no such file" in err
+    code, out, _ = hyperloader("status", "--scale", "demo", "--folder", ROOT / "config")
+    assert not code and "hyperloader/all/20/seed42" in out and "/100/" not in out
 
 
 def test_hours_follow_from_finished_runs_and_checkpoints(plan, results):

@@ -88,6 +88,18 @@ def test_the_working_directory_may_have_a_configuration_of_its_own(workflow, tmp
     assert answer.status == 0 and answer.jobs == {"generate": 6, "prepare": 6, "table2": 1}, answer.text
 
 
+@pytest.mark.parametrize(
+    ("parts", "target"), [(["config.yaml"], "results/demo@part/tuning.csv"), (["scales", "recipes"], "results/paper/parameters.csv")]
+)
+def test_the_working_directory_may_have_a_part_of_the_configuration(workflow, tmp_path, parts, target):
+    (tmp_path / "config").mkdir()
+    for part in parts:
+        (shutil.copytree if "." not in part else shutil.copy)(ROOT / "config" / part, tmp_path / "config" / part)
+    # which needs no trials
+    answer = workflow("--directory", str(tmp_path), "--cores", "1", "--quiet", "all", "--config", "methods=[gazetteer]", "--", target)
+    assert answer.status == 0 and (tmp_path / target).is_file(), answer.text
+
+
 @pytest.fixture
 def user(tmp_path):
     """A workflow of a user's own, in a folder without anything of this one."""

@@ -127,7 +127,7 @@ def test_lint_and_format_are_clean(workflow):
 def stages():
     """Of each stage, the modules that it starts from, and those that it leaves out, as the rules have them."""
     text = (ROOT / "workflow/rules/common.smk").read_text(encoding="utf-8")
-    names = {}
+    names = {"TRAINING": TRAINING, "PREDICTING": PREDICTING}
     exec(text[text.index("STAGES = {") : text.index("def one_line")], names)
     return {stage: (entries, names["WITHOUT"].get(stage, ())) for stage, entries in names["STAGES"].items()}
 

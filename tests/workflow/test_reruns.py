@@ -25,6 +25,8 @@ case "$1 $2" in
     predict-tests*) write "$4/predictions.json" "$*" ;;
     score*) write "$2/scores.json" "$*" ;;
     table*) csv=$(output "$@"); for format in csv md tex html; do write "${csv%.csv}.$format" "$*"; done ;;
+    params*) csv=$(output "$@"); for format in csv md tex html; do write "${csv%.csv}.$format" "$*"; done ;;
+    tuning*) for name in .csv .md .tex .html _curves.csv _curves.png _curves.svg; do write "$(output "$@")/tuning$name" "$*"; done ;;
     *) echo "hyperloader: what is $*?"; exit 2 ;;
 esac
 """
@@ -91,6 +93,24 @@ def test_only_what_depends_on_an_edit_is_made_again(done):
     edit(config, "mirror: null", "mirror: elsewhere")
     edit(config, "[movietrivia, movie,", "[movie, movietrivia,")
     assert done.plan(TARGET) == {}, "edits that no result depends on"
+
+
+def test_an_edit_of_a_recipe_or_of_the_study_makes_the_tables_of_it_again(fresh_workflow):
+    folder, targets = fresh_workflow.folder / "config", ("results/paper/parameters.csv", "results/paper/tuning.csv")
+    # of a control there are no trials
+    edit(folder / "config.yaml", "methods: [", "methods: [gazetteer] # ")
+    fresh_workflow.stand_in(STAND_IN)
+    assert fresh_workflow("--cores", "1", "--quiet", "all", "--", *targets).status == 0
+    assert fresh_workflow.plan(*targets) == {}
+    recipe = folder / "recipes/matched.yaml"
+    for path, old, new, jobs in [
+        (recipe, "", "methods: {hyperloader: {task_dim: 8}}\n", {"parameters": 1, "tuning": 1}),
+        (recipe, "learning_rate: ", "learning_rate: 1", {"tuning": 1}),
+        (folder / "ablations.yaml", "lora_rank: 4}", "lora_rank: 5}", {"parameters": 1, "tuning": 1}),
+    ]:
+        former = edit(path, old, new)
+        assert fresh_workflow.plan(*targets) == jobs, f"{path.name}: {new}"
+        path.write_text(former, encoding="utf-8")
 
 
 def test_a_part_of_the_configuration_neither_replaces_its_tables_nor_trains_again(fresh_workflow):

@@ -206,9 +206,10 @@ def all_methods_code():
 
 
 def changes(*keys):
-    """Options that give a command these keys of the configuration as they are here."""
+    """Options that give a command these keys of the configuration as they are here; into its file's, after `null`, nothing is merged."""
     values = PLAN.config.model_dump(mode="json", exclude_unset=True)
-    return [f"--set={key}={json.dumps(values[key])}" for key in keys if key in values]
+    values = {key: json.dumps(values.get(key, getattr(PLAN.config, key))) for key in keys}
+    return [f"--set={key}={value}" for key in keys for value in dict.fromkeys(("null", values[key]))]
 
 
 def published(*names):

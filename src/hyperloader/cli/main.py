@@ -37,7 +37,8 @@ Force = Annotated[bool, Option("--force", envvar="HYPERLOADER_FORCE", help="Make
 BackboneFolder = Annotated[Path | None, Option(help="Folder of the backbone, where the one that the model names is not there.")]
 ScaleName = Annotated[str, Option(help="demo, mini or paper.")]
 ConfigFile = Annotated[Path, Option(help="What to reproduce; another file than config/config.yaml may hold what differs alone.")]
-Changes = Annotated[list[str] | None, Option("--set", metavar="KEY=VALUE", help="A key of it that differs.")]
+Changes = Annotated[list[str] | None, Option("--set", metavar="KEY=VALUE", help="A key of it that differs; null: its default.")]
+ScalesFolder = Annotated[Path | None, Option("--folder", help="Of scales/ and recipes/, if not that of the file, nor config/.")]
 Speed = Annotated[
     float | None,
     Option(min=0.001, help="HyperLoader's sentences per second; otherwise those of finished runs, of a trial, or of a reference."),
@@ -187,6 +188,7 @@ def params(
     scale: ScaleName = "paper",
     config: ConfigFile = CONFIG,
     change: Changes = None,
+    folder: ScalesFolder = None,
     published: Brackets = BRACKETS,
     output: Annotated[Path | None, OutputOption(help="CSV to write, with Markdown and LaTeX beside it; otherwise print the table.")] = None,
 ) -> None:
@@ -195,7 +197,7 @@ def params(
     from hyperloader.planning.plan import Plan
     from hyperloader.reports.tables.parameters import as_sheet, write_parameters
 
-    rows = list(count(Plan.read(config, change or []), scale, published))
+    rows = list(count(Plan.read(config, change or [], folder), scale, published))
     if output is None:
         typer.echo(as_sheet(rows).markdown(), nl=False)
     else:
@@ -210,6 +212,7 @@ def plan(
     cores: Annotated[int | None, Option(min=1, help="That the workflow will have; otherwise all.")] = None,
     config: ConfigFile = CONFIG,
     change: Changes = None,
+    folder: ScalesFolder = None,
     published: Brackets = BRACKETS,
 ) -> None:
     """Estimate hours, disk and memory of all planned trainings, and the differences that they can show."""
@@ -218,7 +221,7 @@ def plan(
     from hyperloader.planning.plan import Plan
 
     changes = [*(change or []), *([f"recipe={recipe}"] if recipe else [])]
-    planned = Plan.read(config, changes)
+    planned = Plan.read(config, changes, folder)
     typer.echo(as_text(estimate(planned, scale, published, speed, cores=cores)) + power.as_text(planned, scale), nl=False)
 
 
@@ -229,13 +232,14 @@ def status(
     brief: Annotated[bool, Option("--brief", help="A line for each method instead of each run.")] = False,
     config: ConfigFile = CONFIG,
     change: Changes = None,
+    folder: ScalesFolder = None,
 ) -> None:
     """Show which runs are done, running, interrupted, failed, stale or missing, and the hours left."""
     from hyperloader.planning.plan import Plan
     from hyperloader.planning.status import as_text
     from hyperloader.planning.status import status as states
 
-    typer.echo(as_text(list(states(Plan.read(config, change or []), scale, speed)), brief=brief), nl=False)
+    typer.echo(as_text(list(states(Plan.read(config, change or [], folder), scale, speed)), brief=brief), nl=False)
 
 
 @app.command()
@@ -251,6 +255,7 @@ def tuning(
     scale: ScaleName = "demo",
     config: ConfigFile = CONFIG,
     change: Changes = None,
+    folder: ScalesFolder = None,
     output: Annotated[Path, Option(help="Folder to write tuning and tuning_curves to.")] = ...,
 ) -> None:
     """Show the validation loss at each learning rate that was tried, and whether the configuration has the best."""
@@ -258,7 +263,7 @@ def tuning(
     from hyperloader.reports.figures.tuning import write_tuning_curves
     from hyperloader.reports.tables.tuning import write_tuning
 
-    write_tuning_curves(write_tuning(Plan.read(config, change or []), scale, output / "tuning.csv"), output / "tuning_curves")
+    write_tuning_curves(write_tuning(Plan.read(config, change or [], folder), scale, output / "tuning.csv"), output / "tuning_curves")
 
 
 @app.command()

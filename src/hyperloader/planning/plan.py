@@ -21,6 +21,7 @@ from hyperloader.config.settings import (
     TrainingChanges,
     Variant,
     VariantName,
+    parsed_yaml,
     read_mapping,
     read_yaml,
     validate,
@@ -156,39 +157,40 @@ class Plan:
 
     @classmethod
     def of(cls, values: dict, folder: str | Path = "config", file: str | Path | None = None) -> Plan:
-        """Check a configuration read from `config.yaml` (with whatever was overridden) and plan it."""
+        """Check a configuration read from `config.yaml` (with whatever was overridden) and plan it; `null` is a key's default."""
         # Snakemake's `--config` hands `null` on as a word
-        values = {key: None if value == "null" else value for key, value in values.items()}
+        values = {key: value for key, value in values.items() if value not in (None, "null")}
         return cls(validate(Config, values, file or Path(folder) / CONFIG), folder)
 
     @classmethod
-    def read(cls, path: str | Path, changes: Sequence[str] = ()) -> Plan:
+    def read(cls, path: str | Path, changes: Sequence[str] = (), folder: str | Path | None = None) -> Plan:
         """Plan a configuration file.
 
         Args:
             path: of `config.yaml`, in the folder of `scales/` and `recipes/`; or of a file elsewhere that is merged with it, as by
                 Snakemake's `--configfile`.
-            changes: `key=value`, the value in YAML, as for Snakemake's `--config`.
+            changes: `key=value`, the value in YAML, merged as those of Snakemake's `--config`.
+            folder: of `scales/` and `recipes/`; by default that of the file, or else `config`.
 
         Raises:
             SettingsError: the file or a change is not valid.
         """
-        import yaml
+        from snakemake.utils import update_config
 
         path = Path(path)
-        folder = path.parent if there(path.parent / "scales") else Path("config")
+        folder = Path(folder or (path.parent if there(path.parent / "scales") else "config"))
         base = folder / CONFIG
         merged = there(base) and there(path) and not base.samefile(path)
         values = read_yaml(Config, base).model_dump(exclude_unset=True) if merged else {}
         own = read_mapping(path)
         if not isinstance(own, dict):
             raise SettingsError("is no list of keys and values", file=path)
-        values |= own
+        update_config(values, own)
         for change in changes:
             key, equals, value = change.partition("=")
             if not equals:
                 raise SettingsError(f"'{change}' is not KEY=VALUE")
-            values[key] = yaml.safe_load(value)
+            update_config(values, {key: parsed_yaml(value, f"--set {key}")})
         return cls.of(values, folder, path)
 
     def scales(self) -> list[str]:
