@@ -146,8 +146,8 @@ def imported(path):
 
 
 def test_a_run_knows_the_code_that_made_it_as_the_rules_do():
-    for stage, (entry, *without) in {"train": TRAINING, "predict": PREDICTING}.items():
-        assert stages()[stage] == ([entry], without)
+    for stage, modules in {"train": TRAINING, "predict": PREDICTING}.items():
+        assert stages()[stage] == ([modules[0]], modules[1:])
 
 
 @pytest.mark.parametrize("stage", stages())
