@@ -39,10 +39,7 @@ ScaleName = Annotated[str, Option(help="demo, mini or paper.")]
 ConfigFile = Annotated[Path, Option(help="What to reproduce; another file than config/config.yaml may hold what differs alone.")]
 Changes = Annotated[list[str] | None, Option("--set", metavar="KEY=VALUE", help="A key of it that differs; null: its default.")]
 ScalesFolder = Annotated[Path | None, Option("--folder", help="Of scales/ and recipes/, if not that of the file, nor config/.")]
-Speed = Annotated[
-    float | None,
-    Option(min=0.001, help="HyperLoader's sentences per second; otherwise those of finished runs, of a trial, or of a reference."),
-]
+SPEED = "HyperLoader's sentences per second; otherwise those of finished runs"
 Brackets = Annotated[Path, Option(help="CSV of the paper's brackets.")]
 CONFIG, BRACKETS = Path("config/config.yaml"), Path("workflow/published/methods.csv")
 
@@ -208,7 +205,7 @@ def params(
 def plan(
     scale: ScaleName = "paper",
     recipe: Annotated[str | None, Option(help="matched, paper or authors; otherwise that of the configuration.")] = None,
-    speed: Speed = None,
+    speed: Annotated[float | None, Option(min=0.001, help=f"{SPEED}, of a trial, or of a reference.")] = None,
     cores: Annotated[int | None, Option(min=1, help="That the workflow will have; otherwise all.")] = None,
     config: ConfigFile = CONFIG,
     change: Changes = None,
@@ -228,7 +225,7 @@ def plan(
 @app.command()
 def status(
     scale: ScaleName = "paper",
-    speed: Speed = None,
+    speed: Annotated[float | None, Option(min=0.001, help=f"{SPEED}.")] = None,
     brief: Annotated[bool, Option("--brief", help="A line for each method instead of each run.")] = False,
     config: ConfigFile = CONFIG,
     change: Changes = None,
