@@ -40,6 +40,14 @@ def test_table_2_of_the_real_corpora_trains_nothing(workflow):
     assert workflow.plan("results/mini/table2.csv") == {"fetch": 7, "prepare": 7, "table2": 1}
 
 
+def test_tables_about_data_and_added_tasks_are_of_the_configured_draw(workflow):
+    targets = [f"results/demo/{name}.csv" for name in ("table2", "task_embeddings", "new_task")]
+    part = ("--config", "corpora=[atis,snips]", "seeds=[1]", "data_seeds=[7]")
+    answer = workflow("--dry-run", "--quiet", "host", *part, "--", *targets)
+    assert answer.status == 0 and answer.jobs["prepare"] == answer.jobs["add_task"] == 2, answer.text
+    assert "data-draw7/atis/manifest.json" in answer.text and "/data/atis" not in answer.text
+
+
 def test_a_bare_call_makes_the_tables_of_scale_paper(workflow, bare_jobs):
     jobs = dict(bare_jobs)
     assert jobs["fetch"] == jobs["prepare"] == 7 and jobs["train"] == number_of_runs("paper", 10, 20, 100)

@@ -94,8 +94,8 @@ ruleorder: add_task > score
 rule add_task:
     input:
         settings=added(Run.SETTINGS),
-        known=f"{RUN.replace('{tasks}', '{known}').replace('{percent}', '100')}/{Run.RECORD}",
-        data="results/{scale}/data/{corpus}/manifest.json",
+        known=f"{RUN.replace('{tasks}', '{known}').replace('{percent}', f'100{FIRST_DRAW}')}/{Run.RECORD}",
+        data=f"results/{{scale}}/data{FIRST_DRAW}/{{corpus}}/manifest.json",
         code=lambda wildcards: code("train") + code("predict") + code("score") + method_code(wildcards.method),
     output:
         [path for file in (Run.RECORD, Run.PREDICTIONS, Run.SCORES) for path in added(file)],

@@ -78,8 +78,8 @@ class PlannedRun:
     @property
     def path(self) -> str:
         """The run's folder below `results/`."""
-        amount = f"{self.percent:g}{drawn(self.data_seed)}" if self.shots is None else f"{self.shots}shots"
-        return Run.PATTERN.format(**vars(self) | {"tasks": self.tasks, "percent": amount})
+        amount = f"{self.percent:g}" if self.shots is None else f"{self.shots}shots"
+        return Run.PATTERN.format(**vars(self) | {"tasks": self.tasks, "percent": amount + drawn(self.data_seed)})
 
 
 @dataclass(frozen=True)
