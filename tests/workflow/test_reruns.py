@@ -134,6 +134,35 @@ def test_a_part_of_the_configuration_neither_replaces_its_tables_nor_trains_agai
     assert call("--force", TARGET, fractions="[10]").status == 0 and table.read_text() != whole
 
 
+# trains each run that is not trained, as `hyperloader train` does, and is lost once after the third
+LOST = STAND_IN.replace(
+    '    train*) write "$2/run.json" "$(cat "$2/settings.json")" ;;',
+    """    train*)
+        for run in "${@:2}"; do
+            if [ ! -e "$run/run.json" ]; then write "$run/run.json" x; echo "$run" >> trained; fi
+            if [ ! -e lost ] && [ "$(wc -l < trained)" = 3 ]; then touch lost; exit 1; fi
+        done ;;""",
+).replace('write "$4/predictions.json" "$*"', 'for run in "${@:4}"; do write "$run/predictions.json" x; done').replace(
+    'write "$2/scores.json" "$*"', 'for run in "${@:2}"; do write "$run/scores.json" x; done'
+)
+
+
+def test_what_a_lost_job_of_several_runs_has_done_is_not_done_again(fresh_workflow):
+    assert LOST.count("for run") == 3
+    fresh_workflow.stand_in(LOST)
+    target = "results/demo/runs/matched/hyperloader/snips+atis~low_rank/10shots/seed42/scores.json"
+    profile = "workflow/profiles/local/profile.yaml"
+    # as on a cluster, but for what is about it
+    text = (fresh_workflow.folder / "workflow/profiles/slurm/profile.yaml").read_text()
+    (fresh_workflow.folder / profile).parent.mkdir()
+    (fresh_workflow.folder / profile).write_text(re.sub(r"^(executor|jobs|slurm|latency).*\n", "", text, flags=re.MULTILINE))
+    call = ("--workflow-profile", str(Path(profile).parent), "--cores", "1", "--config", "corpora=[atis,snips]", "--", target)
+    answer = fresh_workflow(*call)
+    assert answer.status == 0 and (fresh_workflow.folder / "lost").exists(), answer.text
+    trained = (fresh_workflow.folder / "trained").read_text().split()
+    assert len(trained) == len(set(trained)) == 1 + 15
+
+
 @pytest.mark.parametrize("date", ["older", "newer"])
 def test_restored_results_are_up_to_date_in_a_fresh_checkout(done, tmp_path_factory, date):
     fresh = Workflow(copy_to(tmp_path_factory.mktemp("checkout")))
