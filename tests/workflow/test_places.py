@@ -170,3 +170,12 @@ def test_any_name_of_a_folder_will_do(tmp_path):
     python.write_text('#!/bin/sh\necho "$@"\n')
     done = subprocess.run(["make", "test"], cwd=folder, env=known, capture_output=True, text=True)
     assert done.returncode == 0 and "-m pip install --quiet -e .[test]" in done.stdout and "-m pytest" in done.stdout, done.stderr
+    # of what is published and removed nothing is named from the root
+    (results / "demo/runs/model").mkdir(parents=True)
+    for file in ("demo/table2.csv", "demo/table2.md", "demo/figure2.svg", "demo/confusion.csv", "demo/runs/model/README.md", "README.md"):
+        (results / file).write_text("made\n")
+    for target in ("publish", "clean"):
+        done = subprocess.run(["make", target], cwd=folder, env=known, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+    assert {path.name for path in (folder / "docs/results/demo").iterdir()} == {"table2.csv", "table2.md", "figure2.svg"}
+    assert [path.name for path in results.rglob("*")] == ["README.md"]

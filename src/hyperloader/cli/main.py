@@ -304,7 +304,7 @@ def main() -> None:
     open_standard_streams()
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     # of several processes the first one speaks
-    logging.getLogger("hyperloader").setLevel(logging.WARNING if int(os.environ.get("RANK", 0)) else logging.INFO)
+    logging.getLogger("hyperloader").setLevel(logging.WARNING if int(os.environ.get("RANK") or 0) else logging.INFO)
     try:
         with flushed_output():
             app()
