@@ -63,7 +63,7 @@ rule tuning:
         changes=changes("corpora", "data_seeds", "methods", "recipe", "seeds", "settings", "variants"),
         recipe=PLAN.recipe.model_dump_json(),
         study=PLAN.ablations.model_dump_json(include={"variants"}),
-        settings=config_folder(),
+        settings=subpath(input.scale, ancestor=2),
         folder=subpath(output[0], parent=True),
     shell:
         'bash "$HYPERLOADER_LOGGED" {log:q} hyperloader tuning'
