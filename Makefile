@@ -49,7 +49,7 @@ report: $(VENV)/installed
 # what is small and worth keeping of a scale's results, to be committed; LaTeX, PNG and pages can be made of it
 publish:
 	@mkdir -p docs/results/$(SCALE)
-	@cd results/$(SCALE) && cp $$(ls *.csv *.md *.svg | grep -v '^confusion') $(CURDIR)/docs/results/$(SCALE)/
+	@cp $$(ls results/$(SCALE)/*.csv results/$(SCALE)/*.md results/$(SCALE)/*.svg | grep -v /confusion) docs/results/$(SCALE)/
 
 test: $(VENV)/installed-test
 	@OMP_NUM_THREADS=1 $(PYTEST)
@@ -80,7 +80,7 @@ rulegraph: $(VENV)/installed
 
 clean:
 	rm -rf $(VENV) .snakemake .pytest_cache .ruff_cache .hypothesis
-	find results/ -mindepth 1 -not -name README.md -delete
+	find results/ -mindepth 1 -not -path results/README.md -delete
 
 $(VENV)/installed: pyproject.toml
 	@test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)

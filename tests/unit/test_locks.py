@@ -10,6 +10,7 @@ import time
 
 import pytest
 from test_processes import run_in
+from tiny_runs import write_settings
 
 from hyperloader.errors import RunError
 from hyperloader.runs.locks import folder_lock, is_locked
@@ -57,6 +58,12 @@ def test_the_other_processes_of_a_run_need_no_lock(tmp_path, owner, monkeypatch)
     monkeypatch.setenv("RANK", "1")
     with folder_lock(tmp_path):
         pass
+
+
+def test_a_process_of_no_number_is_the_only_one(place, tmp_path, hyperloader, monkeypatch):
+    monkeypatch.setenv("RANK", "")
+    run = write_settings(tmp_path / "run", {"atis": place / "data/atis"}, None, "gazetteer", method_settings={})
+    assert hyperloader("train", run)[0] == 0 and (run / "run.json").is_file() and (run / ".lock").is_file()
 
 
 def test_it_is_free_again_after_an_error(tmp_path):

@@ -37,6 +37,13 @@ def test_each_corpus_is_left_out_and_added_in_each_mode_from_each_number_of_sent
     assert len(list(new_task_runs(plan(corpora=["atis"], seeds=[1]), "demo"))) == 1
 
 
+def test_they_are_on_the_first_draw_of_the_data():
+    planned = plan(data_seeds=[7, 8])
+    for run in new_task_runs(planned, "demo"):
+        assert planned.run_settings(run).data == {name: f"results/demo/data-draw7/{name}" for name in run.corpora}
+        assert run.path.rpartition("/")[0].endswith("-draw7") and (run.added is None or "/100-draw7/" in run.added.known.path)
+
+
 def test_an_added_task_has_a_tasks_share_of_the_steps():
     planned = plan()
     runs = [planned.run_settings(run) for run in new_task_runs(planned, "demo")]

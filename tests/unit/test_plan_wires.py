@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -16,12 +17,14 @@ from hyperloader.corpora.registry import known_corpora
 from hyperloader.errors import SettingsError
 from hyperloader.files import write_json
 from hyperloader.methods.registry import methods
+from hyperloader.models.backbones import open_backbone
 from hyperloader.planning import estimates, status
 from hyperloader.planning.estimates import share
 from hyperloader.planning.parameters import count
 from hyperloader.planning.plan import Plan, PlannedRun
+from hyperloader.planning.trials import FORWARD, Stopwatch
 from hyperloader.reports.tables.parameters import as_sheet
-from hyperloader.runs.records import TrainingRecord
+from hyperloader.runs.records import PredictionsManifest, TrainingRecord
 from hyperloader.training.checkpoints import Checkpoints
 from hyperloader.training.progress import Progress
 
@@ -109,9 +112,9 @@ def test_every_key_of_a_recipe_and_of_its_changes_arrives(tmp_path):
 
 @pytest.fixture
 def few(monkeypatch):
-    """Only these methods: to count the parameters of all of them takes seconds."""
-    for name in methods().keys() - {"hyperloader", "unipelt_t5", "hyperdecoder", "gazetteer"}:
-        monkeypatch.delitem(methods(), name)
+    """Count only these: the parameters of all methods take seconds."""
+    names = ("hyperloader", "unipelt_t5", "hyperdecoder", "gazetteer")
+    monkeypatch.setattr("hyperloader.planning.parameters.methods", lambda: {name: methods()[name] for name in names})
 
 
 # of T5-base with seven tasks, one UniPELT on it (tests/unit/test_estimates.py)
@@ -185,12 +188,70 @@ def test_speed_is_that_of_the_methods_own_finished_runs(few, tmp_path, finished)
         assert rows[run].hours == pytest.approx(steps * batch / 2 / share(run.method) / 3600)
 
 
+def test_a_validation_of_all_batches_takes_its_time(few, tmp_path, monkeypatch):
+    class OneSecondAStep(Stopwatch):
+        start_seconds = 0.0
+
+        def __call__(self, trial):
+            return 1.0
+
+    monkeypatch.setattr(estimates, "Stopwatch", OneSecondAStep)
+    for batches, validated in (("null", 2), (1, 1)):
+        name = f"{{few: {{method: hyperloader, title: Few, training: {{evaluate_every: 10, evaluation_batches: {batches}}}}}}}"
+        planned = plan("methods=[few]", "corpora=[atis,snips]", "seeds=[1]", "fractions=[100]", f"variants={name}")
+        cost, *_ = estimates.estimate(planned, "demo", PUBLISHED, results=str(tmp_path), cores=1).rows
+        # of each of the two corpora 60 sentences, in batches of 32
+        assert cost.hours == pytest.approx(cost.sentences / 32 / 3600 * (1 + FORWARD * 2 * validated / 10))
+
+
+def test_a_variant_is_as_fast_as_its_method(few, tmp_path):
+    few = "variants={few: {method: unipelt_t5, title: Few}}"
+    planned = plan("methods=[unipelt_t5,few]", "corpora=[atis]", "seeds=[1]", "fractions=[100]", few)
+    for speed in (7, None):
+        one, other = estimates.estimate(planned, "paper", PUBLISHED, speed, str(tmp_path)).rows
+        assert one.hours == other.hours
+    one, other = status.status(planned, "paper", 7, tmp_path)
+    assert one.hours == other.hours
+
+
+def test_a_backbone_of_former_settings_is_none(few, place, tmp_path):
+    """The one that is there has a d_model of 16."""
+    shutil.copytree(place / "t5", tmp_path / "results/demo/backbones/t5")
+    shutil.copytree(ROOT / "config", tmp_path / "config")
+    scale = tmp_path / "config/scales/demo.yaml"
+    given = json.loads((place / "t5/settings.json").read_text())["backbone"]
+    values = yaml.safe_load(scale.read_text())
+    values["backbones"]["t5"] = given
+    changes = ["methods=[hyperloader]", "corpora=[atis]", "seeds=[1]", "fractions=[100]"]
+
+    def looked_at():
+        scale.write_text(yaml.safe_dump(values))
+        planned, results = Plan.read(tmp_path / "config/config.yaml", changes), str(tmp_path / "results")
+        (row,) = count(planned, "demo", PUBLISHED, results, names=["hyperloader"], roughly=True)
+        return row.total, [cost.method for cost in estimates.estimate(planned, "demo", PUBLISHED, 7, results).rows], planned
+
+    made, methods, planned = looked_at()
+    assert methods == ["HyperLoader"]
+    (run,) = planned.runs("demo")
+    settings = planned.run_settings(run, str(tmp_path / "results"))
+    checksums = {"data": dict.fromkeys(settings.data, "as it was"), "backbone": open_backbone(place / "t5").checksum}
+    record = {"settings": settings.model_dump(mode="json"), "steps": 1, "seconds": 1.0, "curve": [], "checksums": checksums}
+    TrainingRecord(**record).write(tmp_path / "results" / run.path / "run.json")
+    (row,) = status.status(planned, "demo", results=tmp_path / "results")
+    assert row.state == "missing" and row.note == "trained"
+    values["backbones"]["t5"] = given | {"architecture": given["architecture"] | {"d_model": 128}}
+    wider, methods, planned = looked_at()
+    assert wider > 4 * made and methods == ["HyperLoader", "T5, pre-training"]
+    (row,) = status.status(planned, "demo", results=tmp_path / "results")
+    assert (row.state, row.note) == ("stale", "other backbone")
+
+
 def test_other_data_make_a_finished_run_stale_and_its_hours_count_again(tmp_path, finished):
     planned = plan("methods=[hyperloader]", "corpora=[atis,snips]", "seeds=[1]", "fractions=[100]")
     (run,) = planned.runs("demo")
     folder = finished(planned, run, 100.0, 10)
-    for output in ("predictions.json", "scores.json"):
-        write_json(folder / output, {})
+    PredictionsManifest(decoding="free", corpora={}).write(folder / "predictions.json")
+    write_json(folder / "scores.json", {})
 
     def state():
         (row,) = status.status(planned, "demo", results=tmp_path)

@@ -51,6 +51,27 @@ def test_a_mistake_is_one_line_with_file_and_key(change, message):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("key", ["training", "single_task"])
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"steps": 0}, "steps': input should be greater than 0"),
+        ({"batch_size": -3}, "batch_size': input should be greater than 0"),
+        ({"evaluate_every": None}, "evaluate_every': input should be a valid integer"),
+        ({"label_smoothing": 1}, "label_smoothing': input should be less than 1"),
+        ({"max_grad_norm": 0}, "max_grad_norm': input should be greater than 0"),
+        ({"max_grad_norm": None}, None),
+    ],
+)
+def test_changes_of_a_training_have_its_limits(key, change, message):
+    value = {"corpora": "generated", "backbones": {}, key: change}
+    if message is None:
+        assert getattr(validate(Scale, value), key).model_dump(exclude_unset=True) == change
+    else:
+        with pytest.raises(SettingsError, match=f"'{key}.{message}"):
+            validate(Scale, value)
+
+
 def test_a_missing_key_and_a_wrong_one_are_named_together():
     with pytest.raises(SettingsError, match="missing key 'methods'.*unknown key 'sedes'"):
         validate(Config, {key: value for key, value in GOOD.items() if key != "methods"} | {"sedes": [1]})

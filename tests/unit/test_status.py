@@ -16,7 +16,7 @@ from hyperloader.planning.estimates import REFERENCE
 from hyperloader.planning.plan import Plan
 from hyperloader.planning.status import as_text, status
 from hyperloader.runs.locks import folder_lock
-from hyperloader.runs.records import TrainingRecord
+from hyperloader.runs.records import PredictionsManifest, TrainingRecord
 from hyperloader.training.checkpoints import Checkpoints
 from hyperloader.training.progress import Progress
 
@@ -34,15 +34,21 @@ def results(tmp_path):
     return tmp_path / "results"
 
 
-def finish(plan, results, method, corpora, *, seconds=100.0, outputs=("predictions.json", "scores.json")):
-    """Leave what a finished run leaves; its folder."""
+def predict(run, decoding="free"):
+    """Leave what a prediction of a run leaves."""
+    PredictionsManifest(decoding=decoding, corpora={}).write(run / "predictions.json")
+
+
+def finish(plan, results, method, corpora, *, seconds=100.0, done=True):
+    """Leave what a finished run leaves, or one that is only trained; its folder."""
     (run,) = [run for run in plan.runs("demo") if (run.method, run.tasks) == (method, corpora)]
     settings = plan.run_settings(run, str(results))
     checksums = {"data": dict.fromkeys(settings.data, "as it was"), "backbone": None}
     record = {"settings": settings.model_dump(mode="json"), "steps": settings.training.steps, "seconds": seconds, "curve": []}
     TrainingRecord(**record, checksums=checksums).write(results / run.path / "run.json")
-    for output in outputs:
-        write_json(results / run.path / output, {})
+    if done:
+        predict(results / run.path)
+        write_json(results / run.path / "scores.json", {})
     return results / run.path
 
 
@@ -57,9 +63,9 @@ def test_without_any_result_all_are_missing(plan, results):
 
 
 def test_a_run_goes_from_missing_to_done(plan, results):
-    run, key = finish(plan, results, "hyperloader", "atis+snips", outputs=()), "hyperloader atis+snips"
+    run, key = finish(plan, results, "hyperloader", "atis+snips", done=False), "hyperloader atis+snips"
     assert states(plan, results)[key] == ("missing", "trained")
-    write_json(run / "predictions.json", {})
+    predict(run)
     assert states(plan, results)[key] == ("missing", "predicted")
     write_json(run / "scores.json", {})
     assert states(plan, results)[key] == ("done", "")
@@ -80,6 +86,23 @@ def test_another_plan_or_other_data_make_it_stale(plan, results):
     assert states(plan, results)["hyperloader atis+snips"] == ("stale", "other seed than planned")
 
 
+def test_predictions_of_another_decoding_are_stale_and_the_training_is_not(plan, results):
+    finish(plan, results, "hyperloader", "atis+snips")
+    other = Plan.read(ROOT / "config/config.yaml", [*CHANGES, "decoding=constrained"])
+    assert states(other, results)["hyperloader atis+snips"] == ("stale", "other decoding than planned")
+    (row,) = [row for row in status(other, "demo", results=results) if row.run.method == "hyperloader"]
+    assert (row.step, row.hours) == (row.steps, 0)
+
+
+def test_a_stale_run_that_is_trained_again_has_its_steps_before_it(plan, results):
+    run = finish(plan, results, "hyperloader", "atis+snips")
+    other = Plan.read(ROOT / "config/config.yaml", [*CHANGES, "settings={hyperloader: {lora_rank: 2}}"])
+    Checkpoints(run / "checkpoints", "any").save_last({}, SGD([zeros(1)]), Progress(step=3))
+    with folder_lock(run):
+        (row,) = [row for row in status(other, "demo", results=results) if row.run.method == "hyperloader"]
+    assert (row.state, row.step) == ("running", 3) and row.hours > 0
+
+
 def test_a_log_without_a_result_is_a_failure_and_says_why(plan, results):
     logs = results / "demo/runs/matched/hyperloader/atis+snips/100/seed42/logs"
     logs.mkdir(parents=True)
@@ -87,7 +110,7 @@ def test_a_log_without_a_result_is_a_failure_and_says_why(plan, results):
     failed = ("failed", "train: the loss became nan by step 50; lower the learning rate")
     assert states(plan, results)["hyperloader atis+snips"] == failed
     # one job did all corpora
-    finish(plan, results, "unipelt_t5", "atis", outputs=())
+    finish(plan, results, "unipelt_t5", "atis", done=False)
     logs = results / "demo/runs/matched/unipelt_t5/each/100/seed42/logs"
     logs.mkdir(parents=True)
     (logs / "predict.log").write_text("")
@@ -131,10 +154,37 @@ def test_a_file_of_what_differs_is_merged_as_snakemake_does(tmp_path, monkeypatc
     file.write_text("methods: [gazetteer]\nseeds: [7]\n")
     runs = Plan.read(file, ["fractions=[10]"]).runs("demo")
     assert [(run.method, run.tasks, run.percent, run.seed) for run in runs] == [("gazetteer", "all", 10, 7)]
-    for text, problem in {"methds: []": "unknown key 'methds'", "- 1": "is no list of keys and values"}.items():
+    problems = {"methds: []": "unknown key 'methds'", "- 1": "is no list of keys and values", "seeds: !!int x": "not valid YAML .*'x'"}
+    for text, problem in problems.items():
         file.write_text(text)
         with pytest.raises(SettingsError, match=f"mine.yaml: {problem}"):
             Plan.read(file)
+    for text, problem in {"[1": "expected ',' or ']'", "2024-13-45": "month must be in 1..12"}.items():
+        with pytest.raises(SettingsError, match=f"--set seeds:.* ?not valid YAML .{problem}"):
+            Plan.read("config/config.yaml", [f"seeds={text}"])
+
+
+def test_mappings_are_merged_as_snakemake_merges_them(tmp_path):
+    for part in ("scales", "recipes"):
+        (tmp_path / part).symlink_to(ROOT / "config" / part)
+    base, file = tmp_path / "config.yaml", tmp_path / "mine.yaml"
+    base.write_text((ROOT / "config/config.yaml").read_text().replace("settings: {}", "settings: {hyperloader: {lora_rank: 4}}"))
+    file.write_text("settings: {hyperloader: {task_dim: 8}}\n")
+    change = "settings={hyperloader: {layer_dim: 6}}"
+    assert Plan.read(file, [change]).config.settings == {"hyperloader": {"lora_rank": 4, "task_dim": 8, "layer_dim": 6}}
+    # after null there is nothing to merge with
+    assert Plan.read(file, ["settings=null", change]).config.settings == {"hyperloader": {"layer_dim": 6}}
+    assert Plan.read(file, ["settings=null", "settings={}"]).config.settings == {}
+
+
+def test_scales_and_recipes_may_be_elsewhere(tmp_path, hyperloader, monkeypatch):
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config/config.yaml").write_text((ROOT / "config/config.yaml").read_text().replace("[10, 20, 100]", "[20]"))
+    monkeypatch.chdir(tmp_path)
+    code, _, err = hyperloader("status", "--scale", "demo")
+    assert code == 2 and "config/recipes/matched.yaml: no such file" in err
+    code, out, _ = hyperloader("status", "--scale", "demo", "--folder", ROOT / "config")
+    assert not code and "hyperloader/all/20/seed42" in out and "/100/" not in out
 
 
 def test_hours_follow_from_finished_runs_and_checkpoints(plan, results):

@@ -26,6 +26,8 @@ def test_every_method_is_tried_at_the_same_rates_on_a_seed_that_is_not_reported(
     tasks = {"hyperloader": ["all"], "unipelt_t5": ["restaurant", "atis", "snips"]}
     wanted = [f"demo/tuning/matched/{name}/{rate:g}/{own}" for name in tasks for own in tasks[name] for rate in RATES]
     assert sorted(trial.path for trial in planned) == sorted(wanted)
+    # the tables of a part are those of the same trials
+    assert trials(plan, "demo@part") == planned
     for trial in planned:
         settings, usual = trial.settings(plan), plan.run_settings(trial.run)
         assert (settings.seed, settings.percent, settings.training.learning_rate) == (0, 100, trial.learning_rate)

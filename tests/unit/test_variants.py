@@ -73,6 +73,7 @@ def test_what_is_said_of_a_variant_comes_after_what_is_said_of_its_method():
         ("methods=[wid]", "unknown method 'wid'"),
         ("variants={hyperloader: {method: hyperloader, title: H}}", "a variant and a method are both named 'hyperloader'"),
         ("variants={mine: {method: hyperloder, title: H}}", "unknown method 'hyperloder'"),
+        ("variants={rank_4: {method: hyperloader, title: H}}", "another variant is named 'rank_4'"),
         ("variants={../mine: {method: hyperloader, title: H}}", "string should match pattern"),
         ("data_seeds=[1,2]", "2 data seeds for 1 seeds"),
         ("variants={all: {method: unipelt_bert, title: A, multitask: true}}", "a BERT classifies the slot types of one corpus"),
@@ -81,6 +82,25 @@ def test_what_is_said_of_a_variant_comes_after_what_is_said_of_its_method():
 def test_mistakes_are_named(change, message):
     with pytest.raises(SettingsError, match=message):
         plan(change, *(["methods=[all]"] if "BERT" in message else [])).runs("demo")
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "message"),
+    [
+        ("scales/demo", "  hyperloader: {task_dim", "  hyperlaoder: {task_dim", "unknown method 'hyperlaoder'; did you mean 'hyperloader'"),
+        ("scales/demo", "one_job_per_method: true", f"variants: {{lora: {ALONE}}}", "{file}: a variant and a method are both named 'lora'"),
+        ("scales/demo", "one_job_per_method: true", f"variants: {{rank_4: {ALONE}}}", "{file}: another variant is named 'rank_4'"),
+        ("ablations", "  rank_4:", "  lora:", "{file}: a variant and a method are both named 'lora'"),
+        ("ablations", "  rank_4: {method: hyperloader", "  rank_4: {method: hyperloder", "unknown method 'hyperloder'"),
+    ],
+)
+def test_mistakes_in_the_files_are_named_too(tmp_path, file, old, new, message):
+    shutil.copytree(ROOT / "config", tmp_path / "config")
+    path = tmp_path / f"config/{file}.yaml"
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, new))
+    with pytest.raises(SettingsError, match=message.format(file=path)):
+        Plan.read(tmp_path / "config/config.yaml").scale("demo")
 
 
 def test_a_question_about_what_there_is_not_is_named_with_its_file(tmp_path):

@@ -56,6 +56,15 @@ def test_each_profile_plans_the_whole(workflow, bare_jobs, name):
     assert answer.jobs == bare_jobs
 
 
+def test_on_a_cluster_every_rule_that_computes_has_its_time_and_memory():
+    rules = dict(re.findall(r"^rule (\w+):\n(.*?)(?=^\w|\Z)", RULES, flags=re.MULTILINE | re.DOTALL))
+    computing = {name for name, body in rules.items() if "OMP_NUM_THREADS" in body}
+    computing |= {own for other, own in re.findall(r"^use rule (\w+) as (\w+)", RULES, flags=re.MULTILINE) if other in computing}
+    assert {"backbone", "trial", "train_each", "task_embeddings"} <= computing
+    profile = yaml.safe_load((ROOT / "workflow/profiles/slurm/profile.yaml").read_text(encoding="utf-8"))
+    assert profile["set-resources"].keys() == computing
+
+
 @pytest.mark.parametrize("given, devices", [({}, "0,1"), ({"CUDA_VISIBLE_DEVICES": "2,5"}, "2,5"), ({"HYPERLOADER_GPUS": "7"}, "7")])
 def test_a_limit_on_gpus_names_those_that_jobs_lease(fresh_workflow, given, devices):
     fresh_workflow.stand_in('echo "$HYPERLOADER_GPUS" > "$2/manifest.json"\n')

@@ -88,6 +88,18 @@ def test_the_working_directory_may_have_a_configuration_of_its_own(workflow, tmp
     assert answer.status == 0 and answer.jobs == {"generate": 6, "prepare": 6, "table2": 1}, answer.text
 
 
+@pytest.mark.parametrize(
+    ("parts", "target"), [(["config.yaml"], "results/demo@part/tuning.csv"), (["scales", "recipes"], "results/paper/parameters.csv")]
+)
+def test_the_working_directory_may_have_a_part_of_the_configuration(workflow, tmp_path, parts, target):
+    (tmp_path / "config").mkdir()
+    for part in parts:
+        (shutil.copytree if "." not in part else shutil.copy)(ROOT / "config" / part, tmp_path / "config" / part)
+    # which needs no trials
+    answer = workflow("--directory", str(tmp_path), "--cores", "1", "--quiet", "all", "--config", "methods=[gazetteer]", "--", target)
+    assert answer.status == 0 and (tmp_path / target).is_file(), answer.text
+
+
 @pytest.fixture
 def user(tmp_path):
     """A workflow of a user's own, in a folder without anything of this one."""
@@ -158,3 +170,12 @@ def test_any_name_of_a_folder_will_do(tmp_path):
     python.write_text('#!/bin/sh\necho "$@"\n')
     done = subprocess.run(["make", "test"], cwd=folder, env=known, capture_output=True, text=True)
     assert done.returncode == 0 and "-m pip install --quiet -e .[test]" in done.stdout and "-m pytest" in done.stdout, done.stderr
+    # of what is published and removed nothing is named from the root
+    (results / "demo/runs/model").mkdir(parents=True)
+    for file in ("demo/table2.csv", "demo/table2.md", "demo/figure2.svg", "demo/confusion.csv", "demo/runs/model/README.md", "README.md"):
+        (results / file).write_text("made\n")
+    for target in ("publish", "clean"):
+        done = subprocess.run(["make", target], cwd=folder, env=known, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+    assert {path.name for path in (folder / "docs/results/demo").iterdir()} == {"table2.csv", "table2.md", "figure2.svg"}
+    assert [path.name for path in results.rglob("*")] == ["README.md"]

@@ -40,6 +40,14 @@ def test_table_2_of_the_real_corpora_trains_nothing(workflow):
     assert workflow.plan("results/mini/table2.csv") == {"fetch": 7, "prepare": 7, "table2": 1}
 
 
+def test_tables_about_data_and_added_tasks_are_of_the_configured_draw(workflow):
+    targets = [f"results/demo/{name}.csv" for name in ("table2", "task_embeddings", "new_task")]
+    part = ("--config", "corpora=[atis,snips]", "seeds=[1]", "data_seeds=[7]")
+    answer = workflow("--dry-run", "--quiet", "host", *part, "--", *targets)
+    assert answer.status == 0 and answer.jobs["prepare"] == answer.jobs["add_task"] == 2, answer.text
+    assert "data-draw7/atis/manifest.json" in answer.text and "/data/atis" not in answer.text
+
+
 def test_a_bare_call_makes_the_tables_of_scale_paper(workflow, bare_jobs):
     jobs = dict(bare_jobs)
     assert jobs["fetch"] == jobs["prepare"] == 7 and jobs["train"] == number_of_runs("paper", 10, 20, 100)
@@ -127,7 +135,7 @@ def test_lint_and_format_are_clean(workflow):
 def stages():
     """Of each stage, the modules that it starts from, and those that it leaves out, as the rules have them."""
     text = (ROOT / "workflow/rules/common.smk").read_text(encoding="utf-8")
-    names = {}
+    names = {"TRAINING": TRAINING, "PREDICTING": PREDICTING}
     exec(text[text.index("STAGES = {") : text.index("def one_line")], names)
     return {stage: (entries, names["WITHOUT"].get(stage, ())) for stage, entries in names["STAGES"].items()}
 
@@ -146,8 +154,8 @@ def imported(path):
 
 
 def test_a_run_knows_the_code_that_made_it_as_the_rules_do():
-    for stage, (entry, *without) in {"train": TRAINING, "predict": PREDICTING}.items():
-        assert stages()[stage] == ([entry], without)
+    for stage, modules in {"train": TRAINING, "predict": PREDICTING}.items():
+        assert stages()[stage] == ([modules[0]], modules[1:])
 
 
 @pytest.mark.parametrize("stage", stages())

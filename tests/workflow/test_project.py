@@ -60,9 +60,11 @@ def test_a_checkout_lays_out_the_same(call, installed, tmp_path):
     from hyperloader.planning.project import lay_out
 
     lay_out(tmp_path / "checkout")
-    assert call(tmp_path, "hyperloader", "init", "wheel")[0] == 0
+    # the folder that one is in, too
+    (tmp_path / "wheel").mkdir()
+    assert call(tmp_path / "wheel", "hyperloader", "init", ".")[0] == 0
     one, other = (
-        {path.relative_to(place): path.read_bytes() for path in place.rglob("*") if path.is_file()}
+        {path.relative_to(place): path.is_file() and path.read_bytes() for path in place.rglob("*")}
         for place in (tmp_path / "checkout", tmp_path / "wheel")
     )
     assert one == other

@@ -25,6 +25,8 @@ case "$1 $2" in
     predict-tests*) write "$4/predictions.json" "$*" ;;
     score*) write "$2/scores.json" "$*" ;;
     table*) csv=$(output "$@"); for format in csv md tex html; do write "${csv%.csv}.$format" "$*"; done ;;
+    params*) csv=$(output "$@"); for format in csv md tex html; do write "${csv%.csv}.$format" "$*"; done ;;
+    tuning*) for name in .csv .md .tex .html _curves.csv _curves.png _curves.svg; do write "$(output "$@")/tuning$name" "$*"; done ;;
     *) echo "hyperloader: what is $*?"; exit 2 ;;
 esac
 """
@@ -93,6 +95,24 @@ def test_only_what_depends_on_an_edit_is_made_again(done):
     assert done.plan(TARGET) == {}, "edits that no result depends on"
 
 
+def test_an_edit_of_a_recipe_or_of_the_study_makes_the_tables_of_it_again(fresh_workflow):
+    folder, targets = fresh_workflow.folder / "config", ("results/paper/parameters.csv", "results/paper/tuning.csv")
+    # of a control there are no trials
+    edit(folder / "config.yaml", "methods: [", "methods: [gazetteer] # ")
+    fresh_workflow.stand_in(STAND_IN)
+    assert fresh_workflow("--cores", "1", "--quiet", "all", "--", *targets).status == 0
+    assert fresh_workflow.plan(*targets) == {}
+    recipe = folder / "recipes/matched.yaml"
+    for path, old, new, jobs in [
+        (recipe, "", "methods: {hyperloader: {task_dim: 8}}\n", {"parameters": 1, "tuning": 1}),
+        (recipe, "learning_rate: ", "learning_rate: 1", {"tuning": 1}),
+        (folder / "ablations.yaml", "lora_rank: 4}", "lora_rank: 5}", {"parameters": 1, "tuning": 1}),
+    ]:
+        former = edit(path, old, new)
+        assert fresh_workflow.plan(*targets) == jobs, f"{path.name}: {new}"
+        path.write_text(former, encoding="utf-8")
+
+
 def test_a_part_of_the_configuration_neither_replaces_its_tables_nor_trains_again(fresh_workflow):
     fresh_workflow.stand_in(STAND_IN)
 
@@ -112,6 +132,35 @@ def test_a_part_of_the_configuration_neither_replaces_its_tables_nor_trains_agai
     assert part.status == 0 and part.jobs == {"table": 1}
     assert table.read_text() == whole and shown not in (fresh_workflow.folder / "results/demo@ten/table4.csv").read_text()
     assert call("--force", TARGET, fractions="[10]").status == 0 and table.read_text() != whole
+
+
+# trains each run that is not trained, as `hyperloader train` does, and is lost once after the third
+LOST = STAND_IN.replace(
+    '    train*) write "$2/run.json" "$(cat "$2/settings.json")" ;;',
+    """    train*)
+        for run in "${@:2}"; do
+            if [ ! -e "$run/run.json" ]; then write "$run/run.json" x; echo "$run" >> trained; fi
+            if [ ! -e lost ] && [ "$(wc -l < trained)" = 3 ]; then touch lost; exit 1; fi
+        done ;;""",
+).replace('write "$4/predictions.json" "$*"', 'for run in "${@:4}"; do write "$run/predictions.json" x; done').replace(
+    'write "$2/scores.json" "$*"', 'for run in "${@:2}"; do write "$run/scores.json" x; done'
+)
+
+
+def test_what_a_lost_job_of_several_runs_has_done_is_not_done_again(fresh_workflow):
+    assert LOST.count("for run") == 3
+    fresh_workflow.stand_in(LOST)
+    target = "results/demo/runs/matched/hyperloader/snips+atis~low_rank/10shots/seed42/scores.json"
+    profile = "workflow/profiles/local/profile.yaml"
+    # as on a cluster, but for what is about it
+    text = (fresh_workflow.folder / "workflow/profiles/slurm/profile.yaml").read_text()
+    (fresh_workflow.folder / profile).parent.mkdir()
+    (fresh_workflow.folder / profile).write_text(re.sub(r"^(executor|jobs|slurm|latency).*\n", "", text, flags=re.MULTILINE))
+    call = ("--workflow-profile", str(Path(profile).parent), "--cores", "1", "--config", "corpora=[atis,snips]", "--", target)
+    answer = fresh_workflow(*call)
+    assert answer.status == 0 and (fresh_workflow.folder / "lost").exists(), answer.text
+    trained = (fresh_workflow.folder / "trained").read_text().split()
+    assert len(trained) == len(set(trained)) == 1 + 15
 
 
 @pytest.mark.parametrize("date", ["older", "newer"])

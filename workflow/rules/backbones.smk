@@ -21,7 +21,7 @@ rule backbone_settings:
 rule backbone:
     input:
         settings="results/{scale}/backbones/{kind}/settings.json",
-        data=lambda wildcards: data_manifests(wildcards.scale, backbone_settings(wildcards).data),
+        data=lambda wildcards: data_of(backbone_settings(wildcards)),
         code=lambda wildcards: code(backbone_settings(wildcards).backbone.source),
     output:
         "results/{scale}/backbones/{kind}/manifest.json",

@@ -15,7 +15,7 @@ from hyperloader.corpora.registry import get_corpus, known_corpora
 from hyperloader.errors import SettingsError, UserError
 from hyperloader.methods.registry import method_folders, methods
 from hyperloader.planning.new_tasks import AMOUNTS, MODES, new_task_runs
-from hyperloader.planning.plan import Plan, scale_of
+from hyperloader.planning.plan import Plan, drawn, scale_of
 from hyperloader.planning.tuning import PlannedTrial, trials
 from hyperloader.runs.gpus import find_gpus, gpu_parts
 from hyperloader.runs.run import Run
@@ -92,6 +92,8 @@ def one_line(function):
 
 
 PLAN = one_line(Plan.of)(config, config_folder())
+# how paths tell the data of runs at 100 %, which are those of the tables about data and of added tasks, from other draws
+FIRST_DRAW = drawn(PLAN.config.data_seeds[0])
 
 
 @one_line
@@ -206,9 +208,10 @@ def all_methods_code():
 
 
 def changes(*keys):
-    """Options that give a command these keys of the configuration as they are here."""
+    """Options that give a command these keys of the configuration as they are here; into its file's, after `null`, nothing is merged."""
     values = PLAN.config.model_dump(mode="json", exclude_unset=True)
-    return [f"--set={key}={json.dumps(values[key])}" for key in keys if key in values]
+    values = {key: json.dumps(values.get(key, getattr(PLAN.config, key))) for key in keys}
+    return [f"--set={key}={value}" for key in keys for value in dict.fromkeys(("null", values[key]))]
 
 
 def published(*names):
@@ -258,7 +261,7 @@ def run_settings(wildcards):
 
 def added(file):
     """A file of the runs that add a corpus to one that knows others, in each mode and from each number of sentences."""
-    amounts = [f"{percent:g}" if shots is None else f"{shots}shots" for percent, shots in AMOUNTS]
+    amounts = [(f"{percent:g}" if shots is None else f"{shots}shots") + FIRST_DRAW for percent, shots in AMOUNTS]
     return expand(f"{RUN}/{file}".replace("{tasks}", "{known}+{corpus}~{mode}"), mode=MODES, percent=amounts, allow_missing=True)
 
 
@@ -307,9 +310,9 @@ def raw_manifest(wildcards):
 
 @one_line
 def data_manifests(scale, corpora):
-    """The prepared corpora of a scale."""
+    """The prepared corpora of a scale, in the first draw."""
     PLAN.scale(scale)  # refuses an unknown one
-    return [f"results/{scale_of(scale)}/data/{corpus}/manifest.json" for corpus in corpora]
+    return [f"results/{scale_of(scale)}/data{FIRST_DRAW}/{corpus}/manifest.json" for corpus in corpora]
 
 
 def seed_of_draw(draw):
@@ -318,7 +321,7 @@ def seed_of_draw(draw):
 
 
 def data_of(*settings):
-    """The prepared corpora of runs."""
+    """The prepared corpora of runs or of a backbone."""
     return [f"{folder}/manifest.json" for own in settings for folder in own.data.values()]
 
 

@@ -81,11 +81,13 @@ rule task_embeddings:
         "results/{scale}/benchmarks/task_embeddings.tsv"
     conda:
         "../../environment.yml"
+    threads: lambda wildcards: threads_of(wildcards.scale)
     params:
         run=subpath(input.run, parent=True),
         output=lambda wildcards, output: os.path.splitext(output[0])[0],
     shell:
-        'bash "$HYPERLOADER_LOGGED" {log:q} hyperloader task-embeddings {params.run:q} --output {params.output:q}'
+        "export OMP_NUM_THREADS={threads} MKL_NUM_THREADS={threads} HF_HUB_OFFLINE=1;"
+        ' bash "$HYPERLOADER_LOGGED" {log:q} hyperloader task-embeddings {params.run:q} --output {params.output:q}'
 
 
 rule score_page:

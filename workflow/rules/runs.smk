@@ -85,7 +85,8 @@ rule score:
         'bash "$HYPERLOADER_LOGGED" {log:q} hyperloader score {params.run:q}'
 
 
-# A corpus added to a run that was trained without it, in each mode and from each number of sentences, in one job.
+# A corpus added to a run that was trained without it, in each mode and from each number of sentences, in one job, which leaves those as
+# they are that it finds done.
 ruleorder: add_task > train
 ruleorder: add_task > predict
 ruleorder: add_task > score
@@ -94,11 +95,13 @@ ruleorder: add_task > score
 rule add_task:
     input:
         settings=added(Run.SETTINGS),
-        known=f"{RUN.replace('{tasks}', '{known}').replace('{percent}', '100')}/{Run.RECORD}",
-        data="results/{scale}/data/{corpus}/manifest.json",
+        known=f"{RUN.replace('{tasks}', '{known}').replace('{percent}', f'100{FIRST_DRAW}')}/{Run.RECORD}",
+        data=f"results/{{scale}}/data{FIRST_DRAW}/{{corpus}}/manifest.json",
         code=lambda wildcards: code("train") + code("predict") + code("score") + method_code(wildcards.method),
     output:
-        [path for file in (Run.RECORD, Run.PREDICTIONS, Run.SCORES) for path in added(file)],
+        update(added(Run.RECORD)),
+        update(added(Run.PREDICTIONS)),
+        added(Run.SCORES),
     log:
         train="results/{scale}/logs/add_task/{recipe}-{method}-{known}+{corpus}-seed{seed}-train.log",
         predict="results/{scale}/logs/add_task/{recipe}-{method}-{known}+{corpus}-seed{seed}-predict.log",

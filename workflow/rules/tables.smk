@@ -40,13 +40,16 @@ rule parameters:
     conda:
         "../../environment.yml"
     params:
-        config=f"{config_folder()}/config.yaml",
+        config=config_file(),
+        folder=config_folder(),
         changes=changes("corpora", "recipe", "settings", "variants"),
+        recipe=PLAN.recipe.model_dump_json(include={"methods"}),
         study=PLAN.ablations.model_dump_json(include={"variants"}),
         scale=lambda wildcards: PLAN.scale(wildcards.scale).model_dump_json(include={"backbones", "methods", "variants"}),
     shell:
         'bash "$HYPERLOADER_LOGGED" {log:q} hyperloader params'
-        " --config {params.config:q} --scale {wildcards.scale:q} {params.changes:q} --published {input.published:q} --output {output.csv:q}"
+        " --config {params.config:q} --folder {params.folder:q} --scale {wildcards.scale:q} {params.changes:q}"
+        " --published {input.published:q} --output {output.csv:q}"
 
 
 rule gather:

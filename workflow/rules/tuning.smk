@@ -46,7 +46,7 @@ rule tuning:
     input:
         trials=lambda wildcards: [f"{folder}/{Run.TRIAL}" for folder in planned_trials(wildcards.scale)],
         config=config_file(),
-        scale=f"{config_folder()}/scales/{{scale}}.yaml",
+        scale=lambda wildcards: f"{config_folder()}/scales/{scale_of(wildcards.scale)}.yaml",
         code=code("tuning"),
     output:
         expand("results/{{scale}}/tuning.{format}", format=["csv", "md", "tex"]),
@@ -60,8 +60,11 @@ rule tuning:
     conda:
         "../../environment.yml"
     params:
-        changes=changes("corpora", "methods", "recipe", "seeds", "settings", "variants"),
+        changes=changes("corpora", "data_seeds", "methods", "recipe", "seeds", "settings", "variants"),
+        recipe=PLAN.recipe.model_dump_json(),
+        study=PLAN.ablations.model_dump_json(include={"variants"}),
+        settings=subpath(input.scale, ancestor=2),
         folder=subpath(output[0], parent=True),
     shell:
         'bash "$HYPERLOADER_LOGGED" {log:q} hyperloader tuning'
-        " --config {input.config:q} --scale {wildcards.scale:q} {params.changes:q} --output {params.folder:q}"
+        " --config {input.config:q} --folder {params.settings:q} --scale {wildcards.scale:q} {params.changes:q} --output {params.folder:q}"

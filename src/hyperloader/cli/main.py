@@ -37,11 +37,9 @@ Force = Annotated[bool, Option("--force", envvar="HYPERLOADER_FORCE", help="Make
 BackboneFolder = Annotated[Path | None, Option(help="Folder of the backbone, where the one that the model names is not there.")]
 ScaleName = Annotated[str, Option(help="demo, mini or paper.")]
 ConfigFile = Annotated[Path, Option(help="What to reproduce; another file than config/config.yaml may hold what differs alone.")]
-Changes = Annotated[list[str] | None, Option("--set", metavar="KEY=VALUE", help="A key of it that differs.")]
-Speed = Annotated[
-    float | None,
-    Option(min=0.001, help="HyperLoader's sentences per second; otherwise those of finished runs, of a trial, or of a reference."),
-]
+Changes = Annotated[list[str] | None, Option("--set", metavar="KEY=VALUE", help="A key of it that differs; null: its default.")]
+ScalesFolder = Annotated[Path | None, Option("--folder", help="Of scales/ and recipes/, if not that of the file, nor config/.")]
+SPEED = "HyperLoader's sentences per second; otherwise those of finished runs"
 Brackets = Annotated[Path, Option(help="CSV of the paper's brackets.")]
 CONFIG, BRACKETS = Path("config/config.yaml"), Path("workflow/published/methods.csv")
 
@@ -187,6 +185,7 @@ def params(
     scale: ScaleName = "paper",
     config: ConfigFile = CONFIG,
     change: Changes = None,
+    folder: ScalesFolder = None,
     published: Brackets = BRACKETS,
     output: Annotated[Path | None, OutputOption(help="CSV to write, with Markdown and LaTeX beside it; otherwise print the table.")] = None,
 ) -> None:
@@ -195,7 +194,7 @@ def params(
     from hyperloader.planning.plan import Plan
     from hyperloader.reports.tables.parameters import as_sheet, write_parameters
 
-    rows = list(count(Plan.read(config, change or []), scale, published))
+    rows = list(count(Plan.read(config, change or [], folder), scale, published))
     if output is None:
         typer.echo(as_sheet(rows).markdown(), nl=False)
     else:
@@ -206,10 +205,11 @@ def params(
 def plan(
     scale: ScaleName = "paper",
     recipe: Annotated[str | None, Option(help="matched, paper or authors; otherwise that of the configuration.")] = None,
-    speed: Speed = None,
+    speed: Annotated[float | None, Option(min=0.001, help=f"{SPEED}, of a trial, or of a reference.")] = None,
     cores: Annotated[int | None, Option(min=1, help="That the workflow will have; otherwise all.")] = None,
     config: ConfigFile = CONFIG,
     change: Changes = None,
+    folder: ScalesFolder = None,
     published: Brackets = BRACKETS,
 ) -> None:
     """Estimate hours, disk and memory of all planned trainings, and the differences that they can show."""
@@ -218,24 +218,25 @@ def plan(
     from hyperloader.planning.plan import Plan
 
     changes = [*(change or []), *([f"recipe={recipe}"] if recipe else [])]
-    planned = Plan.read(config, changes)
+    planned = Plan.read(config, changes, folder)
     typer.echo(as_text(estimate(planned, scale, published, speed, cores=cores)) + power.as_text(planned, scale), nl=False)
 
 
 @app.command()
 def status(
     scale: ScaleName = "paper",
-    speed: Speed = None,
+    speed: Annotated[float | None, Option(min=0.001, help=f"{SPEED}.")] = None,
     brief: Annotated[bool, Option("--brief", help="A line for each method instead of each run.")] = False,
     config: ConfigFile = CONFIG,
     change: Changes = None,
+    folder: ScalesFolder = None,
 ) -> None:
     """Show which runs are done, running, interrupted, failed, stale or missing, and the hours left."""
     from hyperloader.planning.plan import Plan
     from hyperloader.planning.status import as_text
     from hyperloader.planning.status import status as states
 
-    typer.echo(as_text(list(states(Plan.read(config, change or []), scale, speed)), brief=brief), nl=False)
+    typer.echo(as_text(list(states(Plan.read(config, change or [], folder), scale, speed)), brief=brief), nl=False)
 
 
 @app.command()
@@ -251,6 +252,7 @@ def tuning(
     scale: ScaleName = "demo",
     config: ConfigFile = CONFIG,
     change: Changes = None,
+    folder: ScalesFolder = None,
     output: Annotated[Path, Option(help="Folder to write tuning and tuning_curves to.")] = ...,
 ) -> None:
     """Show the validation loss at each learning rate that was tried, and whether the configuration has the best."""
@@ -258,7 +260,7 @@ def tuning(
     from hyperloader.reports.figures.tuning import write_tuning_curves
     from hyperloader.reports.tables.tuning import write_tuning
 
-    write_tuning_curves(write_tuning(Plan.read(config, change or []), scale, output / "tuning.csv"), output / "tuning_curves")
+    write_tuning_curves(write_tuning(Plan.read(config, change or [], folder), scale, output / "tuning.csv"), output / "tuning_curves")
 
 
 @app.command()
@@ -302,7 +304,7 @@ def main() -> None:
     open_standard_streams()
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     # of several processes the first one speaks
-    logging.getLogger("hyperloader").setLevel(logging.WARNING if int(os.environ.get("RANK", 0)) else logging.INFO)
+    logging.getLogger("hyperloader").setLevel(logging.WARNING if int(os.environ.get("RANK") or 0) else logging.INFO)
     try:
         with flushed_output():
             app()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, get_args
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_type_hints
 
 import yaml
 from pydantic import (
@@ -208,12 +208,14 @@ class Training(Settings):
         return self
 
 
+# with their limits, which the annotations of fields lack
+_TYPES = get_type_hints(Training, include_extras=True)
 TrainingChanges = create_model(
     "TrainingChanges",
     __base__=Settings,
     __validators__={"_no_fp16": field_validator("precision", mode="before")(_refuse_fp16)},
     __doc__="A partial training: the settings that differ.",
-    **{name: (field.annotation, Field(None, description=field.description)) for name, field in Training.model_fields.items()},
+    **{name: (_TYPES[name], Field(None, description=field.description)) for name, field in Training.model_fields.items()},
 )
 
 
@@ -414,14 +416,25 @@ def read_mapping(path: str | Path) -> Any:
     """What is in a YAML file of settings; nothing in it is no settings."""
     path = Path(path)
     known = [] if there(path) else [other.stem for other in listed(path.parent) if other.suffix == ".yaml"]
+    remedy = f"known here: {', '.join(known)}" if known else "name one of a checkout's config/"
+    with reading(path, remedy=remedy, error=SettingsError):
+        data = path.read_bytes()
+    return parsed_yaml(data, path) or {}
+
+
+def parsed_yaml(text: str | bytes, file: str | Path) -> Any:
+    """The value of YAML that was read from `file`.
+
+    Raises:
+        SettingsError: it is not valid; names the line, where that is known.
+    """
     try:
-        remedy = f"known here: {', '.join(known)}" if known else "name one of a checkout's config/"
-        with reading(path, remedy=remedy, error=SettingsError):
-            return yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        return yaml.safe_load(text)
+    # a value that is not what its form or its tag promises, such as a month 13, is no error of PyYAML's own
+    except (yaml.YAMLError, ValueError, LookupError, AttributeError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
-        line = None if mark is None else mark.line + 1
-        raise SettingsError(f"not valid YAML ({getattr(error, 'problem', error)})", file=path, line=line) from None
+        problem = " ".join(str(getattr(error, "problem", error)).split())
+        raise SettingsError(f"not valid YAML ({problem})", file=file, line=None if mark is None else mark.line + 1) from None
 
 
 def read_settings(model: type[Model], path: str | Path) -> Model:

@@ -71,7 +71,7 @@ def train_run(folder: str | Path, *, tensorboard: bool = False, force: bool = Fa
         except LimitReached as reached:
             log.info("%s: %s", run, reached)
             return
-        if int(os.environ.get("RANK", 0)) > 0:
+        if int(os.environ.get("RANK") or 0) > 0:
             return
         record = TrainingRecord(
             settings=settings.model_dump(mode="json"),

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from math import ceil
 from pathlib import Path
+from statistics import mean
 
 from hyperloader.config.settings import PretrainedBackbone, Training
-from hyperloader.files import there
-from hyperloader.models.backbones import MANIFEST
-from hyperloader.planning.parameters import config_of, count
+from hyperloader.corpora.generated.generate import SIZES
+from hyperloader.corpora.registry import known_corpora
+from hyperloader.planning.parameters import config_of, count, is_made
 from hyperloader.planning.plan import Plan, PlannedRun, scale_of
 from hyperloader.planning.trials import FORWARD, TAGGING, TEXTS, Stopwatch, Trial
 from hyperloader.runs.run import Run
@@ -143,10 +145,11 @@ def _methods(plan: Plan, scale: str, published: str | Path, speed: float | None,
             continue
         runs, row = [run for run in plan.runs(scale) if run.method == name], parameters[name]
         trainings = [plan.run_settings(run).training for run in runs]
-        own = speed and speed * share(name) or measured_speed(runs, results)
+        usual = share(plan.method(name, scale).method.name)
+        own = speed and speed * usual or measured_speed(runs, results)
         if not own and row.total <= SMALL:
-            own = _tried(plan, runs[0], results, stopwatch)
-        cost = _estimate(row.method, trainings, own or REFERENCE[HYPERLOADER] * share(name), row.trainable, row.total - row.trainable)
+            own = _tried(plan, runs, results, stopwatch)
+        cost = _estimate(row.method, trainings, own or REFERENCE[HYPERLOADER] * usual, row.trainable, row.total - row.trainable)
         yield replace(cost, by_reference=not own)
 
 
@@ -155,7 +158,7 @@ def _backbones(plan: Plan, scale: str, speed: float | None, results: str, stopwa
     text = TEXTS[plan.scale(scale).corpora]
     needed = {plan.method(name, scale).method.backbone for name in plan.methods(scale)}
     for kind, wanted in plan.scale(scale).backbones.items():
-        made = there(Path(results) / scale / "backbones" / kind / MANIFEST)
+        made = is_made(Path(results) / scale / "backbones" / kind, wanted)
         if kind not in needed or not isinstance(wanted, PretrainedBackbone) or made:
             continue
         from hyperloader.training.backbones.t5 import training_of
@@ -180,14 +183,25 @@ def _estimate(title: str, trainings: list[Training], speed: float, trainable: in
     )
 
 
-def _tried(plan: Plan, run: PlannedRun, results: str, stopwatch: Stopwatch) -> float:
-    """Sentences per second of a method's training, its validations included."""
-    method, scale = plan.method(run.method, run.scale).method, plan.scale(run.scale)
-    settings, config = plan.run_settings(run), config_of(plan, run.scale, method.backbone, results, roughly=True)
-    training, lengths = settings.training, TEXTS[scale.corpora].lengths[method.backbone]
-    trial = Trial(method.name, settings.method_settings, config, method.backbone, lengths, run.corpora, training)
-    validation = FORWARD * (training.evaluation_batches or 0) * len(run.corpora) / training.evaluate_every
-    return training.batch_size / stopwatch(trial) / (1 + validation)
+def _tried(plan: Plan, runs: list[PlannedRun], results: str, stopwatch: Stopwatch) -> float:
+    """Sentences per second of a method's trainings, their validations included."""
+    first = runs[0]
+    method, text = plan.method(first.method, first.scale).method, TEXTS[plan.scale(first.scale).corpora]
+    settings, config = plan.run_settings(first), config_of(plan, first.scale, method.backbone, results, roughly=True)
+    training = settings.training
+    trial = Trial(method.name, settings.method_settings, config, method.backbone, text.lengths[method.backbone], first.corpora, training)
+    validation = mean(_validation_batches(plan, run, training) for run in runs) / training.evaluate_every
+    return training.batch_size / stopwatch(trial) / (1 + FORWARD * validation)
+
+
+def _validation_batches(plan: Plan, run: PlannedRun, training: Training) -> int:
+    """Of one validation; of a corpus of one's own about as many as of the paper's, of which its table 2 tells."""
+    paper = {name: corpus.paper.validation for name, corpus in known_corpora().items() if corpus.paper}
+    sizes = [paper.get(name, round(mean(paper.values()))) for name in run.corpora]
+    if plan.scale(run.scale).corpora == "generated":
+        sizes = [SIZES["validation"]] * len(run.corpora)
+    batches = [ceil(size * run.percent / 100 / training.batch_size) for size in sizes]
+    return sum(min(number, training.evaluation_batches or number) for number in batches)
 
 
 def _other_hours(plan: Plan, scale: str, rows: list[Estimate], stopwatch: Stopwatch) -> float:

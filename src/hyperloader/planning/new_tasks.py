@@ -20,9 +20,9 @@ MODES: tuple[str, ...] = get_args(AddingMode)
 
 
 def new_task_runs(plan: Plan, scale: str) -> Iterator[PlannedRun]:
-    """All of these runs, those that others are added to first."""
+    """All of these runs, those that others are added to first, on the first draw of the data."""
     for seed in plan.seeds(scale):
-        whole = PlannedRun(scale_of(scale), plan.config.recipe, METHOD, plan.corpora, 100, seed)
+        whole = PlannedRun(scale_of(scale), plan.config.recipe, METHOD, plan.corpora, 100, seed, plan.config.data_seeds[0])
         yield whole
         for corpus in plan.corpora if len(plan.corpora) > 1 else ():
             known = replace(whole, corpora=tuple(name for name in plan.corpora if name != corpus))

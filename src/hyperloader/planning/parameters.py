@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hyperloader.config.places import PUBLISHED_REMEDY, expanded
-from hyperloader.config.settings import DirectoryBackbone, HubBackbone, Kind, PretrainedBackbone
+from hyperloader.config.settings import Backbone, BackboneSettings, DirectoryBackbone, HubBackbone, Kind, PretrainedBackbone, read_settings
 from hyperloader.errors import SettingsError
 from hyperloader.files import read_rows, there
 from hyperloader.methods.registry import methods
-from hyperloader.models.backbones import BACKBONES, CONFIG, MANIFEST, open_backbone
+from hyperloader.models.backbones import BACKBONES, CONFIG, MANIFEST, SETTINGS, open_backbone
 from hyperloader.planning.plan import Plan, scale_of
 from hyperloader.planning.trials import expected_config
 
@@ -103,7 +103,7 @@ def count(
 def config_of(plan: Plan, scale: str, kind: Kind, results: str, *, roughly: bool) -> PretrainedConfig:
     """The configuration of a backbone of a scale; for the arguments and errors see `count`."""
     folder, wanted = Path(results) / scale_of(scale) / "backbones" / kind, plan.scale(scale).backbones[kind]
-    if there(folder / MANIFEST):
+    if is_made(folder, wanted):
         return open_backbone(folder).config
     if isinstance(wanted, DirectoryBackbone) and there(expanded(wanted.path) / CONFIG):
         return BACKBONES[kind].config_class().from_pretrained(expanded(wanted.path), local_files_only=True)
@@ -113,3 +113,9 @@ def config_of(plan: Plan, scale: str, kind: Kind, results: str, *, roughly: bool
         return expected_config(kind, wanted)
     message = f"the sizes of the backbone '{kind}' of scale '{scale}' are not known yet"
     raise SettingsError(message, remedy=f"make it first: snakemake --cores 2 {folder / MANIFEST}")
+
+
+def is_made(folder: Path, wanted: Backbone) -> bool:
+    """Whether the backbone in a folder is there, and is the one of these settings, not of former ones."""
+    made = there(folder / MANIFEST) and there(folder / SETTINGS)
+    return made and read_settings(BackboneSettings, folder / SETTINGS).backbone == wanted

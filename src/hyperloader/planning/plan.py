@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -22,6 +22,7 @@ from hyperloader.config.settings import (
     TrainingChanges,
     Variant,
     VariantName,
+    parsed_yaml,
     read_mapping,
     read_yaml,
     validate,
@@ -78,8 +79,8 @@ class PlannedRun:
     @property
     def path(self) -> str:
         """The run's folder below `results/`."""
-        amount = f"{self.percent:g}{drawn(self.data_seed)}" if self.shots is None else f"{self.shots}shots"
-        return Run.PATTERN.format(**vars(self) | {"tasks": self.tasks, "percent": amount})
+        amount = f"{self.percent:g}" if self.shots is None else f"{self.shots}shots"
+        return Run.PATTERN.format(**vars(self) | {"tasks": self.tasks, "percent": amount + drawn(self.data_seed)})
 
 
 @dataclass(frozen=True)
@@ -118,6 +119,16 @@ def _check_distinct(key: str, values: Sequence) -> None:
         raise SettingsError(f"'{key}' names something twice: {values}")
 
 
+def _check_variants(variants: dict[str, Variant], others: Container[str], file: Path | None = None) -> None:
+    """Refuse a variant of no method, and one whose name is that of a method or of another variant."""
+    for name, variant in variants.items():
+        if name in methods():
+            raise SettingsError(f"a variant and a method are both named '{name}'", file=file, remedy="rename the variant")
+        if name in others:
+            raise SettingsError(f"another variant is named '{name}'", file=file, remedy="rename the variant")
+        get_method(variant.method)
+
+
 class Plan:
     """All runs of one configuration, at any scale.
 
@@ -136,10 +147,8 @@ class Plan:
         self.ablations = read_yaml(Ablations, ablations) if there(ablations) else Ablations()
         for name in (*config.methods, *config.settings, *self.recipe.methods, *self.recipe.training_of):
             self._check_name(name)
-        for name, variant in config.variants.items():
-            if name in methods():
-                raise SettingsError(f"a variant and a method are both named '{name}'", remedy="rename the variant")
-            get_method(variant.method)
+        _check_variants(self.ablations.variants, (), ablations)
+        _check_variants(config.variants, self.ablations.variants)
         for key in ("corpora", "methods", "fractions"):
             _check_distinct(key, getattr(config, key))
         if config.seeds:
@@ -149,39 +158,40 @@ class Plan:
 
     @classmethod
     def of(cls, values: dict, folder: str | Path = "config", file: str | Path | None = None) -> Plan:
-        """Check a configuration read from `config.yaml` (with whatever was overridden) and plan it."""
+        """Check a configuration read from `config.yaml` (with whatever was overridden) and plan it; `null` is a key's default."""
         # Snakemake's `--config` hands `null` on as a word
-        values = {key: None if value == "null" else value for key, value in values.items()}
+        values = {key: value for key, value in values.items() if value not in (None, "null")}
         return cls(validate(Config, values, file or Path(folder) / CONFIG), folder)
 
     @classmethod
-    def read(cls, path: str | Path, changes: Sequence[str] = ()) -> Plan:
+    def read(cls, path: str | Path, changes: Sequence[str] = (), folder: str | Path | None = None) -> Plan:
         """Plan a configuration file.
 
         Args:
             path: of `config.yaml`, in the folder of `scales/` and `recipes/`; or of a file elsewhere that is merged with it, as by
                 Snakemake's `--configfile`.
-            changes: `key=value`, the value in YAML, as for Snakemake's `--config`.
+            changes: `key=value`, the value in YAML, merged as those of Snakemake's `--config`.
+            folder: of `scales/` and `recipes/`; by default that of the file, or else `config`.
 
         Raises:
             SettingsError: the file or a change is not valid.
         """
-        import yaml
+        from snakemake.utils import update_config
 
         path = Path(path)
-        folder = path.parent if there(path.parent / "scales") else Path("config")
+        folder = Path(folder or (path.parent if there(path.parent / "scales") else "config"))
         base = folder / CONFIG
         merged = there(base) and there(path) and not base.samefile(path)
         values = read_yaml(Config, base).model_dump(exclude_unset=True) if merged else {}
         own = read_mapping(path)
         if not isinstance(own, dict):
             raise SettingsError("is no list of keys and values", file=path)
-        values |= own
+        update_config(values, own)
         for change in changes:
             key, equals, value = change.partition("=")
             if not equals:
                 raise SettingsError(f"'{change}' is not KEY=VALUE")
-            values[key] = yaml.safe_load(value)
+            update_config(values, {key: parsed_yaml(value, f"--set {key}")})
         return cls.of(values, folder, path)
 
     def scales(self) -> list[str]:
@@ -201,11 +211,13 @@ class Plan:
             close = get_close_matches(name, self.scales(), n=1)
             hint = f"did you mean '{close[0]}'? " if close else ""
             raise SettingsError(f"unknown scale '{name}'", remedy=f"{hint}known scales: {', '.join(self.scales())}")
-        scale = read_yaml(Scale, self.folder / "scales" / f"{name}.yaml")
+        file = self.folder / "scales" / f"{name}.yaml"
+        scale = read_yaml(Scale, file)
         # where there is no ablation study, the names of its variants are not known
-        named = (*scale.training_of, *scale.tuning.methods) if there(self.folder / ABLATIONS) else ()
-        for known in (*named, *(variant.method for variant in scale.variants.values())):
+        named = (*scale.methods, *scale.training_of, *scale.tuning.methods) if there(self.folder / ABLATIONS) else ()
+        for known in named:
             self._check_name(known, scale)
+        _check_variants(scale.variants, self.ablations.variants | self.config.variants, file)
         self._check_seeds(self.config.seeds or scale.seeds)
         return self._scales.setdefault(name, scale)
 

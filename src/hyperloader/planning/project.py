@@ -35,7 +35,9 @@ def lay_out(folder: Path) -> str:
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise SettingsError("exists already", file=folder, remedy="name a folder that does not")
     source = builtin_folder("project")
-    with replacing_folder(folder) as temporary:
+    # a folder that is there stays the same one: it may be the working directory
+    place = folder / ".project" if folder.exists() else folder
+    with replacing_folder(place) as temporary:
         for name in FILES:
             if (source / name).is_dir():
                 shutil.copytree(source / name, temporary / name, ignore=shutil.ignore_patterns("__pycache__"))
@@ -52,6 +54,10 @@ def lay_out(folder: Path) -> str:
             ("baselines", "Methods", methods, "HYPERLOADER_METHODS"),
         ):
             write_text(temporary / name / "README.md", OWN.format(what=what, how=how, variable=variable, folder=name))
+    if place != folder:
+        for entry in place.iterdir():
+            entry.rename(folder / entry.name)
+        place.rmdir()
     return (
         f"{folder}: a project of version {__version__}\n"
         f"next: cd {folder} && snakemake --cores 2 -- results/demo/table3.csv\n"

@@ -1,7 +1,7 @@
 """How far a plan is: the state of each of its runs, and the hours that are left.
 
-Settings, data and backbone of a finished run are compared with the plan by what `run.json` says of them. What an edit of the
-code makes again is known to `snakemake -n` alone.
+Settings, data and backbone of a finished run are compared with the plan by what `run.json` says of them, and its decoding by
+`predictions.json`. What an edit of the code makes again is known to `snakemake -n` alone.
 """
 
 from __future__ import annotations
@@ -13,13 +13,14 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from hyperloader.config.settings import RunSettings
+from hyperloader.config.settings import Decoding, RunSettings
 from hyperloader.corpora.prepared import MANIFEST as DATA_MANIFEST
 from hyperloader.corpora.prepared import read_prepared_manifest
 from hyperloader.files import reading, there
 from hyperloader.models.backbones import MANIFEST as BACKBONE_MANIFEST
 from hyperloader.models.backbones import open_backbone
 from hyperloader.planning.estimates import measured_speed, share
+from hyperloader.planning.parameters import is_made
 from hyperloader.planning.plan import Plan, PlannedRun
 from hyperloader.runs.records import TrainingRecord
 from hyperloader.runs.run import Run
@@ -66,13 +67,16 @@ def status(plan: Plan, scale: str, speed: float | None = None, results: str | Pa
 
     @cache
     def speed_of(method: str) -> float | None:
-        return speed and speed * share(method) or measured_speed([run for run in runs if run.method == method], results)
+        usual = share(plan.method(method, scale).method.name)
+        return speed and speed * usual or measured_speed([run for run in runs if run.method == method], results)
 
     for run in runs:
         settings, found = plan.run_settings(run, str(results)), Run(results / run.path)
-        state, note = _state(found, settings)
+        change = _change(found.record(), settings, plan) if found.has(Run.RECORD) else ""
+        state, note = _state(found, change, plan.config.decoding)
         steps = settings.training.steps if plan.method(run.method, scale).method.trains_network else 0
-        trained = found.has(Run.RECORD) and state != "stale"
+        # a job that trains a run anew can leave the former record until it has the new one
+        trained = found.has(Run.RECORD) and not change
         step = steps if trained else min(steps, _last_step(found))
         sentences = (steps - step) * settings.training.batch_size
         hours = 0.0 if not sentences else sentences / speed_of(run.method) / 3600 if speed_of(run.method) else None
@@ -108,11 +112,13 @@ def _counted(rows: list[RunStatus]) -> str:
     return ", ".join(f"{counts[state]} {state}" for state in STATES if counts[state])
 
 
-def _state(run: Run, settings: RunSettings) -> tuple[str, str]:
+def _state(run: Run, change: str, decoding: Decoding) -> tuple[str, str]:
     if run.in_use:
         return "running", ""
-    if run.has(Run.RECORD) and (change := _change(run.record(), settings)):
+    if change:
         return "stale", change
+    if run.has(Run.RECORD) and run.has(Run.PREDICTIONS) and run.predictions().decoding != decoding:
+        return "stale", "other decoding than planned"
     for job, (output, before) in OUTPUTS.items():
         if not run.has(output):
             log = run.log(job)
@@ -128,7 +134,7 @@ def _ended(run: Run, job: str, last: str) -> tuple[str, str]:
     return "failed", f"{job}: {last or 'ended without a word'}"
 
 
-def _change(record: TrainingRecord, settings: RunSettings) -> str:
+def _change(record: TrainingRecord, settings: RunSettings, plan: Plan) -> str:
     """What differs between a finished run and the plan, if anything."""
     planned, trained = settings.model_dump(mode="json"), record.settings.model_dump(mode="json")
     for key in planned:
@@ -139,8 +145,10 @@ def _change(record: TrainingRecord, settings: RunSettings) -> str:
         if there(Path(folder) / DATA_MANIFEST) and checksums.data.get(corpus) != read_prepared_manifest(folder).checksum:
             return f"other data of {corpus}"
     folder = settings.backbone
-    if folder and there(Path(folder) / BACKBONE_MANIFEST) and checksums.backbone != open_backbone(folder).checksum:
-        return "other backbone"
+    if folder and there(Path(folder) / BACKBONE_MANIFEST):
+        wanted = plan.scale(settings.scale).backbones[Path(folder).name]
+        if not is_made(Path(folder), wanted) or checksums.backbone != open_backbone(folder).checksum:
+            return "other backbone"
     return ""
 
 

@@ -11,7 +11,7 @@ from hyperloader.config.settings import RunSettings
 from hyperloader.corpora.registry import get_corpus
 from hyperloader.errors import SettingsError
 from hyperloader.files import there
-from hyperloader.planning.plan import Plan, PlannedRun
+from hyperloader.planning.plan import Plan, PlannedRun, scale_of
 from hyperloader.runs.records import TrialRecord
 from hyperloader.runs.run import Run
 
@@ -50,7 +50,7 @@ def trials(plan: Plan, scale: str) -> list[PlannedTrial]:
     """
     tuning = plan.scale(scale).tuning
     if tuning.seed in plan.seeds(scale):
-        file = plan.folder / "scales" / f"{scale}.yaml"
+        file = plan.folder / "scales" / f"{scale_of(scale)}.yaml"
         raise SettingsError(f"tuning's seed {tuning.seed} is one of the reported ones", file=file, remedy="choose another one for either")
     for name in tuning.single_task_corpora:
         get_corpus(name)
@@ -59,7 +59,7 @@ def trials(plan: Plan, scale: str) -> list[PlannedTrial]:
     for name in tuning.methods or plan.methods(scale):
         planned = plan.method(name, scale)
         for corpora in [plan.corpora] if planned.multitask else [(corpus,) for corpus in alone]:
-            run = PlannedRun(scale, plan.config.recipe, name, corpora, 100, tuning.seed, plan.config.data_seeds[0])
+            run = PlannedRun(scale_of(scale), plan.config.recipe, name, corpora, 100, tuning.seed, plan.config.data_seeds[0])
             found += [PlannedTrial(run, rate) for rate in tuning.learning_rates if planned.method.trains_network]
     return found
 

@@ -48,7 +48,7 @@ def folder_lock(folder: str | Path) -> Iterator[None]:
         RunError: another process holds it, named by its number and its host; or there is no such directory, or it cannot be written to.
     """
     folder = Path(folder)
-    if int(os.environ.get("RANK", 0)) > 0:
+    if int(os.environ.get("RANK") or 0) > 0:
         yield
         return
     if not folder.is_dir():

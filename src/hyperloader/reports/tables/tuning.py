@@ -6,7 +6,7 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from hyperloader.planning.plan import Plan
+from hyperloader.planning.plan import Plan, scale_of
 from hyperloader.planning.tuning import Tried, tried
 from hyperloader.reports.tables.sheet import Sheet, as_csv, write_sheet
 
@@ -66,7 +66,8 @@ def differences(rows: Sequence[Tried], best: dict[str, Tried], scale: str) -> li
             said.append(f"{name}: no rate converged")
             continue
         if own.learning_rate != own.configured:
-            said.append(f"{name}: {own.learning_rate:g} is best and {own.configured:g} is configured (training_of in scales/{scale}.yaml)")
+            place = f"training_of in scales/{scale_of(scale)}.yaml"
+            said.append(f"{name}: {own.learning_rate:g} is best and {own.configured:g} is configured ({place})")
         if own.learning_rate in (min(rates), max(rates)):
             said.append(f"{name}: {own.learning_rate:g} is at the end of the rates that were tried")
     return said
