@@ -82,6 +82,18 @@ def test_a_small_difference_is_inconclusive(judged):
         assert claims[name]["verdict"] == "inconclusive", name
 
 
+def test_every_claim_that_was_run_is_in_the_family_whatever_its_p(judged):
+    # the right sentences are other ones, so that most chains are far from decided, and their p is 1
+    runs = [(name, all_corpora(0.5, start=7 * index)) for index, name in enumerate(("hyperloader", *BASELINES))]
+    claims, _ = judged([*runs, ("full_finetuning", all_corpora(0.56, start=21))])
+    run = [row for row in claims.values() if row["margin"] and " 100: " in row["rule"] and row["verdict"] != "not run"]
+    assert len(run) == 12 and sum(row["p"] == "1.0000" for row in run) > 3
+    assert {row["id"] for row in claims.values() if row["p_holm"]} == {row["id"] for row in run}
+    smallest = min(run, key=lambda row: float(row["p"]))
+    assert smallest["id"] == "above-full-fine-tuning"
+    assert float(smallest["p_holm"]) == pytest.approx(len(run) * float(smallest["p"]), abs=0.0007) and float(smallest["p"]) > 0.0007
+
+
 def test_parameters_decide_by_themselves(judged):
     claims, _ = judged([])
     confirmed = ("most-parameters", "more-than-unipelt-t5", "less-than-seven-unipelt-t5")

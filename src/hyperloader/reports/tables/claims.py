@@ -94,19 +94,18 @@ def read_claims(path: str | Path) -> list[Claim]:
 
 
 def judge(claims: Sequence[Claim], measured: Measured, printed: Printed) -> list[Judged]:
-    """What our numbers and the paper's say of claims; ours with Holm's correction over all that have an error and were run."""
+    """What our numbers and the paper's say of claims; ours with Holm's correction over all that have an error and were tested."""
     ours = {claim: measured.judge(claim.parts, MARGIN if claim.margin is None else claim.margin) for claim in claims if claim.parts}
-    tested = [claim for claim, own in ours.items() if own.evidence.p < 1 and not all(measured.exact(part.measure) for part in claim.parts)]
-    corrected = dict(zip(tested, verdicts([ours[claim].evidence for claim in tested]), strict=True))
+    corrected = dict(zip(ours, verdicts([own.evidence for own in ours.values()]), strict=True))
     judged = []
     for claim in claims:
         if not claim.parts:
             judged.append(Judged(claim, NOT_DECIDED, None, None, claim.rule, BORNE_OUT[Verdict.NOT_RUN], ""))
             continue
         own, theirs = ours[claim], printed.judge(claim.parts)
-        p, verdict = corrected.get(claim, (None, own.evidence.verdict()))
+        p, verdict = corrected[claim]
         borne_out = BORNE_OUT[theirs.evidence.verdict()]
-        judged.append(Judged(claim, verdict, p and own.evidence.p, p, own.numbers, borne_out, theirs.numbers))
+        judged.append(Judged(claim, verdict, None if p is None else own.evidence.p, p, own.numbers, borne_out, theirs.numbers))
     return judged
 
 
