@@ -14,6 +14,7 @@ from hyperloader.reports.tables.published import AVERAGE
 from hyperloader.reports.tables.samples import Samples
 from hyperloader.reports.tables.scores import Scores, called, describe, seeds_in_words
 from hyperloader.reports.tables.sheet import Sheet, as_csv, write_sheet
+from hyperloader.reports.tables.trainings import trainable_of
 from hyperloader.runs.run import Run
 from hyperloader.scoring.decisions import Decision, Values, Verdict, all_of, decide, verdicts
 
@@ -92,7 +93,7 @@ def _arms(runs: Sequence[Run], samples: Samples) -> dict[tuple[str, float], Arm]
     for run in runs:
         record = run.record()
         key = (*called(record.settings), record.settings.percent)
-        costs.setdefault(key, {}).setdefault(record.settings.seed, []).append((record.parameters["trainable"], record.seconds))
+        costs.setdefault(key, {}).setdefault(record.settings.seed, []).append((trainable_of(run), record.seconds))
     arms = {}
     for (name, title, fraction), seeds in costs.items():
         if own := _alone(samples.f1(title, fraction, AVERAGE)):
