@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+from made_up_runs import PARAMETERS
 from tiny_runs import write_settings
 
 from hyperloader.corpora.prepared import load_corpus
@@ -20,7 +21,6 @@ from hyperloader.scoring import score_run
 
 PUBLISHED = Path(__file__).parents[2] / "workflow/published"
 METHODS = {"hyperloader": 0.1, "full_finetuning": 0.3}
-PARAMETERS = "method,runs,total,trainable,live,percent,paper\nHyperLoader,1,100,6,6,6,\nFull fine-tuning,1,100,100,100,100,\n"
 
 
 def wrong(tags: list[str], types: list[str], share: float, draw: random.Random) -> list[str]:

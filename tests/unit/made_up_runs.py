@@ -8,6 +8,20 @@ from hyperloader.corpora.registry import known_corpora
 from hyperloader.runs.records import Score, ScoredCorpus, ScoresRecord
 from hyperloader.scoring.counts import SentenceCounts, write_counts
 
+# `parameters.csv`, with the variants that claims name
+PARAMETERS = """method,runs,trainable,percent
+HyperLoader,1,600,6
+HyperFormer,1,500,5
+Hyperdecoder,1,1600,16
+UniPELT-T5,7,400,4
+UniPELT-BERT,7,900,19
+Shared adapters + LoRA,1,600,6
+HyperLoader (single-task),7,600,6
+HyperFormer++ at equal budget (embedding),1,600,6
+HyperFormer++ at equal budget (bottleneck),1,600,6
+Generated LoRA,1,600,6
+"""
+
 
 def right(f1: float, sentences: int = 100, start: int = 0) -> np.ndarray:
     """Counts of a system that finds the one span of a share of the sentences, those from `start` on."""

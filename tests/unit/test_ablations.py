@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from types import SimpleNamespace
 
 import numpy as np
@@ -39,14 +40,18 @@ def write(folder, name, corpora, f1s, seed, trainable, seconds):
     return str(place)
 
 
-def table(tmp_path, seeds):
+def table(tmp_path, seeds, study=STUDY):
     runs = []
     for number, seed in enumerate(seeds):
         noise = 0.02 * number
         runs.append(write(tmp_path, "hyperloader", CORPORA, (0.5 + noise, 0.6), seed, 100, 10.0))
         runs.append(write(tmp_path, "wide", CORPORA, (0.9 + noise, 0.8), seed, 300, 30.0 + number))
         runs += [write(tmp_path, "alone", (name,), (0.5 + noise if name == "atis" else 0.6,), seed, 70, 4.0) for name in CORPORA]
-    write_json(tmp_path / "ablations.yaml", STUDY)
+    return compared(tmp_path, runs, study)
+
+
+def compared(tmp_path, runs, study):
+    write_json(tmp_path / "ablations.yaml", study)
     answer = CliRunner().invoke(app, ["ablations", *runs, "--study", str(tmp_path / "ablations.yaml"), "--output", str(tmp_path / "out")])
     assert answer.exit_code == 0, answer.output
     return {row["method"]: row for row in csv.DictReader((tmp_path / "out/ablations.csv").open())}
@@ -64,7 +69,7 @@ def test_rows_are_scores_costs_and_verdicts(tmp_path):
     assert [row["verdict"] for row in rows.values()] == ["", "better", "equivalent"]
     assert [row["against"] for row in rows.values()] == ["", "HyperLoader", "HyperLoader"]
     text = (tmp_path / "out/ablations.md").read_text()
-    assert "3 seeds (1, 2, 3)" in text and "That HyperLoader is above each of these at 100 %: contradicted." in text
+    assert "3 seeds (1, 2, 3)" in text and "That HyperLoader is above each of these at 100 %: contradicted (p 0.0000)." in text
     for suffix in ("html", "tex"):
         assert "Is more better?" in (tmp_path / f"out/ablations.{suffix}").read_text()
 
@@ -72,7 +77,29 @@ def test_rows_are_scores_costs_and_verdicts(tmp_path):
 def test_one_seed_decides_nothing(tmp_path):
     rows = table(tmp_path, [7])
     assert rows["wide"]["verdict"] == "one seed" and rows["wide"]["p"] == rows["wide"]["p_holm"] == ""
-    assert "one seed (7)" in (tmp_path / "out/ablations.md").read_text()
+    text = (tmp_path / "out/ablations.md").read_text()
+    assert "one seed (7)" in text and "That HyperLoader is above each of these at 100 %: one seed." in text
+
+
+def test_the_sentences_below_the_table_are_a_family(tmp_path):
+    said = {}
+    for number in (1, 3):
+        questions = [{"question": f"Question {own}?", "against": "hyperloader", "methods": ["alone"]} for own in range(number)]
+        runs = []
+        for seed, ours, theirs in ((1, 0.50, 0.60), (2, 0.52, 0.59), (3, 0.56, 0.63)):
+            runs.append(write(tmp_path, "hyperloader", CORPORA, (ours, 0.6), seed, 100, 10.0))
+            runs.append(write(tmp_path, "alone", CORPORA, (theirs, 0.6), seed, 70, 4.0))
+        compared(tmp_path, runs, {"fractions": [100], "questions": questions})
+        said[number] = re.findall(r"100 %: (\w+) \(p ([\d.]+)\)\.", (tmp_path / "out/ablations.md").read_text())
+    [(alone, p)], together = said[1], said[3]
+    assert alone == "contradicted" and [verdict for verdict, _ in together] == ["inconclusive"] * 3
+    assert [float(own) for _, own in together] == pytest.approx([3 * float(p)] * 3, abs=2e-4)
+
+
+def test_nothing_is_said_of_what_shares_no_seed(tmp_path):
+    runs = [write(tmp_path, name, CORPORA, (0.5, 0.6), seed, 100, 10.0) for name, seed in (("hyperloader", 1), ("alone", 2))]
+    compared(tmp_path, runs, STUDY)
+    assert "is above each of these" not in (tmp_path / "out/ablations.md").read_text()
 
 
 def test_the_figure_names_what_nothing_cheaper_equals(tmp_path):

@@ -11,13 +11,16 @@ import zipfile
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from made_up_results import PUBLISHED, as_if_real, make_results
+from made_up_results import PUBLISHED, as_if_real, make_results, make_run
 from tiny_runs import TRAINING
 
+from hyperloader.corpora.generated.generate import generate
+from hyperloader.corpora.prepare import prepare
 from hyperloader.corpora.prepared import load_corpus
 from hyperloader.errors import RunError, UserError
 from hyperloader.reports.bundles.packing import write_bundle
 from hyperloader.reports.bundles.verifying import verify
+from hyperloader.reports.tables.scores import write_scores
 
 RUN = "runs/test/hyperloader/all/100/seed1"
 PREDICTIONS = f"{RUN}/predictions/atis.jsonl"
@@ -83,6 +86,35 @@ def test_generated_words_travel(place, tmp_path):
     results = make_results(tmp_path / "test", place / "data", {"hyperloader": 0.2})
     packed = write_bundle(results, PUBLISHED, tmp_path / "bundle.zip")
     assert [corpus.words for corpus in packed.corpora.values()] == [True, True]
+
+
+def test_runs_on_other_draws_of_the_data_are_scored_by_their_own_training_sets(tmp_path):
+    generate("movie", tmp_path / "raw")
+    scores, results = [], tmp_path / "test"
+    for seed, draw in ((42, "data"), (7, "data-draw7")):
+        data = {"movie": prepare("movie", tmp_path / "raw", results / draw / "movie", seed=seed)}
+        run = make_run(results / f"runs/test/hyperloader/movie/100/seed{seed}", data, "hyperloader", 0.2, seed)
+        scores.append(run.folder / "scores.json")
+    write_scores(scores, results / "scores.csv")
+    packed = write_bundle(results, PUBLISHED, tmp_path / "bundle.zip")
+    seen = packed.corpora["movie"].seen
+    assert list(seen) == ["data", "data-draw7"] and seen["data"] != seen["data-draw7"]
+    assert {"data/movie/manifest.json", "data-draw7/movie/manifest.json"} <= packed.files.keys()
+    assert [verify(tmp_path / "bundle.zip", data)[1] for data in (None, *(results / draw for draw in seen))] == [[], [], []]
+
+
+def test_the_tables_of_a_part_come_of_the_runs_of_its_scale(results, hyperloader, tmp_path):
+    shutil.copytree(results, tmp_path / "test")
+    part = tmp_path / "test@two"
+    part.mkdir()
+    write_scores([tmp_path / "test" / RUN / "scores.json"], part / "scores.csv")
+    status, out, _ = hyperloader("bundle", part, "--published", PUBLISHED)
+    assert status == 0 and "1 runs" in out
+    status, out, _ = hyperloader("verify", part / "bundle.zip", "--data", results / "data")
+    assert status == 0, out
+    shutil.rmtree(tmp_path / "test")
+    status, _, err = hyperloader("bundle", part, "--published", PUBLISHED)
+    assert status == 2 and f"comes of no run in {tmp_path / 'test/runs'}" in err and err.count("\n") == 1
 
 
 def test_other_test_sets_are_named(results, bundle, tmp_path):
@@ -185,8 +217,10 @@ def test_other_seen_sentences_give_other_scores(results, files, tmp_path):
     manifest = json.loads(files["bundle.json"])
     corpus = load_corpus(results / "data/snips")
     words = {sentence.words for sentence in corpus.train}
-    assert manifest["corpora"]["snips"]["seen"] == [place for place, sentence in enumerate(corpus.test) if sentence.words in words]
-    manifest["corpora"]["snips"]["seen"] = list(range(100))
+    assert manifest["corpora"]["snips"]["seen"] == {
+        "data": [place for place, sentence in enumerate(corpus.test) if sentence.words in words]
+    }
+    manifest["corpora"]["snips"]["seen"] = {"data": list(range(100))}
     bundle = pack(tmp_path / "bundle.zip", files | {"bundle.json": json.dumps(manifest).encode()})
     assert any(own.file == f"{RUN}/scores.json" and "corpora.snips.unseen" in own.what for own in verify(bundle)[1])
     assert any(own.file == "bundle.json" and "corpora.snips" in own.what for own in verify(bundle, results / "data")[1])
@@ -211,8 +245,8 @@ def test_missing_and_extra_files_and_wrong_checksums_are_named(files, hyperloade
 def test_a_name_makes_no_line_of_its_own(files, hyperloader, tmp_path):
     manifest = json.loads(files["bundle.json"])
     manifest["files"]["x\nall checksums are right"] = "0"
-    status, out, _ = hyperloader("verify", pack(tmp_path / "bundle.zip", files | {"bundle.json": json.dumps(manifest).encode()}))
-    assert status == 2 and "x\\nall checksums are right: is missing\n" in out
+    status, out, err = hyperloader("verify", pack(tmp_path / "bundle.zip", files | {"bundle.json": json.dumps(manifest).encode()}))
+    assert status == 2 and out == "" and "x\\nall checksums are right', which no bundle has" in err and err.count("\n") == 1
 
 
 def test_runs_and_files_that_the_manifest_leaves_out_are_named(files, tmp_path):
@@ -283,7 +317,7 @@ def test_other_files_are_refused(content, told, tmp_path, hyperloader):
 
 @pytest.mark.parametrize(
     "manifest",
-    [b"", b"[]", b"{", b'{"format_version": 2}', b'{"format_version": 1}', b'"\\ud800"', b"[" * 100_000],
+    [b"", b"[]", b"{", b'{"format_version": 3}', b'{"format_version": 2}', b'{"format_version": 1}', b'"\\ud800"', b"[" * 100_000],
     ids=lambda text: text[:12],
 )
 def test_other_manifests_are_refused(manifest, files, tmp_path):
@@ -291,11 +325,32 @@ def test_other_manifests_are_refused(manifest, files, tmp_path):
         verify(pack(tmp_path / "bundle.zip", files | {"bundle.json": manifest}))
 
 
-@pytest.mark.parametrize("run", ["../packed", "/etc", "", ".", RUN + "/..", "runs"])
-def test_runs_elsewhere_are_not_looked_at(run, files, tmp_path):
-    manifest = json.loads(files["bundle.json"]) | {"runs": [run]}
+@pytest.mark.parametrize(
+    "runs",
+    [["../up"], ["/etc"], [""], ["."], [RUN + "/.."], ["runs"], ["data/atis"], ["runs/" + "x" * 300], [RUN, RUN], [RUN, RUN + "/x"]],
+    ids=lambda runs: runs[-1][:12] + str(len(runs)),
+)
+def test_runs_elsewhere_or_twice_are_refused_in_one_line(runs, files, tmp_path, hyperloader):
+    manifest = json.loads(files["bundle.json"]) | {"runs": runs}
+    pack(tmp_path / "bundle.zip", files | {"bundle.json": json.dumps(manifest).encode()})
+    for command in (["verify"], ["compare", tmp_path / "bundle.zip"]):
+        status, out, err = hyperloader(*command, tmp_path / "bundle.zip")
+        assert status == 2 and out == "" and "bundle.json: " in err and "'runs'" in err and err.count("\n") == 1
+
+
+def test_a_run_that_is_not_there_is_named(files, tmp_path):
+    manifest = json.loads(files["bundle.json"])
+    manifest["runs"].append("runs/other")
     found = verify(pack(tmp_path / "bundle.zip", files | {"bundle.json": json.dumps(manifest).encode()}))[1]
-    assert any(difference.file == run and "has no settings.json" in difference.what for difference in found)
+    assert "runs/other: has no settings.json" in map(str, found)
+
+
+@pytest.mark.parametrize("name", ["scores.csv", "claims.csv", f"{RUN}/counts/atis.csv"])
+def test_a_cell_that_no_table_has_is_named(name, files, hyperloader, tmp_path):
+    header, first, *rest = files[name].decode().split("\n")
+    files[name] = "\n".join([header, "x" * 200_000 + first, *rest]).encode()
+    status, out, _ = hyperloader("verify", pack(tmp_path / "bundle.zip", consistent(files)))
+    assert status == 2 and f"{name}: " in out
 
 
 def drawn(examples):

@@ -1,13 +1,15 @@
 """Verdicts on the paper's claims, comparisons and the audit, from made-up runs whose truth is known."""
 
 import csv
+import re
+import shutil
 from itertools import product
 from pathlib import Path
 from statistics import mean
 
 import numpy as np
 import pytest
-from made_up_runs import all_corpora, right, write_run
+from made_up_runs import PARAMETERS, all_corpora, right, write_run
 from scipy.stats import rankdata
 
 from hyperloader.corpora.registry import known_corpora
@@ -23,13 +25,6 @@ ROOT = Path(__file__).parents[2]
 PUBLISHED = ROOT / "workflow/published"
 DATASETS = [corpus.title for corpus in known_corpora().values()]
 BASELINES = ["unipelt_bert", "unipelt_t5", "hyperformer_pp", "hyperdecoder"]
-PARAMETERS = """method,runs,trainable,percent
-HyperLoader,1,600,6
-HyperFormer,1,500,5
-Hyperdecoder,1,1600,16
-UniPELT-T5,7,400,4
-UniPELT-BERT,7,900,19
-"""
 SEEDS = (1, 2, 3)
 
 
@@ -80,6 +75,18 @@ def test_a_small_difference_is_inconclusive(judged):
     claims, _ = judged(close)
     for name in ("best-average-100", "three-of-seven-100", "all-tasks-100", "not-parameters-100"):
         assert claims[name]["verdict"] == "inconclusive", name
+
+
+def test_every_claim_that_was_run_is_in_the_family_whatever_its_p(judged):
+    # the right sentences are other ones, so that most chains are far from decided, and their p is 1
+    runs = [(name, all_corpora(0.5, start=7 * index)) for index, name in enumerate(("hyperloader", *BASELINES))]
+    claims, _ = judged([*runs, ("full_finetuning", all_corpora(0.56, start=21))])
+    run = [row for row in claims.values() if row["margin"] and " 100: " in row["rule"] and row["verdict"] != "not run"]
+    assert len(run) == 12 and sum(row["p"] == "1.0000" for row in run) > 3
+    assert {row["id"] for row in claims.values() if row["p_holm"]} == {row["id"] for row in run}
+    smallest = min(run, key=lambda row: float(row["p"]))
+    assert smallest["id"] == "above-full-fine-tuning"
+    assert float(smallest["p_holm"]) == pytest.approx(len(run) * float(smallest["p"]), abs=0.0007) and float(smallest["p"]) > 0.0007
 
 
 def test_parameters_decide_by_themselves(judged):
@@ -263,7 +270,11 @@ def test_rules_name_methods_and_corpora_that_there_are():
 
 
 @pytest.mark.parametrize(
-    "rule", ["", "Average: A > B", "Average 100: A", "datasets 100: A > B", "Average 100: A > B in >= 3", "fall 100: A > B"]
+    "rule",
+    [
+        *("", "Average: A > B", "Average 1.2.3: A > B", "Average 100: A", "datasets 100: A > B", "Average 100: A > B in >= 3"),
+        *("fall 100: A > B", "fall 100-.: A > B"),
+    ],
 )
 def test_what_is_no_rule_is_named_with_its_line(tmp_path, rule):
     with pytest.raises(UserError, match="is not a rule such as"):
@@ -272,6 +283,65 @@ def test_what_is_no_rule_is_named_with_its_line(tmp_path, rule):
     path.write_text(f'id,proposition,claim,where,rule,margin\na,,b,c,trainable: A > B,\nd,,e,f,"{rule}",\n')
     with pytest.raises(UserError, match=r"claims\.csv:3: .* is not a rule such as"):
         read_claims(path)
+
+
+@pytest.fixture
+def published(tmp_path):
+    """The paper's numbers with some text in a file replaced."""
+    shutil.copytree(PUBLISHED, tmp_path / "published")
+
+    def change(name, old, new):
+        path = tmp_path / "published" / name
+        assert old in path.read_text()
+        path.write_text(path.read_text().replace(old, new))
+        return path.parent
+
+    return change
+
+
+@pytest.mark.parametrize(
+    "old, new, told",
+    [
+        ("Average 20: HyperLoader > Hyperdecoder", "Average 20: HyperLoadr > Hyperdecoder", "27: 'HyperLoadr' is the title of no method"),
+        ("Average 10: HyperLoader > Hyperdecoder", "Averge 10: HyperLoader > Hyperdecoder", "28: 'Averge' is no corpus of the paper"),
+    ],
+)
+def test_claims_about_what_there_is_not_are_refused(old, new, told, published, tmp_path):
+    folder = published("claims.csv", old, new)
+    (tmp_path / "parameters.csv").write_text(PARAMETERS)
+    with pytest.raises(UserError, match=rf"claims\.csv:{re.escape(told)}; name "):
+        write_claims([], tmp_path / "parameters.csv", folder, "none", tmp_path)
+
+
+def test_a_number_of_parameters_is_a_number(tmp_path):
+    (tmp_path / "parameters.csv").write_text(PARAMETERS.replace("1600", "many"))
+    with pytest.raises(UserError, match=r"parameters\.csv:4: .*not a number"):
+        write_claims([], tmp_path / "parameters.csv", PUBLISHED, "none", tmp_path)
+
+
+@pytest.mark.parametrize(
+    "name, old, new, told",
+    [
+        ("text.csv", "5.1,HyperFormer,", "5.1,HyperFormr,", r"text\.csv:3: 'HyperFormr' is no method of tables 3 and 4"),
+        ("text.csv", "UniPELT-BERT,20,MovieTrivia", "UniPELT-BERT,20,Movies", r"text\.csv:17: 'Movies' is no dataset of tables 3 and 4"),
+        ("text.csv", "UniPELT-BERT,20,MovieTrivia", "UniPELT-BERT,2O,MovieTrivia", r"text\.csv:17: '2O' is no fraction of"),
+        ("methods.csv", "229M", "0M", r"methods\.csv:5: '0M' is not a number of millions"),
+        ("methods.csv", "228067312", "228 million", r"methods\.csv:4: '228 million' is not a number of parameters"),
+    ],
+)
+def test_a_slip_in_the_papers_numbers_is_named_with_its_line(name, old, new, told, published, tmp_path):
+    with pytest.raises(UserError, match=told):
+        write_audit(published(name, old, new), tmp_path / "audit.csv")
+
+
+def test_empty_cells_of_the_papers_tables_are_left_out(published, tmp_path):
+    # of ATIS at 100 %: UniPELT-T5's, which the text names, too
+    folder = published("table3.csv", "0.9611", "")
+    write_audit(folder, tmp_path / "audit.csv")
+    checks, against = rows(tmp_path / "audit.csv"), rows(tmp_path / "reanalysis.csv")
+    assert not [row for row in checks if row["what"] in ("average of UniPELT-T5 with 100 %", "ATIS of UniPELT-T5 with 100 %")]
+    assert len([row for row in checks if row["what"].startswith("average of UniPELT-T5")]) == 2 and len(checks) == 49 - 3
+    assert {row["percent"] for row in against if row["other"] == "UniPELT-T5"} == {"10", "20"} and len(against) == (3 * 4 - 1) * 2
 
 
 def test_a_margin_is_a_number(tmp_path):

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from made_up_runs import right, write_run
-from tiny_runs import save_wild, write_settings
+from tiny_runs import SIZES, save_wild, write_settings
 
 from hyperloader.cli.reports import app
 from hyperloader.config.settings import AddedTask, RunSettings
@@ -98,9 +98,28 @@ def test_the_space_of_tasks(place, tmp_path):
     assert all(f">{text}<" in figure for text in ("ATIS", "SNIPS", "cosine of z", "decoder, cross attention.v"))
 
 
-def test_a_method_without_a_hypernetwork_has_no_space_of_tasks(place, tmp_path):
+@pytest.mark.parametrize(
+    "method, changes, trained_on",
+    [("full_finetuning", {}, 2), ("hyperloader", {"task_dim": 0}, 2), ("hyperloader", {}, 1)],
+    ids=["no hypernetwork", "no task embedding", "a task that was added"],
+)
+def test_what_has_no_space_of_tasks_is_refused(method, changes, trained_on, place, tmp_path):
     tasks = {"atis": ("city",), "snips": ("track",)}
-    run = write_settings(tmp_path / "run", {name: place / "data" / name for name in tasks}, place / "t5", "full_finetuning")
-    save_wild(run, "full_finetuning", place / "t5", tasks)
-    with pytest.raises(RunError, match="has no hypernetwork with several tasks"):
+    data = {name: place / "data" / name for name in list(tasks)[:trained_on]}
+    run = write_settings(tmp_path / "run", data, place / "t5", method)
+    save_wild(run, method, place / "t5", tasks, settings=SIZES[method] | changes)
+    with pytest.raises(RunError, match="has no hypernetwork that was trained on several tasks"):
         write_task_embeddings(run, tmp_path / "space")
+
+
+def test_a_record_without_numbers_of_parameters_is_refused(tmp_path):
+    run = plan().run_settings(next(run for run in new_task_runs(plan(), "demo") if run.added))
+    write_run(tmp_path / "run", {name: right(0.5) for name in run.data})
+    write_text(tmp_path / "run/settings.json", run.model_dump_json())
+    record = {"settings": RunSettings.model_dump(run, mode="json"), "steps": 1, "curve": [], "checksums": {"backbone": None, "data": {}}}
+    TrainingRecord(**record).write(tmp_path / "run/run.json")
+    study = tmp_path / "ablations.yaml"
+    study.write_text("{fractions: [100], questions: []}")
+    for command in (["new-task", "--output", tmp_path / "new_task"], ["ablations", "--study", study, "--output", tmp_path]):
+        with pytest.raises(RunError, match=r"run\.json: missing key 'parameters\.trainable'; train this run again"):
+            app([*map(str, command), str(tmp_path / "run")], standalone_mode=False)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made_up_runs import all_corpora, right, write_run
+from made_up_runs import PARAMETERS, all_corpora, right, write_run
 from scipy.stats import norm, t
 
 from hyperloader.corpora.registry import known_corpora
@@ -32,13 +32,6 @@ from hyperloader.scoring.statistics import resampled_f1s
 ROOT = Path(__file__).parents[2]
 PUBLISHED = ROOT / "workflow/published"
 DATASETS = [corpus.title for corpus in known_corpora().values()]
-PARAMETERS = """method,runs,trainable,percent
-HyperLoader,1,600,6
-HyperFormer,1,500,5
-Hyperdecoder,1,1600,16
-UniPELT-T5,7,400,4
-UniPELT-BERT,7,900,19
-"""
 
 
 def rows(path):

@@ -24,6 +24,7 @@ from hyperloader.runs.run import Run
 from hyperloader.scoring.counts import SentenceCounts, clusters_of, write_counts
 from hyperloader.scoring.signatures import data_checksum, signature
 from hyperloader.scoring.statistics import bootstrap_interval
+from hyperloader.text.sentences import Sentence
 from hyperloader.text.sentt import LONGEST, spans
 
 log = logging.getLogger(__name__)
@@ -209,7 +210,7 @@ def score_run(run: str | Path, facts: Mapping[str, KnownOfTest] | None = None) -
         facts: of the corpora by name; otherwise they are taken from the prepared corpora, if these are there.
 
     Raises:
-        UserError: predictions are missing, damaged, or not those of the manifest; names the file and the line.
+        UserError: predictions are missing, damaged, not those of the manifest, or not of the prepared corpus; names the file and the line.
     """
     run = Run(run)
     settings, manifest = run.settings, run.predictions()
@@ -222,7 +223,11 @@ def score_run(run: str | Path, facts: Mapping[str, KnownOfTest] | None = None) -
         if facts is not None:
             corpora[name], counts = score_sentences(sentences, manifest.decoding, *facts[name])
         elif there(run.data[name]):
-            corpora[name], counts = score_split(load_corpus(run.data[name]), "test", sentences, manifest.decoding)
+            corpus = load_corpus(run.data[name])
+            if [Sentence(tuple(own.tokens), tuple(own.gold)) for own in sentences] != corpus.test:
+                message = f"predictions of other sentences than the test set in {run.data[name]}"
+                raise RunError(message, file=run.predictions_of(name), remedy=PredictionsManifest.REMEDY)
+            corpora[name], counts = score_split(corpus, "test", sentences, manifest.decoding)
         else:
             log.warning("%s: no prepared corpus %s, so that unseen sentences are not scored", run, run.data[name])
             corpora[name], counts = score_sentences(sentences, manifest.decoding)

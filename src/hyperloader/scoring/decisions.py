@@ -50,17 +50,24 @@ class Evidence:
         fails: small if it does not.
         ties: small if what it says to differ is equal within the margin.
         open: why some of it could not be tested, if so.
+        tested: whether anything of it was, whatever came of that; without it there is nothing to correct.
     """
 
     holds: float = 1.0
     fails: float = 1.0
     ties: float = 1.0
     open: Verdict | None = None
+    tested: bool = True
+
+    @classmethod
+    def untested(cls, reason: Verdict) -> Evidence:
+        """Of a statement of which nothing could be tested."""
+        return cls(open=reason, tested=False)
 
     @classmethod
     def exact(cls, holds: bool) -> Evidence:
         """Of a statement about numbers without an error."""
-        return cls(holds=float(not holds), fails=float(holds))
+        return cls(holds=float(not holds), fails=float(holds), tested=False)
 
     @property
     def p(self) -> float:
@@ -79,7 +86,7 @@ class Evidence:
 
     def negated(self) -> Evidence:
         """Of the opposite."""
-        return Evidence(self.fails, self.holds, 1.0, self.open)
+        return Evidence(self.fails, self.holds, 1.0, self.open, self.tested)
 
 
 def at_least(number: int, parts: Sequence[Evidence]) -> Evidence:
@@ -95,8 +102,9 @@ def at_least(number: int, parts: Sequence[Evidence]) -> Evidence:
     holds, fails = (sorted(getattr(part, side) for part in parts) for side in ("holds", "fails"))
     # a conjunction ties if each part holds or ties
     ties = max(2 * min(part.holds, part.ties) for part in parts) if spare == 1 else 1.0
-    reasons = [reason for reason in OPEN if any(part.open is reason for part in parts)]
-    return Evidence(min(1.0, spare * holds[number - 1]), min(1.0, number * fails[spare - 1]), min(1.0, ties), next(iter(reasons), None))
+    reason = next((reason for reason in OPEN if any(part.open is reason for part in parts)), None)
+    p_values = (min(1.0, p) for p in (spare * holds[number - 1], number * fails[spare - 1], ties))
+    return Evidence(*p_values, reason, any(part.tested for part in parts))
 
 
 def all_of(parts: Sequence[Evidence]) -> Evidence:
@@ -168,7 +176,7 @@ class Decision:
     def evidence(self) -> Evidence:
         """Of the statement that the first is better."""
         if not self.enough:
-            return Evidence(open=Verdict.ONE_SEED if len(self.seeds) == 1 else Verdict.TWO_SEEDS)
+            return Evidence.untested(Verdict.ONE_SEED if len(self.seeds) == 1 else Verdict.TWO_SEEDS)
         above, below = (self._error.tail(sign * self.difference) for sign in (1, -1))
         ties = max(self._error.tail(self.margin + self.difference), self._error.tail(self.margin - self.difference))
         return Evidence(above, below, ties)
@@ -208,10 +216,13 @@ def decide(first: Values, other: Values, margin: float = MARGIN) -> Decision | N
     )
 
 
-def verdicts(statements: Sequence[Evidence]) -> list[tuple[float, Verdict]]:
-    """p after Holm's correction and the answer, for each of a family of statements."""
-    corrected = holm([statement.p for statement in statements])
-    return [(p, statement.verdict(p)) for statement, p in zip(statements, corrected, strict=True)]
+def verdicts(statements: Sequence[Evidence]) -> list[tuple[float | None, Verdict]]:
+    """p after Holm's correction, None for one that was not tested, and the answer, for each of some statements.
+
+    Those that were tested are the family, whatever their p: one that could be left out for being large would make it depend on the data.
+    """
+    corrected = iter(holm([statement.p for statement in statements if statement.tested]))
+    return [(p, own.verdict(p)) for own, p in ((own, next(corrected) if own.tested else None) for own in statements)]
 
 
 @dataclass(frozen=True)

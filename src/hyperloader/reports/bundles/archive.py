@@ -27,6 +27,16 @@ REMEDY = "have its owner send it again"
 T = TypeVar("T")
 
 
+def name_fault(name: str) -> str:
+    """What is wrong with the name of a file or folder of an archive; empty if nothing is."""
+    parts = name.split("/")
+    if any(part in ("", ".", "..") or set(part) & set("\\:\n\r") for part in parts):
+        return f"{name!r}, which no bundle has"
+    if len(name.encode(errors="replace")) > LONGEST_NAME or any(len(part.encode(errors="replace")) > LONGEST_PART for part in parts):
+        return f"{name[:20]!r}... with a name of {len(name)} characters"
+    return ""
+
+
 def write_archive(path: str | Path, files: Iterable[tuple[str, bytes]]) -> None:
     """Write a zip archive, whole or not at all: the same files in the same order give the same bytes (by one version of zlib).
 
@@ -79,12 +89,12 @@ class Archive:
             return hashlib.file_digest(file, "sha256").hexdigest()
 
     def _check(self, member: zipfile.ZipInfo) -> None:
-        name, parts = member.filename, member.filename.split("/")
+        name = member.filename
         # zipfile cuts names at a NUL
-        if member.orig_filename != name or any(part in ("", ".", "..") or set(part) & set("\\:\n\r") for part in parts):
+        if member.orig_filename != name:
             self._refuse(f"has a member {member.orig_filename!r}, which no bundle has")
-        if len(name.encode(errors="replace")) > LONGEST_NAME or any(len(part.encode(errors="replace")) > LONGEST_PART for part in parts):
-            self._refuse(f"has a member with a name of {len(name)} characters")
+        if fault := name_fault(name):
+            self._refuse(f"has a member {fault}")
         if stat.S_IFMT(member.external_attr >> 16) not in (0, stat.S_IFREG):
             self._refuse(f"has a member {name!r} that is no plain file")
         if member.flag_bits & 1 or member.compress_type not in METHODS:

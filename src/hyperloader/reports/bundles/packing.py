@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import sys
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from importlib.metadata import version
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import ClassVar
 
 import numpy as np
-from pydantic import NonNegativeInt
+from pydantic import NonNegativeInt, field_validator
 
 from hyperloader import __version__
 from hyperloader.config.records import Record, RecordPart
@@ -20,17 +22,19 @@ from hyperloader.corpora.prepared import MANIFEST, load_corpus, read_prepared_ma
 from hyperloader.corpora.registry import get_corpus
 from hyperloader.errors import RunError, UserError
 from hyperloader.files import as_json, read_rows, reading, there
-from hyperloader.reports.bundles.archive import track, write_archive
+from hyperloader.planning.plan import scale_of
+from hyperloader.reports.bundles.archive import name_fault, track, write_archive
 from hyperloader.reports.tables.scores import TIDY, Scores
 from hyperloader.runs.predictions import with_numbers_for_words
 from hyperloader.runs.records import Score, ScoresRecord
 from hyperloader.runs.run import Run
-from hyperloader.scoring import KnownOfTest, known_of_test
+from hyperloader.scoring import known_of_test
 from hyperloader.scoring.signatures import data_of
 
 TABLES = ("table2", "table3", "table4", "scores", "comparisons", "claims", "parameters")
 PUBLISHED = ("table3.csv", "table4.csv", "methods.csv", "claims.csv")
 PACKAGES = ("numpy", "seqeval")
+RUNS = "runs"
 INCOMPLETE = "make the results of this scale again by the workflow (README)"
 
 
@@ -41,7 +45,7 @@ class BundledCorpus(RecordPart):
         title, licence, citation, homepage: as in its `corpus.yaml`.
         test_set: checksum of its test set, as in signatures.
         words: whether the words of its sentences are in the bundle; numbers stand for them otherwise.
-        seen: the places of the test sentences that are in the training set; None if that is not known.
+        seen: the places of the test sentences that are in the training set, by the folder of its draw (`draw_of`), where they are known.
         nested: gold slots of the test set that are left out since they lie inside others.
     """
 
@@ -51,7 +55,7 @@ class BundledCorpus(RecordPart):
     homepage: str
     test_set: str
     words: bool
-    seen: list[NonNegativeInt] | None
+    seen: dict[str, list[NonNegativeInt]]
     nested: NonNegativeInt
 
 
@@ -68,6 +72,7 @@ class Bundle(Record):
     """
 
     WHAT, REMEDY = "the manifest of a bundle", "have its owner make it again"
+    VERSION = 2
     NAME: ClassVar[str] = "bundle.json"
 
     scale: Name
@@ -76,31 +81,63 @@ class Bundle(Record):
     runs: list[str]
     files: dict[str, str]
 
+    @field_validator("runs", "files")
+    @classmethod
+    def _check_names(cls, names: list[str] | dict[str, str]) -> list[str] | dict[str, str]:
+        for name in names:
+            if fault := name_fault(name):
+                raise ValueError(f"has {fault}")
+        return names
+
+    @field_validator("runs")
+    @classmethod
+    def _check_runs(cls, runs: list[str]) -> list[str]:
+        times = Counter(runs)
+        for run in runs:
+            around = {str(folder) for folder in PurePosixPath(run).parents}
+            if RUNS not in around or times[run] > 1 or around & times.keys():
+                raise ValueError(f"{run!r} is no folder of its own in {RUNS}/")
+        return runs
+
 
 def versions() -> dict[str, str]:
     """Of what turns predictions into numbers here."""
     return {"hyperloader": __version__, "python": ".".join(map(str, sys.version_info[:3]))} | {name: version(name) for name in PACKAGES}
 
 
+def draw_of(run: Run, corpus: str) -> str:
+    """The name of the folder of a run's prepared corpora: one for each draw of held-out validation sets, and so of training sets."""
+    return Path(run.settings.data.get(corpus, "")).parent.name or "data"
+
+
 def write_bundle(results: str | Path, published: str | Path, output: str | Path) -> Bundle:
     """Pack the results of a scale: its tables, and of every run in `scores.csv` all but the weights.
 
     Args:
-        results: their folder, `results/<scale>`.
+        results: their folder, `results/<scale>`; or that of a part's tables, `results/<scale>@<name>`, which come of the runs of the scale.
         published: folder of the paper's numbers.
         output: the archive.
 
     Raises:
         UserError: something is missing or damaged.
     """
-    results, published = Path(results), Path(published)
-    runs, corpora = _runs(results), {}
-    for scores in runs.values():
-        for name, entry in scores.corpora.items():
-            corpora.setdefault(name, _corpus(name, results / "data", entry.headline))
+    tables, published = Path(results), Path(published)
+    results = Path(os.path.abspath(tables))
+    results = results.with_name(scale_of(results.name)) if "@" in results.name else tables
+    runs = _runs(tables / "scores.csv", results / RUNS)
+    headlines = {name: entry.headline for scores in runs.values() for name, entry in scores.corpora.items()}
+    draws = {(draw_of(run, name), name): run.data[name] for run, scores in runs.items() for name in scores.corpora if name in run.data}
+    # those of the results, wherever they have been moved to, come before what the runs' settings say
+    draws |= {(draw, name): results / draw / name for draw, name in draws if there(results / draw / name)}
+    corpora = {
+        name: _corpus(name, {draw: folder for (draw, own), folder in draws.items() if own == name}, headline)
+        for name, headline in headlines.items()
+    }
     places = {run: run.folder.relative_to(results).as_posix() for run in runs}
-    files = {f"{name}.{kind}": results / f"{name}.{kind}" for name in TABLES for kind in ("csv", "md")}
-    files |= {f"data/{name}/{MANIFEST}": results / "data" / name / MANIFEST for name in corpora}
+    files = {f"{name}.{kind}": tables / f"{name}.{kind}" for name in TABLES for kind in ("csv", "md")}
+    # table 2 is made of the first draw, whatever the runs were trained on
+    folders = {("data", name): results / "data" / name for name in corpora} | draws
+    files |= {f"{draw}/{name}/{MANIFEST}": folder / MANIFEST for (draw, name), folder in folders.items()}
     for kind in sorted({Path(run.settings.backbone).name for run in runs if run.settings.backbone}):
         files |= {f"backbones/{kind}/{name}": results / "backbones" / kind / name for name in (Run.SETTINGS, MANIFEST)}
     files = {name: file for name, file in files.items() if there(file)}
@@ -133,36 +170,36 @@ def write_bundle(results: str | Path, published: str | Path, output: str | Path)
     return bundle.model_copy(update={"files": checksums})
 
 
-def _runs(results: Path) -> dict[Run, ScoresRecord]:
-    """The scored runs that `scores.csv` is made of, in its order.
+def _runs(table: Path, folder: Path) -> dict[Run, ScoresRecord]:
+    """The scored runs in a folder that `scores.csv` is made of, in its order.
 
     Raises:
         RunError: a row of it comes of no run that is there.
     """
-    table = results / "scores.csv"
     rows = [tuple(row[column] for column in TIDY) for row in read_rows(table, TIDY, remedy=INCOMPLETE)]
     left, found = {row: line for line, row in enumerate(rows, 2)}, {}
-    for file in sorted((results / "runs").rglob(Run.SCORES)):
+    for file in sorted(folder.rglob(Run.SCORES)):
         with suppress(UserError):  # of another time; a row that it should have made is told below
             own = {tuple(map(str, row)) for row in Scores.read([file]).rows}
             if own and own <= left.keys():
                 found[min(left.pop(row) for row in own)] = Run(file.parent)
     if left or not found:
-        raise RunError("comes of no run that is there", file=table, line=min(left.values(), default=1), remedy=INCOMPLETE)
+        raise RunError(f"comes of no run in {folder}", file=table, line=min(left.values(), default=1), remedy=INCOMPLETE)
     return {run: run.scores() for _, run in sorted(found.items())}
 
 
-def _corpus(name: str, data: Path, headline: Score) -> BundledCorpus:
-    corpus, manifest = get_corpus(name), data / name / MANIFEST
-    generated = there(manifest) and all(source["provenance"] == "generated" for source in read_prepared_manifest(manifest).sources)
+def _corpus(name: str, draws: Mapping[str, Path], headline: Score) -> BundledCorpus:
+    corpus, prepared = get_corpus(name), {draw: folder for draw, folder in draws.items() if there(folder / MANIFEST)}
+    sources = [source for folder in prepared.values() for source in read_prepared_manifest(folder).sources]
+    generated = bool(prepared) and all(source["provenance"] == "generated" for source in sources)
     about = {key: getattr(corpus, key) for key in ("title", "licence", "citation", "homepage")}
     if generated:
         about |= {"licence": "generated", "citation": "", "homepage": ""}
-    known = known_of_test(load_corpus(data / name)) if there(manifest) else KnownOfTest(None, 0)
+    known = {draw: known_of_test(load_corpus(folder)) for draw, folder in prepared.items()}
     return BundledCorpus(
         **about,
         test_set=data_of(headline.signature),
         words=generated or corpus.redistributable,
-        seen=None if known.unseen is None else np.flatnonzero(~known.unseen).tolist(),
-        nested=known.nested,
+        seen={draw: np.flatnonzero(~own.unseen).tolist() for draw, own in known.items()},
+        nested=max((own.nested for own in known.values()), default=0),
     )

@@ -20,7 +20,7 @@ from hyperloader.corpora.prepared import MANIFEST, load_corpus
 from hyperloader.errors import RunError, UserError
 from hyperloader.files import read_rows, reading, sha256, there, write_bytes
 from hyperloader.reports.bundles.archive import Archive, open_archive, track
-from hyperloader.reports.bundles.packing import TABLES, Bundle, versions
+from hyperloader.reports.bundles.packing import RUNS, TABLES, Bundle, draw_of, versions
 from hyperloader.reports.tables.claims import write_claims
 from hyperloader.reports.tables.results import write_table
 from hyperloader.reports.tables.scores import write_scores
@@ -94,7 +94,7 @@ def verify(path: str | Path, data: str | Path | None = None) -> tuple[Bundle, li
         found = list(unpack(archive, bundle, Path(temporary, "packed")))
         for name in prepared:
             known, ours = bundle.corpora[name], known_of_test(prepared[name])
-            if (known.seen, known.nested) != (np.flatnonzero(~ours.unseen).tolist(), ours.nested):
+            if np.flatnonzero(~ours.unseen).tolist() not in known.seen.values() or known.nested != ours.nested:
                 found.append(Difference(Bundle.NAME, f"corpora.{name} has other seen or nested ones than the prepared corpus"))
         again = Again(bundle, Path(temporary), test_sets)
         for run in track(bundle.runs, "scoring"):
@@ -135,7 +135,7 @@ class Again:
                 yield from self._predictions(name, entry.sha256, old.predictions_of(name), new.predictions_of(name))
                 entries[name] = entry.model_copy(update={"sha256": sha256(new.predictions_of(name))})
             manifest.model_copy(update={"corpora": entries}).write(new.folder / Run.PREDICTIONS)
-            score_run(new.folder, {name: self._known(name, entry.sentences) for name, entry in entries.items()})
+            score_run(new.folder, {name: self._known(name, draw_of(new, name), entry.sentences) for name, entry in entries.items()})
             for name, entry in new.scores().corpora.items():
                 known = self.bundle.corpora.get(name)
                 if known and not known.words and self.test_sets is None:
@@ -150,7 +150,7 @@ class Again:
     def tables(self) -> Iterator[Difference]:
         """Make the tables again; yields what differs in them, and runs that are in none."""
         packed = (PurePosixPath(name) for name in self.bundle.files)
-        others = {str(file.parent) for file in packed if file.name == Run.SETTINGS and file.parts[0] == "runs"} - {*self.bundle.runs}
+        others = {str(file.parent) for file in packed if file.name == Run.SETTINGS and file.parts[0] == RUNS} - {*self.bundle.runs}
         yield from (Difference(place, f"is not among the runs of {Bundle.NAME}") for place in sorted(others))
         published, manifests = self.packed / "published", sorted(self.packed.glob(f"data/*/{MANIFEST}"))
         steps: dict[str, Callable[[], None]] = {
@@ -174,12 +174,12 @@ class Again:
         rows = read_rows(self.packed / "claims.csv", ["bearing"])
         return rows[0]["bearing"] if rows else ""
 
-    def _known(self, name: str, sentences: int) -> KnownOfTest:
+    def _known(self, name: str, draw: str, sentences: int) -> KnownOfTest:
         known = self.bundle.corpora.get(name)
-        if known is None or known.seen is None:
+        if known is None or draw not in known.seen:
             return KnownOfTest(None, known.nested if known else 0)
         unseen = np.ones(sentences, dtype=bool)
-        unseen[[place for place in known.seen if place < sentences]] = False
+        unseen[[place for place in known.seen[draw] if place < sentences]] = False
         return KnownOfTest(unseen, known.nested)
 
     def _predictions(self, name: str, recorded: str, old: Path, new: Path) -> Iterator[Difference]:
@@ -210,7 +210,7 @@ class Again:
         elif there(self.packed / name):
             try:
                 found = list(differences(self.packed / name, made, self._unversioned))
-            except (ValueError, RecursionError) as error:
+            except (ValueError, RecursionError, csv.Error) as error:
                 found = [f"cannot be read ({error})"]
             if found:
                 more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""

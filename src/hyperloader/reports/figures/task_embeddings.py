@@ -82,8 +82,11 @@ def write_task_embeddings(run: str | Path, output: str | Path) -> None:
 def read_space(run: Run) -> Space:
     """Compute all of it; for errors see `write_task_embeddings`."""
     model = from_pretrained(run.model)
-    if not isinstance(model, HypernetworkT5) or len(model.tasks) < 2:
-        raise RunError("has no hypernetwork with several tasks", file=run.folder, remedy="name a run of HyperLoader on several corpora")
+    # of a task that was added, the run has no data of the others
+    several = len(model.tasks) > 1 and model.tasks.keys() == run.data.keys()
+    if not (isinstance(model, HypernetworkT5) and several and model.hypernetwork.task_embeddings is not None):
+        message = "has no hypernetwork that was trained on several tasks with an embedding for each"
+        raise RunError(message, file=run.folder, remedy="name a run of HyperLoader on several corpora")
     settings, backbone, tasks = run.settings, backbone_of(run.model), tuple(model.tasks)
     corpora = [load_corpus(folder, settings.percent, settings.shots) for folder in run.data.values()]
     tokenise = Tokeniser(formulation_of(backbone, model.tasks), settings.training, backbone.checksum)

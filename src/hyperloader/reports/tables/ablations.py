@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import mean
 
@@ -14,6 +14,7 @@ from hyperloader.reports.tables.published import AVERAGE
 from hyperloader.reports.tables.samples import Samples
 from hyperloader.reports.tables.scores import Scores, called, describe, seeds_in_words
 from hyperloader.reports.tables.sheet import Sheet, as_csv, write_sheet
+from hyperloader.reports.tables.trainings import trainable_of
 from hyperloader.runs.run import Run
 from hyperloader.scoring.decisions import Decision, Values, Verdict, all_of, decide, verdicts
 
@@ -92,7 +93,7 @@ def _arms(runs: Sequence[Run], samples: Samples) -> dict[tuple[str, float], Arm]
     for run in runs:
         record = run.record()
         key = (*called(record.settings), record.settings.percent)
-        costs.setdefault(key, {}).setdefault(record.settings.seed, []).append((record.parameters["trainable"], record.seconds))
+        costs.setdefault(key, {}).setdefault(record.settings.seed, []).append((trainable_of(run), record.seconds))
     arms = {}
     for (name, title, fraction), seeds in costs.items():
         if own := _alone(samples.f1(title, fraction, AVERAGE)):
@@ -108,7 +109,7 @@ def _alone(values: Values) -> Decision | None:
 
 def _rows(arms: dict[tuple[str, float], Arm], study: Ablations, samples: Samples) -> tuple[list[Row], list[str]]:
     """The rows, and of each question what its rows say together."""
-    rows, notes = [], []
+    rows, statements = [], []
     for question, fraction in study.asked():
         reference = arms.get((question.against, fraction))
         others = [arms[name, fraction] for name in question.methods if (name, fraction) in arms]
@@ -119,15 +120,14 @@ def _rows(arms: dict[tuple[str, float], Arm], study: Ablations, samples: Samples
         rows += [Row(question.question, reference)]
         rows += [Row(question.question, arm, reference.title, decision) for arm, decision in compared if decision]
         above = [decide(values[reference.title], values[arm.title]) for arm in others]
-        verdict = all_of([decision.evidence for decision in above if decision]).verdict()
-        notes.append(f"{question.question} That {reference.title} is above each of these at {fraction:g} %: {verdict}.")
-    judged = [number for number, row in enumerate(rows) if row.decision and row.decision.enough]
-    corrected = dict(zip(judged, verdicts([rows[number].decision.evidence for number in judged]), strict=True))
-    for number, row in enumerate(rows):
-        if row.decision:
-            p, verdict = corrected.get(number, (None, row.decision.verdict))
-            rows[number] = Row(row.question, row.arm, row.against, row.decision, p, SAID.get(verdict, verdict.value))
-    return rows, notes
+        if any(above):
+            said = f"{question.question} That {reference.title} is above each of these at {fraction:g} %"
+            statements.append((said, all_of([decision.evidence for decision in above if decision])))
+    judged = [number for number, row in enumerate(rows) if row.decision]
+    for number, (p, verdict) in zip(judged, verdicts([rows[number].decision.evidence for number in judged]), strict=True):
+        rows[number] = replace(rows[number], p=p, verdict=SAID.get(verdict, verdict.value))
+    answers = zip(statements, verdicts([evidence for _, evidence in statements]), strict=True)
+    return rows, [f"{said}: {verdict}{'' if p is None else f' (p {p:.4f})'}." for (said, _), (p, verdict) in answers]
 
 
 def _line(row: Row, signature: dict[str, str]) -> list[str]:
@@ -155,7 +155,8 @@ def _sheet(rows: Sequence[Row], notes: Sequence[str], signature: dict[str, str])
         "question is what its other rows are compared with: their difference to it, with its 95 % interval, p of the verdict after Holm's "
         "correction over all rows, and the verdict on the row. Intervals and p cover test sentences and, from three seeds on, training "
         "seeds; with fewer the interval is that of these models and decides nothing about methods. Trainable parameters and seconds of "
-        "training are those of all models for all corpora together, seconds on the machine that trained.",
+        "training are those of all models for all corpora together, seconds on the machine that trained. The sentences below the table are "
+        "corrected together, by themselves.",
         header=["Question", "Method", "F1", "95 %", "Difference", "95 %", "p (Holm)", "Verdict", "Trainable", "Seconds"],
         rows=cells,
         align="llrrrrrlrr",

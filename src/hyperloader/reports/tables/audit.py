@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hyperloader.corpora.registry import known_corpora
+from hyperloader.errors import UserError
 from hyperloader.reports.tables.claims import read_claims, read_paper
 from hyperloader.reports.tables.evidence import Printed
 from hyperloader.reports.tables.published import AVERAGE, Paper, millions, read_brackets, read_published
@@ -66,21 +67,29 @@ def write_audit(published: str | Path, output: str | Path) -> None:
 
 def _averages(paper: Paper) -> Iterator[Check]:
     for (title, fraction, dataset), printed in paper.f1.items():
-        if dataset == AVERAGE:
+        if dataset == AVERAGE and (average := _value(paper, title, fraction, AVERAGE)) is not None:
             where = "table 3" if fraction == 100 else "table 4"
-            yield _score(f"average of {title} with {fraction:g} %", where, f"{printed:.4f}", _average(paper, title, fraction))
+            yield _score(f"average of {title} with {fraction:g} %", where, f"{printed:.4f}", average)
 
 
 def _text(paper: Paper, path: Path) -> Iterator[Check]:
-    for row in read_published(path, ("where", "method", "fraction", "dataset", "printed")):
+    known = {"method": paper.titles, "fraction": [f"{own:g}" for own in paper.fractions], "dataset": [*paper.datasets, AVERAGE]}
+    for line, row in enumerate(read_published(path, (*known, "where", "printed")), 2):
+        if unknown := [column for column, names in known.items() if row[column] not in names]:
+            message = f"'{row[unknown[0]]}' is no {unknown[0]} of tables 3 and 4"
+            raise UserError(message, file=path, line=line, remedy=f"they have {', '.join(known[unknown[0]])}")
         title, fraction, dataset = row["method"], float(row["fraction"]), row["dataset"]
-        average = dataset == AVERAGE
-        value = _average(paper, title, fraction) if average else paper.f1[title, fraction, dataset]
-        yield _score(f"{'average' if average else dataset} of {title} with {fraction:g} %", row["where"], row["printed"], value)
+        value = _value(paper, title, fraction, dataset)
+        if value is not None:
+            what = "average" if dataset == AVERAGE else dataset
+            yield _score(f"{what} of {title} with {fraction:g} %", row["where"], row["printed"], value)
 
 
-def _average(paper: Paper, title: str, fraction: float) -> float:
-    return sum(paper.f1[title, fraction, dataset] for dataset in paper.datasets) / len(paper.datasets)
+def _value(paper: Paper, title: str, fraction: float, dataset: str) -> float | None:
+    """An F1 of the tables, an average from its cells; None if one is empty."""
+    names = paper.datasets if dataset == AVERAGE else [dataset]
+    cells = [paper.f1.get((title, fraction, name)) for name in names]
+    return None if None in cells else sum(cells) / len(cells)
 
 
 def _score(what: str, where: str, printed: str, value: float) -> Check:
@@ -106,6 +115,8 @@ def _brackets(path: Path) -> Iterator[Check]:
     for line, row in enumerate(read_published(path, ("title", "total", "trainable", "logged_total", "logged_trainable")), 2):
         for column in ("total", "trainable"):
             if logged := row[f"logged_{column}"]:
+                if not logged.isdecimal():
+                    raise UserError(f"'{logged}' is not a number of parameters such as 4500000", file=path, line=line)
                 printed, exact = millions(row[column], path, line), int(logged)
                 digits = len(row[column].removesuffix("M").partition(".")[2])
                 recomputed, unit = f"{exact / 1e6:.{digits}f}M", 10 ** (6 - digits)

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from hyperloader.errors import UserError
 from hyperloader.files import read_rows
+from hyperloader.methods.registry import methods
 from hyperloader.reports.tables.comparisons import comparisons, write_comparisons
 from hyperloader.reports.tables.evidence import Measured, Printed
-from hyperloader.reports.tables.published import Paper, parameter_measures, read_brackets, read_published
-from hyperloader.reports.tables.rules import Clause, parse
+from hyperloader.reports.tables.published import AVERAGE, Paper, parameter_measures, read_brackets, read_published
+from hyperloader.reports.tables.rules import COUNTED, Clause, parse
 from hyperloader.reports.tables.samples import Samples
 from hyperloader.reports.tables.scores import TABLE_KEYS, Scores, describe, seeds_in_words
 from hyperloader.reports.tables.sheet import Sheet, as_csv, write_sheet
@@ -93,20 +94,34 @@ def read_claims(path: str | Path) -> list[Claim]:
     return claims
 
 
+def check_names(claims: Sequence[Claim], path: str | Path, titles: Collection[str], datasets: Collection[str]) -> None:
+    """Refuse claims about methods and corpora that there are not, which would be `not run` for ever.
+
+    Raises:
+        UserError: a rule names one; names the line of the file that they were read from.
+    """
+    for line, part in ((line, part) for line, claim in enumerate(claims, 2) for part in claim.parts):
+        if unknown := sorted(part.titles - {*titles}):
+            remedy = f"name one of parameters.csv, or let the rule begin with '{NEEDS}'"
+            raise UserError(f"'{unknown[0]}' is the title of no method", file=path, line=line, remedy=remedy)
+        if part.measure.dataset not in {"", AVERAGE, COUNTED, *datasets}:
+            remedy = f"name {AVERAGE}, {COUNTED}, or one of {', '.join(datasets)}"
+            raise UserError(f"'{part.measure.dataset}' is no corpus of the paper", file=path, line=line, remedy=remedy)
+
+
 def judge(claims: Sequence[Claim], measured: Measured, printed: Printed) -> list[Judged]:
-    """What our numbers and the paper's say of claims; ours with Holm's correction over all that have an error and were run."""
+    """What our numbers and the paper's say of claims; ours with Holm's correction over all that have an error and were tested."""
     ours = {claim: measured.judge(claim.parts, MARGIN if claim.margin is None else claim.margin) for claim in claims if claim.parts}
-    tested = [claim for claim, own in ours.items() if own.evidence.p < 1 and not all(measured.exact(part.measure) for part in claim.parts)]
-    corrected = dict(zip(tested, verdicts([ours[claim].evidence for claim in tested]), strict=True))
+    corrected = dict(zip(ours, verdicts([own.evidence for own in ours.values()]), strict=True))
     judged = []
     for claim in claims:
         if not claim.parts:
             judged.append(Judged(claim, NOT_DECIDED, None, None, claim.rule, BORNE_OUT[Verdict.NOT_RUN], ""))
             continue
         own, theirs = ours[claim], printed.judge(claim.parts)
-        p, verdict = corrected.get(claim, (None, own.evidence.verdict()))
+        p, verdict = corrected[claim]
         borne_out = BORNE_OUT[theirs.evidence.verdict()]
-        judged.append(Judged(claim, verdict, p and own.evidence.p, p, own.numbers, borne_out, theirs.numbers))
+        judged.append(Judged(claim, verdict, None if p is None else own.evidence.p, p, own.numbers, borne_out, theirs.numbers))
     return judged
 
 
@@ -128,8 +143,12 @@ def write_claims(scores: Iterable[str | Path], parameters: str | Path, published
     gathered = Scores.read(scores)
     samples = Samples(gathered, paper.datasets)
     write_comparisons(comparisons(samples), gathered.signature, folder / "comparisons.csv")
-    measured, printed = Measured(paper, samples, _counted(parameters)), Printed(paper, read_brackets(published / "methods.csv"))
-    judged = judge(read_claims(published / "claims.csv"), measured, printed)
+    counted = _counted(parameters)
+    measured, printed = Measured(paper, samples, counted), Printed(paper, read_brackets(published / "methods.csv"))
+    claims = read_claims(published / "claims.csv")
+    titles = {*paper.titles, *counted, *gathered.methods, *(method.title for method in methods().values())}
+    check_names(claims, published / "claims.csv", titles, paper.datasets)
+    judged = judge(claims, measured, printed)
     known = [*(gathered.signature.get(key, "") for key in TABLE_KEYS), " ".join(map(str, gathered.seeds)), bearing]
     rows = []
     for own in judged:
@@ -152,8 +171,13 @@ def read_paper(published: Path) -> Paper:
 
 def _counted(path: str | Path) -> dict[str, dict[str, float]]:
     """Our numbers of parameters by title."""
-    rows = read_rows(path, ("method", "runs", "trainable", "percent"))
-    return {row["method"]: parameter_measures(float(row["trainable"]), float(row["percent"]) / 100, int(row["runs"])) for row in rows}
+    counted = {}
+    for line, row in enumerate(read_rows(path, ("method", "runs", "trainable", "percent")), 2):
+        try:
+            counted[row["method"]] = parameter_measures(float(row["trainable"]), float(row["percent"]) / 100, int(row["runs"]))
+        except ValueError:
+            raise UserError("a cell of it is not a number", file=path, line=line, remedy="make it again: hyperloader params") from None
+    return counted
 
 
 def _sheet(judged: Sequence[Judged], scores: Scores, bearing: str) -> Sheet:

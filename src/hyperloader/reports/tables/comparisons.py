@@ -82,11 +82,11 @@ def comparisons(samples: Samples, margin: float = MARGIN) -> list[Row]:
                 found[fraction, dataset, other] = decision
     judged = {}
     for name in ("corpora", "averages"):
-        members = {key: own for key, own in found.items() if family(key[1]) == name and own.enough}
+        members = {key: own for key, own in found.items() if family(key[1]) == name}
         judged |= zip(members, verdicts([own.evidence for own in members.values()]), strict=True)
     rows = []
     for key, decision in found.items():
-        p, verdict = judged.get(key, (None, decision.verdict))
+        p, verdict = judged[key]
         rows.append(Row(*key, decision, p, SAID.get(verdict, verdict.value)))
     return rows
 

@@ -80,7 +80,7 @@ class Numbers(ABC):
 
     def _evidence(self, measure: Measure, step: Decision | None) -> Evidence:
         if step is None:
-            return Evidence(open=Verdict.NOT_RUN)
+            return Evidence.untested(Verdict.NOT_RUN)
         return Evidence.exact(step.difference > 0) if self.exact(measure) else step.evidence
 
     def _values(self, measure: Measure, title: str) -> Values:

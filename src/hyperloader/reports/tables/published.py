@@ -70,7 +70,7 @@ def parameter_measures(trainable: float, share: float, models: int) -> dict[str,
 
 def millions(text: str, path: str | Path, line: int) -> float:
     """The number that `4.5M` stands for."""
-    if not re.fullmatch(r"\d+(\.\d+)?M", text):
+    if not re.fullmatch(r"\d+(\.\d+)?M", text) or float(text[:-1]) == 0:
         raise UserError(f"'{text}' is not a number of millions such as 4.5M", file=path, line=line)
     return float(text[:-1]) * 1e6
 

@@ -43,19 +43,23 @@ class Row:
 
 
 def reanalysis(paper: Paper) -> Iterator[Row]:
-    """Each share of the data and other method."""
+    """Each share of the data and other method, of those methods that have a number on every corpus."""
     from scipy.stats import PermutationMethod, rankdata, wilcoxon
 
     ours, kinds = HyperLoader.title, {corpus.title: corpus.task_kind for corpus in known_corpora().values()}
     for fraction in paper.fractions:
-        table = {title: {name: paper.f1[title, fraction, name] for name in paper.datasets} for title in paper.titles}
+        rows = {title: {name: paper.f1.get((title, fraction, name)) for name in paper.datasets} for title in paper.titles}
+        table = {title: row for title, row in rows.items() if None not in row.values()}
+        if ours not in table:
+            continue
         ranks = rankdata([[-row[name] for row in table.values()] for name in paper.datasets], axis=1).mean(0)
         by_title = dict(zip(table, ranks.tolist(), strict=True))
         for other in (title for title in table if title != ours):
             # printed numbers have four digits, and equal differences share a rank
             change = {name: round(table[ours][name] - table[other][name], 4) for name in paper.datasets}
             without = [(mean(value for name, value in change.items() if name != left), left) for left in change]
-            by_kind = {kind: mean(change[name] for name in change if kinds[name] == kind) for kind in sorted(set(kinds.values()))}
+            known = sorted({kinds[name] for name in change if name in kinds})
+            by_kind = {kind: mean(change[name] for name in change if kinds.get(name) == kind) for kind in known}
             p = wilcoxon(list(change.values()), method=PermutationMethod(n_resamples=1 << len(change))).pvalue
             wins, losses = (sum(sign * value > 0 for value in change.values()) for sign in (1, -1))
             pair = by_title[ours], by_title[other]

@@ -20,9 +20,10 @@ from itertools import pairwise
 from hyperloader.errors import UserError
 from hyperloader.reports.tables.published import AVERAGE
 
+SHARE = r"\d+(?:\.\d+)?"
 PART = re.compile(
-    r"(?:(?P<parameters>trainable(?: in all)?|share)|fall (?P<before>[\d.]+)-(?P<after>[\d.]+)"
-    r"|(?P<dataset>(?!fall )\S+) (?P<percent>[\d.]+)): "
+    rf"(?:(?P<parameters>trainable(?: in all)?|share)|fall (?P<before>{SHARE})-(?P<after>{SHARE})"
+    rf"|(?P<dataset>(?!fall )\S+) (?P<percent>{SHARE})): "
     r"(?P<chain>.+? > .+?)(?: in (?P<sign>>?=) (?P<number>\d+))?"
 )
 COUNTED = "datasets"
@@ -60,10 +61,14 @@ class Clause:
     sign: str = ""
     number: int = 0
 
+    @property
+    def titles(self) -> set[str]:
+        """The methods that the chain names."""
+        return {title for group in self.chain if group != (OTHERS,) for title in group}
+
     def pairs(self, everyone: list[str]) -> Iterator[tuple[str, str]]:
         """(greater, smaller) for each inequality, `others` being those of `everyone` that the chain does not name."""
-        named = {title for group in self.chain for title in group}
-        groups = [tuple(title for title in everyone if title not in named) if group == (OTHERS,) else group for group in self.chain]
+        groups = [tuple(title for title in everyone if title not in self.titles) if group == (OTHERS,) else group for group in self.chain]
         for left, right in pairwise(groups):
             yield from ((greater, smaller) for greater in left for smaller in right)
 

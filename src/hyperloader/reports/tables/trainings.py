@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+from hyperloader.errors import RunError
 from hyperloader.files import write_text
 from hyperloader.methods.registry import get_method
 from hyperloader.reports.tables.scores import called
 from hyperloader.reports.tables.sheet import as_csv
+from hyperloader.runs.records import TrainingRecord
 from hyperloader.runs.run import Run
 
 SETTINGS = ("batch_size", "learning_rate", "precision", "selection")
@@ -31,6 +33,18 @@ def write_trainings(runs: Iterable[str | Path], output: str | Path) -> None:
         UserError: a record is missing or damaged.
     """
     write_text(output, as_csv(COLUMNS, [_row(Run(folder)) for folder in runs]))
+
+
+def trainable_of(run: Run) -> int:
+    """How many parameters a training trained.
+
+    Raises:
+        UserError: its record is missing or damaged, or does not say.
+    """
+    trainable = run.record().parameters.get("trainable")
+    if trainable is None:
+        raise RunError("missing key 'parameters.trainable'", file=run.folder / Run.RECORD, remedy=TrainingRecord.REMEDY)
+    return trainable
 
 
 def _row(run: Run) -> list[object]:
