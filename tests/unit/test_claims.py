@@ -299,17 +299,13 @@ def published(tmp_path):
     return change
 
 
-@pytest.mark.parametrize(
-    "old, new, told",
-    [
-        ("Average 20: HyperLoader > Hyperdecoder", "Average 20: HyperLoadr > Hyperdecoder", "27: 'HyperLoadr' is the title of no method"),
-        ("Average 10: HyperLoader > Hyperdecoder", "Averge 10: HyperLoader > Hyperdecoder", "28: 'Averge' is no corpus of the paper"),
-    ],
-)
-def test_claims_about_what_there_is_not_are_refused(old, new, told, published, tmp_path):
-    folder = published("claims.csv", old, new)
+def test_a_claim_about_what_there_is_not_is_said(published, tmp_path, caplog):
     (tmp_path / "parameters.csv").write_text(PARAMETERS)
-    with pytest.raises(UserError, match=rf"claims\.csv:{re.escape(told)}; name "):
+    folder = published("claims.csv", "Average 20: HyperLoader > Hyperdecoder", "Average 20: HyperLoadr > Hyperdecoder")
+    write_claims([], tmp_path / "parameters.csv", folder, "none", tmp_path)
+    assert "claims.csv:27: 'HyperLoadr' is the title of no method or variant here" in caplog.text
+    folder = published("claims.csv", "Average 10: HyperLoader > Hyperdecoder", "Averge 10: HyperLoader > Hyperdecoder")
+    with pytest.raises(UserError, match=r"claims\.csv:28: 'Averge' is no corpus of the paper; name "):
         write_claims([], tmp_path / "parameters.csv", folder, "none", tmp_path)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ from hyperloader.reports.tables.samples import Samples
 from hyperloader.reports.tables.scores import TABLE_KEYS, Scores, describe, seeds_in_words
 from hyperloader.reports.tables.sheet import Sheet, as_csv, write_sheet
 from hyperloader.scoring.decisions import MARGIN, Verdict, verdicts
+
+log = logging.getLogger(__name__)
 
 COLUMNS = (
     *("id", "proposition", "claim", "where", "rule", "verdict", "p", "p_holm", "margin", "numbers", "paper", "paper_numbers"),
@@ -95,15 +98,15 @@ def read_claims(path: str | Path) -> list[Claim]:
 
 
 def check_names(claims: Sequence[Claim], path: str | Path, titles: Collection[str], datasets: Collection[str]) -> None:
-    """Refuse claims about methods and corpora that there are not, which would be `not run` for ever.
+    """Refuse claims about corpora that there are not, which would be `not run` for ever, and warn of those about methods that there are
+    not: these may be variants that another configuration has.
 
     Raises:
-        UserError: a rule names one; names the line of the file that they were read from.
+        UserError: a rule names such a corpus; names the line of the file that they were read from.
     """
     for line, part in ((line, part) for line, claim in enumerate(claims, 2) for part in claim.parts):
         if unknown := sorted(part.titles - {*titles}):
-            remedy = f"name one of parameters.csv, or let the rule begin with '{NEEDS}'"
-            raise UserError(f"'{unknown[0]}' is the title of no method", file=path, line=line, remedy=remedy)
+            log.warning("%s:%d: '%s' is the title of no method or variant here, so that nothing of it was run", path, line, unknown[0])
         if part.measure.dataset not in {"", AVERAGE, COUNTED, *datasets}:
             remedy = f"name {AVERAGE}, {COUNTED}, or one of {', '.join(datasets)}"
             raise UserError(f"'{part.measure.dataset}' is no corpus of the paper", file=path, line=line, remedy=remedy)
