@@ -1,7 +1,6 @@
 """Verdicts on the paper's claims, comparisons and the audit, from made-up runs whose truth is known."""
 
 import csv
-import re
 import shutil
 from itertools import product
 from pathlib import Path
