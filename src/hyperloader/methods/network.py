@@ -6,7 +6,7 @@ from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from hyperloader.config.settings import Decoding, Precision, Settings, Training
 from hyperloader.errors import SettingsError
@@ -65,21 +65,14 @@ class NetworkMethod(Method):
             addition.finish(model)
         # of several processes the first one writes
         if PartialState().is_main_process:
-            named |= {"method": self.name, "settings": settings.method_settings}
+            named |= {"method": self.name, "settings": settings.method_settings, "lengths": settings.training}
             save_pretrained(model, run.model, **named, backbone=settings.backbone, backbone_checksum=backbone.checksum)
         return outcome
 
     def predictor(
         self, model: Path, run: Run | None, decoding: Decoding, precision: Precision, backbone: str | Path | None = None
     ) -> NetworkPredictor:
-        return NetworkPredictor(self, model, run.settings.training if run else Lengths(), decoding, precision, backbone)
-
-
-class Lengths(NamedTuple):
-    """Longest input and output of a saved model, which is without its recipe: those of the authors' runs."""
-
-    source_length: int = 128
-    target_length: int = 128
+        return NetworkPredictor(self, model, run.settings.training if run else None, decoding, precision, backbone)
 
 
 class NetworkPredictor:
@@ -88,7 +81,7 @@ class NetworkPredictor:
     Args:
         method: that built it.
         folder: of the saved model.
-        lengths: longest input and output.
+        lengths: longest input and output; by default those that the model was saved with.
         decoding: how text is written.
         precision: of matrix products; `bf16` is faster on a GPU, and changes some outputs.
         backbone: its folder, instead of the one that the model names.
@@ -98,7 +91,7 @@ class NetworkPredictor:
         self,
         method: NetworkMethod,
         folder: Path,
-        lengths: Training | Lengths,
+        lengths: Training | None,
         decoding: Decoding,
         precision: Precision,
         backbone: str | Path | None = None,
@@ -118,10 +111,10 @@ class NetworkPredictor:
         self._arithmetic = partial(arithmetic, self._device, precision)
         config = read_config(folder)
         self._formulation = formulation_of(own, self._model.tasks, decoding, settings=config.settings)
+        self._lengths = lengths or config
         former = config.backbone_checksum is None
         for task, types in self._model.tasks.items():
-            self._formulation.check(task, types, lengths, as_they_are=former)
-        self._lengths = lengths
+            self._formulation.check(task, types, self._lengths, as_they_are=former)
         self.tasks = tuple(self._model.tasks)
 
     def predict(self, task: str, sentences: Sequence[Sentence]) -> list[Prediction]:
