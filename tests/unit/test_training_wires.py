@@ -352,18 +352,21 @@ def test_a_task_prefix_is_read_in_training_and_prediction(marked, place, tmp_pat
 
 
 @pytest.mark.skipif(find_spec("peft") is None, reason="needs the library peft")
-def test_virtual_tokens_are_read_in_training_and_prediction(marked, place, tmp_path, monkeypatch):
+@pytest.mark.parametrize(("named", "number"), [({"virtual_tokens": 3}, 3), ({}, 100)])
+def test_virtual_tokens_are_read_in_training_and_prediction(marked, place, tmp_path, monkeypatch, named, number):
     words = open_backbone(place / "t5").config.vocab_size
+    prompt = [*range(words, words + number)]
     with monkeypatch.context() as patch:
         begun = trained_inputs(patch)
-        settings = {"method": "prompt_tuning", "method_settings": {"virtual_tokens": 3}}
+        settings = {"method": "prompt_tuning", "method_settings": named}
         record = trained(tmp_path / "run", marked, place, training={"steps": 4, "evaluate_every": 2}, **settings)
     # after them comes the sentence
-    assert {ids[1:4] for ids in begun} == {(words, words + 1, words + 2)} and all(0 < ids[4] < words for ids in begun)
-    assert record["parameters"]["trainable"] == 3 * open_backbone(place / "t5").config.d_model
+    assert {ids[1 : 1 + number] for ids in begun} == {tuple(prompt[:4])}
+    assert all(0 < own < words for ids in begun for own in ids[1 + number :])
+    assert record["parameters"]["trainable"] == number * open_backbone(place / "t5").config.d_model
     seen = decoded_inputs(monkeypatch)
     load_predictor(tmp_path / "run").predict("atis", [load_corpus(marked.folders["atis"]).train[0]])
-    assert [source[:3] for source in seen] == [[words, words + 1, words + 2]]
+    assert [source[:number] for source in seen] == [prompt] and 0 < seen[0][number] < words
 
 
 def test_a_control_learns_of_the_fraction_only(marked, tmp_path):

@@ -51,7 +51,9 @@ class NetworkMethod(Method):
         from hyperloader.methods.saved_models import save_pretrained
         from hyperloader.training.network import train_network
 
-        settings, own = run.settings, self.settings(run.settings.method_settings)
+        own = self.settings(run.settings.method_settings)
+        # with the defaults of what they leave out
+        settings = run.settings.model_copy(update={"method_settings": own.model_dump()})
         build, backbone, named = partial(self.build, settings=own), open_backbone(run.backbone), {}
         addition, start = None, None
         if settings.added is not None:
@@ -110,7 +112,7 @@ class NetworkPredictor:
         self._model.place(self._device, precision)
         self._arithmetic = partial(arithmetic, self._device, precision)
         config = read_config(folder)
-        self._formulation = formulation_of(own, self._model.tasks, decoding, settings=config.settings)
+        self._formulation = formulation_of(own, self._model.tasks, decoding, settings=method.settings(config.settings).model_dump())
         self._lengths = lengths or config
         former = config.backbone_checksum is None
         for task, types in self._model.tasks.items():
