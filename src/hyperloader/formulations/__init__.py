@@ -88,6 +88,10 @@ class Formulation(ABC):
         """
         return len(tags)
 
+    def room(self, training: Training) -> int:
+        """The longest source without what stands before it, the same for all tasks of a model."""
+        return training.source_length
+
     def prefix(self, task: str) -> list[int]:
         """Ids that stand before every input of a task."""
         return []
