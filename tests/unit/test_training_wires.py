@@ -4,6 +4,7 @@ import json
 import shutil
 import signal
 from collections import Counter
+from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
@@ -363,6 +364,7 @@ def test_virtual_tokens_are_read_in_training_and_prediction(marked, place, tmp_p
     # after them comes the sentence
     assert {ids[1 : 1 + number] for ids in begun} == {tuple(prompt[:4])}
     assert all(0 < own < words for ids in begun for own in ids[1 + number :])
+    assert record["packages"]["peft"] == version("peft")
     assert record["parameters"]["trainable"] == number * open_backbone(place / "t5").config.d_model
     seen = decoded_inputs(monkeypatch)
     load_predictor(tmp_path / "run").predict("atis", [load_corpus(marked.folders["atis"]).train[0]])
