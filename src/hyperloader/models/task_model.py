@@ -285,7 +285,8 @@ class AdaptedT5(TaskModel):
 
     @contextmanager
     def decoding(self, task: str) -> Iterator[None]:
-        places = [place for stack in self._stacks for layer in stack.loras for place in layer]
+        # the encoder passes once over a batch, and by joined projections, which take nothing merged
+        places = [place for layer in self._stacks[1].loras for place in layer]
         with super().decoding(task):
             try:
                 for place in places:
