@@ -298,7 +298,10 @@ def test_the_record_says_what_was_trained(marked, place, tmp_path):
     assert record["best_step"] == record["curve"][validation.index(min(validation))]["step"]
     assert (record["processes"], record["threads"]) == (1, torch.get_num_threads())
     config = json.loads((tmp_path / "model/config.json").read_text())
-    assert (config["method"], config["settings"], config["backbone"]) == ("hyperloader", SIZES["hyperloader"], str(place / "t5"))
+    # with the defaults of what the run's settings leave out
+    settings = get_method("hyperloader").settings(SIZES["hyperloader"]).model_dump()
+    assert (config["method"], config["settings"], config["backbone"]) == ("hyperloader", settings, str(place / "t5"))
+    assert (config["source_length"], config["target_length"]) == (TRAINING["source_length"], TRAINING["target_length"])
 
 
 def test_the_f1_that_selects_is_that_of_the_validation_sentences(marked, place, tmp_path):
