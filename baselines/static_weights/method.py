@@ -2,7 +2,7 @@
 
 from pydantic import model_validator
 
-from hyperloader.config.settings import LayerNorms, Settings, SizeOrZero
+from hyperloader.config.settings import LayerNorms, Settings, Size, SizeOrZero, later
 from hyperloader.methods.network import NetworkMethod
 
 
@@ -15,6 +15,7 @@ class StaticWeightsSettings(Settings):
     decoder_rank: SizeOrZero = 8
     shared: bool = False
     layer_norms: LayerNorms = "trained"
+    generated_from: Size = later(64, description="`embedding_dim` of the HyperLoader that it is compared with")
 
     @model_validator(mode="after")
     def _has_something(self) -> "StaticWeightsSettings":
@@ -34,7 +35,7 @@ class StaticWeights(NetworkMethod):
 
         bottlenecks = (settings.encoder_bottleneck, settings.decoder_bottleneck)
         ranks = (settings.encoder_rank, settings.decoder_rank)
-        return StaticT5(backbone, tasks, bottlenecks, ranks, settings.shared, settings.layer_norms)
+        return StaticT5(backbone, tasks, bottlenecks, ranks, settings.shared, settings.generated_from, settings.layer_norms)
 
 
 METHOD = StaticWeights()

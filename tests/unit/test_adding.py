@@ -83,7 +83,7 @@ def test_what_was_known_stays_as_it_was(known, place, tmp_path, method, mode):
     assert new.predictions().corpora.keys() == {"snips"}
 
 
-def test_everything_is_learned_anew_for_comparison(known, tmp_path):
+def test_everything_is_learned_for_comparison(known, tmp_path):
     new = add_task(known["hyperloader"], "snips", tmp_path / "new", added={"mode": "all"}, **SOME)
     old, state = read_weights(known["hyperloader"] / "model"), read_weights(new.model)
     assert state.keys() == old.keys() and read_config(new.model).tasks.keys() == {"snips"}
@@ -97,26 +97,38 @@ def test_where_z_starts(known, place, tmp_path, caplog):
     still = {"learning_rate": 1e-30, "weight_decay": 0.0}
     first = add_task(known["hyperloader"], "snips", tmp_path / "first", training=still, **SOME)
     two = read_weights(first.model)[EMBEDDINGS]
-    (tmp_path / "third").mkdir()
-    shutil.copytree(place / "data" / "atis", tmp_path / "third" / "atis2")
-    manifest = tmp_path / "third" / "atis2" / "manifest.json"
-    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"corpus": "atis2"}))
-    z = {}
+    z, third = {}, another_corpus(place, tmp_path / "third" / "atis2")
     for start in ("mean", "nearest", "random"):
-        new = add_task(first.folder, tmp_path / "third" / "atis2", tmp_path / start, added={"start": start}, training=still, **SOME)
+        new = add_task(first.folder, third, tmp_path / start, added={"start": start}, training=still, **SOME)
         z[start] = read_weights(new.model)[EMBEDDINGS][-1]
     assert torch.equal(two[1], two[0]) and torch.equal(z["mean"], two.mean(0))
     assert any(torch.equal(z["nearest"], row) for row in two) and "z starts from that of " in caplog.text
     assert not any(torch.allclose(z["random"], row) for row in two)
 
 
+def another_corpus(place, folder):
+    """ATIS by another name."""
+    shutil.copytree(place / "data" / "atis", folder)
+    manifest = folder / "manifest.json"
+    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"corpus": folder.name}))
+    return folder
+
+
+def test_a_second_task_is_trained_as_if_it_were_the_first(known, place, tmp_path):
+    embedding = {"mode": "embedding"}
+    one = add_task(known["hyperformer"], "snips", tmp_path / "one", added=embedding, training={"steps": 2}, **SOME)
+    two = add_task(one.folder, another_corpus(place, tmp_path / "other"), tmp_path / "two", added=embedding, **SOME)
+    first = Run(known["hyperformer"]).settings.training
+    assert two.settings.training == first.model_copy(update={"learning_rate": 10 * first.learning_rate})
+    (one.folder / "settings.json").write_text(json.dumps(one.settings.model_dump() | {"added": embedding | {"run": "nowhere"}}))
+    with pytest.raises(RunError, match="nowhere: the run is not there that .*one adds its task to; put it back"):
+        add_task(one.folder, tmp_path / "other", tmp_path / "three", **SOME)
+
+
 @pytest.mark.slow
 def test_tasks_can_be_added_to_one_that_was_added_with_a_correction(known, place, tmp_path):
     one = add_task(known["hyperloader"], "snips", tmp_path / "one", added={"mode": "low_rank", "rank": 2}, **SOME)
-    shutil.copytree(place / "data" / "atis", tmp_path / "other")
-    manifest = tmp_path / "other" / "manifest.json"
-    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"corpus": "other"}))
-    two = add_task(one.folder, tmp_path / "other", tmp_path / "two", added={"mode": "low_rank", "rank": 3}, **SOME)
+    two = add_task(one.folder, another_corpus(place, tmp_path / "other"), tmp_path / "two", added={"mode": "low_rank", "rank": 3}, **SOME)
     assert read_config(two.model).corrections == {"snips": 2, "other": 3}
     for task in ("atis", "snips"):
         assert predictions(two.folder, task, place) == predictions(one.folder, task, place)
@@ -171,8 +183,9 @@ def test_wrong_calls(known, place, tmp_path):
         add_task(run, "snips", tmp_path / "new", shots=0)
     (tmp_path / "kept").mkdir()
     (tmp_path / "kept" / "thesis.tex").write_text("all of it")
-    with pytest.raises(RunError, match="exists already"):
-        add_task(run, "snips", tmp_path / "kept")
+    for output in (tmp_path / "kept", tmp_path / "kept" / "thesis.tex"):
+        with pytest.raises(RunError, match=f"{output}: exists already; name a folder that does not"):
+            add_task(run, "snips", output)
 
 
 def test_another_backbone_is_refused(known, place, tmp_path):
@@ -195,15 +208,14 @@ def test_an_added_task_is_exported_as_any_other(known, tmp_path):
     export(new.folder, "adapters", tmp_path / "out", "snips")
 
 
-def test_a_checkpoint_of_another_known_model_is_not_gone_on_from(known, place, tmp_path):
-    from hyperloader.methods.training_run import train_run
-
+def test_a_task_is_added_again_to_a_run_that_was_trained_again(known, place, tmp_path):
     shutil.copytree(known["hyperloader"], tmp_path / "known")
     new = add_task(tmp_path / "known", "snips", tmp_path / "new", **SOME)
     first = new.record().checksums.known
+    before = contents(new.folder)
+    assert contents(add_task(tmp_path / "known", "snips", tmp_path / "new", **SOME).folder) == before
     save_wild(tmp_path / "known", "hyperloader", place / "t5", {"atis": ("city",)}, noise=0.1)
-    (new.folder / "run.json").unlink()
-    train_run(new.folder)
+    add_task(tmp_path / "known", "snips", tmp_path / "new", **SOME)
     assert new.record().checksums.known != first
 
 

@@ -186,6 +186,20 @@ def test_weights_that_are_no_numbers(mine, value, problem):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "change", [[], "text", {"vocab_size": "many"}, {"d_model": None}, {"num_layers": "two"}, {"num_heads": 0}, {"dropout_rate": "x"}]
+)
+def test_a_configuration_of_no_model(mine, change):
+    content = json.loads((mine / "config.json").read_text()) | change if isinstance(change, dict) else change
+    (mine / "config.json").write_text(json.dumps(content))
+    folder = backbone_of(mine)
+    make_backbone(folder)
+    backbone = open_backbone(folder)
+    with pytest.raises(BackboneError, match="config.json: .*is no number|cannot be loaded") as caught:
+        _ = backbone.vocabulary, backbone.config, backbone.model()
+    assert "\n" not in str(caught.value)
+
+
 def test_weights_in_several_files(mine):
     whole = backbone_of(mine)
     make_backbone(whole)

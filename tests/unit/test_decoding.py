@@ -258,11 +258,14 @@ def test_merged_weights_write_the_same_and_are_gone_afterwards(models, vocabular
     model = models("hyperloader", "wild")
     source = {"input_ids": torch.tensor([vocabulary.encode(sentences[0])]), "decoder_input_ids": torch.tensor([[PAD, 5, 6]])}
     with torch.no_grad():
-        before = model(task=TASK, **source).logits
+        before, encoded = (model(task=TASK, **source)[key] for key in ("logits", "encoder_last_hidden_state"))
         with model.decoding(TASK):
-            merged = model.backbone(**source).logits
+            inside = model.backbone(**source)
+            merged = inside.logits
         after = model(task=TASK, **source).logits
     assert torch.equal(before, after)
+    # which passes once
+    assert torch.equal(encoded, inside.encoder_last_hidden_state)
     # the same sums in another order: other last digits, and no more
     assert not torch.equal(before, merged)
     torch.testing.assert_close(merged, before, rtol=0, atol=TOLERANCE * before.abs().max().item())

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from hyperloader.errors import BackboneError, CorpusError, FormatError
 from hyperloader.formulations.text_to_text import TextToText
-from hyperloader.methods.network import Lengths
+from hyperloader.methods.saved_models import Lengths
 from hyperloader.text.sentt import OUTSIDE, from_sbio, interleave, to_sbio
 from hyperloader.text.t5_vocabulary import EOS, PAD, UNKNOWN, Vocabulary
 from hyperloader.training.backbones.vocabularies import ASCII, write_cut_vocabulary, write_word_vocabulary

@@ -106,7 +106,8 @@ def test_other_libraries_have_the_same_logits(run, export, monkeypatch, method, 
         (output / "README.md").write_text(text)
         apart, largest = difference(folder, loaded_by_its_card(output, monkeypatch), task)
         assert apart <= 1e-5 * max(1, largest)
-        assert ModelCard.load(output / "README.md").data.datasets == [task]
+        card = ModelCard.load(output / "README.md").data
+        assert (card.datasets, card.language) == ([task], "en")
         assert not [path for path in output.rglob("*.json") if str(folder.parents[1]) in path.read_text()]
         shutil.rmtree(output)
 
@@ -125,6 +126,12 @@ def test_a_model_with_its_backbone_works_elsewhere(place, run, export, tmp_path)
     moved = output.rename(tmp_path / "elsewhere" / "mine")
     assert Tagger.from_pretrained(moved).tag(texts, task="atis") == expected
     assert str(tmp_path) not in (moved / "README.md").read_text() + (moved / "config.json").read_text()
+
+
+def test_a_card_says_no_language_of_a_corpus_of_ones_own(place, tmp_path):
+    save_wild(tmp_path, "hyperloader", place / "t5", TASKS | {"mine": ("city",)})
+    card = ModelCard.load(tmp_path / "model/README.md")
+    assert card.data.language is None and "HyperLoader on a T5 or BERT that is not from the hub." in card.text
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import shutil
 
 import pytest
 import torch
@@ -16,10 +17,11 @@ from hyperloader.corpora.generated.generate import generate
 from hyperloader.corpora.prepare import prepare
 from hyperloader.corpora.prepared import load_corpus
 from hyperloader.corpora.registry import get_corpus
-from hyperloader.files import sha256
+from hyperloader.files import sha256, write_json
 from hyperloader.formulations import Prediction
 from hyperloader.formulations.parts import joined, parts, predict_in_parts, whole_or_parts
 from hyperloader.formulations.token_classification import TokenClassification
+from hyperloader.interop.exporting import export
 from hyperloader.methods.loading import load_predictor
 from hyperloader.methods.training_run import train_run
 from hyperloader.models.task_model import TokenClassifier
@@ -81,6 +83,23 @@ def network(place, data):
     predict_run(run)
     score_run(run)
     return run
+
+
+def test_a_saved_model_reads_and_writes_as_much_as_in_its_run(network, tmp_path):
+    words = ["play"] * LONG
+    before = tmp_path / "before"
+    shutil.copytree(network, before)
+    config = json.loads((before / "model/config.json").read_text())
+    former = {name: value for name, value in config.items() if not name.endswith("_length")}
+    assert len(former) == len(config) - 2
+    write_json(before / "model/config.json", former)
+    shutil.copytree(network / "model", tmp_path / "copy")
+    for folder, output in ((network, "exported"), (tmp_path / "copy", "again"), (before, "former")):
+        export(folder, "hyperloader", tmp_path / output)
+    run = load_predictor(network)
+    for name in ("copy", "exported", "again", "former"):
+        own = load_predictor(tmp_path / name)
+        assert (own.readable(words), own.capacity(words)) == (run.readable(words), run.capacity(words)), name
 
 
 def predictions_of(run):

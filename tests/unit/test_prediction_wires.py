@@ -9,6 +9,7 @@ from tiny_runs import save_wild, write_settings
 
 from hyperloader.corpora.prepared import load_corpus
 from hyperloader.formulations import Prediction
+from hyperloader.formulations.decoding import GreedyDecoder
 from hyperloader.formulations.text_to_text import TextToText
 from hyperloader.methods.controls import LEARNED as LEARNED_FILE
 from hyperloader.methods.controls import LearnedRecord
@@ -139,6 +140,22 @@ def test_predictions_are_in_fp32_whatever_the_training_was_in(runs, data, dtypes
     load_predictor(folder, precision="bf16").predict("atis", sentences)
     # of frozen ones; trained weights are kept in fp32
     assert dtypes == {torch.bfloat16, torch.float32}
+
+
+def test_a_predictor_keeps_its_precision_beside_another(runs, data, monkeypatch):
+    folder, _ = runs()
+    sentences, seen, decode = load_corpus(data["atis"]).test[:2], [], GreedyDecoder.decode
+
+    def watched(*arguments):
+        seen.append(torch.backends.cuda.matmul.allow_tf32)
+        return decode(*arguments)
+
+    monkeypatch.setattr(GreedyDecoder, "decode", watched)
+    predictors = [load_predictor(folder, precision=precision) for precision in ("fp32", "tf32")]
+    for predictor in (*predictors, *predictors):
+        predictor.predict("atis", sentences)
+    assert seen == [False, True, False, True]
+    predictors[0].predict("atis", sentences)
 
 
 def test_outputs_and_inputs_are_as_long_as_the_recipe_says(runs, data, vocabulary):

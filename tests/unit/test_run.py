@@ -11,6 +11,7 @@ import pytest
 from hyperloader.cli.main import main
 from hyperloader.errors import RunError, SettingsError, UserError
 from hyperloader.methods.training_run import train_run
+from hyperloader.models.backbones import BackboneManifest
 from hyperloader.planning.plan import Plan
 from hyperloader.predicting.prediction import predict_run
 from hyperloader.predicting.tagger import Tagger
@@ -35,6 +36,12 @@ TRAINING = {
     "source_length": 64,
     "target_length": 24,
 }
+
+
+def bert_in(folder):
+    """A BERT of which nothing but its kind is read."""
+    BackboneManifest(kind="bert", path=".", sha256={}).write(folder / "manifest.json")
+    return folder
 
 
 def run_in(place, name, **changes):
@@ -188,6 +195,23 @@ def test_a_method_that_needs_a_backbone_says_so(place, method, kind):
     for call in (train_run, predict_run, Tagger.from_pretrained):
         with pytest.raises(SettingsError, match=problem):
             call(run)
+
+
+@pytest.mark.parametrize(("method", "kind"), [("hyperloader", "bert"), ("unipelt_bert", "t5"), ("gold_oracle", "bert")])
+def test_a_method_on_another_kind_of_backbone_says_so(place, tmp_path, method, kind):
+    needed, backbone = ("bert", place / "t5") if kind == "t5" else ("t5", bert_in(tmp_path))
+    run = run_in(place, f"on-another-{method}", method=method, method_settings={}, backbone=str(backbone))
+    (run / "model").mkdir(exist_ok=True)
+    problem = rf"settings.json: method {method} needs a {needed}, and its backbone is a {kind}; name the folder of a {needed} under"
+    for call in (train_run, predict_run, Tagger.from_pretrained):
+        with pytest.raises(SettingsError, match=problem):
+            call(run)
+
+
+def test_a_bert_of_several_corpora_is_refused(place, tmp_path):
+    run = run_in(place, "several", method="unipelt_bert", method_settings={}, backbone=str(bert_in(tmp_path)))
+    with pytest.raises(SettingsError, match="unipelt_bert is on a BERT, which classifies the slot types of one corpus; name one under"):
+        train_run(run)
 
 
 def test_a_backbone_that_vanished_is_named(place):

@@ -1,5 +1,6 @@
 """Static adapters and LoRA: counts, whose weights are used and trained, and the arrangements of the ablation study at one budget."""
 
+from copy import deepcopy
 from pathlib import Path
 
 import pytest
@@ -65,6 +66,24 @@ def test_parameter_counts_at_t5_base(settings, trainable):
         backbone = T5ForConditionalGeneration(T5Config(d_model=768, d_kv=64, d_ff=3072, num_layers=12, num_heads=12, vocab_size=32128))
         model = method.build(backbone, dict.fromkeys("abcdefg", ()), method.settings(settings))
     assert model.parameter_counts()[1:] == (trainable, trainable)
+
+
+@pytest.mark.parametrize("scale", ["demo", "mini", "paper"])
+def test_weights_begin_with_the_variance_of_generated_ones(scale):
+    plan = Plan.read(ROOT / "config/config.yaml")
+    names = [name for name, variant in plan.variants(scale).items() if variant.method == "static_weights"]
+    assert len(names) >= 9
+    backbone = T5ForConditionalGeneration(T5Config(d_model=64, d_kv=16, d_ff=64, num_layers=2, num_heads=4, vocab_size=60))
+    torch.manual_seed(0)
+    generated = get_method("hyperloader").build(deepcopy(backbone), TASKS, plan.method_settings("hyperloader", scale))
+    # of vectors there are too few numbers
+    matrices, expected = ("down_weight", "up_weight", "a", "b"), {type(own): own for own in generated.hypernetwork("snips")[0]}
+    for name in names:
+        model = get_method("static_weights").build(deepcopy(backbone), TASKS, plan.method_settings(name, scale))
+        for own in (part for part in model.weights("snips")[0] if part is not None):
+            for key in own._asdict().keys() & set(matrices):
+                std, other = getattr(own, key).std().item(), getattr(expected[type(own)], key).std().item()
+                assert std == pytest.approx(other, rel=0.2), (name, key)
 
 
 @pytest.mark.parametrize("shared", [False, True])

@@ -154,7 +154,7 @@ def tokenizer(tmp_path_factory):
 def test_words_of_oddities(word_pieces):
     assert names(word_pieces.pieces("Café")) == ["cafe"]
     assert names(word_pieces.pieces("MON.S")) == ["mon", ".", "s"]
-    assert names(word_pieces.pieces("\x00")) == names(word_pieces.pieces("")) == names(word_pieces.pieces("\udcff")) == ["[UNK]"]
+    assert names(word_pieces.pieces("\x00")) == names(word_pieces.pieces("")) == ["[UNK]"]
     # the text, not the special piece
     assert word_pieces.mask not in word_pieces.pieces("[MASK]")
 

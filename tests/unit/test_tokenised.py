@@ -101,3 +101,11 @@ def test_whatever_decides_the_ids_decides_the_folder(corpus, formulation, change
     kept = Tokeniser(formulation, training, backbone)(changed, "train")
     assert len(set(os.listdir(corpus.folder / FOLDER)) - before) == 1
     assert as_lists(kept) == as_lists(formulation.encode("atis", changed.train, training))
+
+
+def test_ids_that_are_cut_for_the_sake_of_another_task_are_kept_apart(place, corpus):
+    vocabulary, short = open_backbone(place / "t5").vocabulary, TRAINING.model_copy(update={"source_length": 16})
+    for tasks in (("atis",), ("atis", "a_task_of_a_longer_name")):
+        formulation = TextToText(vocabulary, dict.fromkeys(tasks, ()), task_prefix=True)
+        kept = Tokeniser(formulation, short, "prefixes")(corpus, "train")
+        assert as_lists(kept) == as_lists(formulation.encode("atis", corpus.train, short)), tasks

@@ -4,6 +4,7 @@ import json
 import shutil
 import signal
 from collections import Counter
+from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
@@ -310,7 +311,10 @@ def test_the_record_says_what_was_trained(marked, place, tmp_path):
     assert record["best_step"] == record["curve"][validation.index(min(validation))]["step"]
     assert (record["processes"], record["threads"]) == (1, torch.get_num_threads())
     config = json.loads((tmp_path / "model/config.json").read_text())
-    assert (config["method"], config["settings"], config["backbone"]) == ("hyperloader", SIZES["hyperloader"], str(place / "t5"))
+    # with the defaults of what the run's settings leave out
+    settings = get_method("hyperloader").settings(SIZES["hyperloader"]).model_dump()
+    assert (config["method"], config["settings"], config["backbone"]) == ("hyperloader", settings, str(place / "t5"))
+    assert (config["source_length"], config["target_length"]) == (TRAINING["source_length"], TRAINING["target_length"])
 
 
 def test_the_f1_that_selects_is_that_of_the_validation_sentences(marked, place, tmp_path):
@@ -365,18 +369,22 @@ def test_a_task_prefix_is_read_in_training_and_prediction(marked, place, tmp_pat
 
 
 @pytest.mark.skipif(find_spec("peft") is None, reason="needs the library peft")
-def test_virtual_tokens_are_read_in_training_and_prediction(marked, place, tmp_path, monkeypatch):
+@pytest.mark.parametrize(("named", "number"), [({"virtual_tokens": 3}, 3), ({}, 100)])
+def test_virtual_tokens_are_read_in_training_and_prediction(marked, place, tmp_path, monkeypatch, named, number):
     words = open_backbone(place / "t5").config.vocab_size
+    prompt = [*range(words, words + number)]
     with monkeypatch.context() as patch:
         begun = trained_inputs(patch)
-        settings = {"method": "prompt_tuning", "method_settings": {"virtual_tokens": 3}}
+        settings = {"method": "prompt_tuning", "method_settings": named}
         record = trained(tmp_path / "run", marked, place, training={"steps": 4, "evaluate_every": 2}, **settings)
     # after them comes the sentence
-    assert {ids[1:4] for ids in begun} == {(words, words + 1, words + 2)} and all(0 < ids[4] < words for ids in begun)
-    assert record["parameters"]["trainable"] == 3 * open_backbone(place / "t5").config.d_model
+    assert {ids[1 : 1 + number] for ids in begun} == {tuple(prompt[:4])}
+    assert all(0 < own < words for ids in begun for own in ids[1 + number :])
+    assert record["packages"]["peft"] == version("peft")
+    assert record["parameters"]["trainable"] == number * open_backbone(place / "t5").config.d_model
     seen = decoded_inputs(monkeypatch)
     load_predictor(tmp_path / "run").predict("atis", [load_corpus(marked.folders["atis"]).train[0]])
-    assert [source[:3] for source in seen] == [[words, words + 1, words + 2]]
+    assert [source[:number] for source in seen] == [prompt] and 0 < seen[0][number] < words
 
 
 def test_a_control_learns_of_the_fraction_only(marked, tmp_path):

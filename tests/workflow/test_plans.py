@@ -2,6 +2,7 @@
 
 import ast
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -11,8 +12,9 @@ import pytest
 
 from hyperloader.config.sources import NEUTRAL, PREDICTING, TRAINING, sources
 from hyperloader.config.sources import ROOT as SOURCES
-from hyperloader.methods.registry import get_method
+from hyperloader.methods.registry import folders_of, get_method, methods
 from hyperloader.planning.plan import Plan
+from hyperloader.runs.run import Run
 
 from .conftest import ROOT, number_of_runs
 
@@ -153,11 +155,6 @@ def imported(path):
                     yield file.relative_to(SOURCES)
 
 
-def test_a_run_knows_the_code_that_made_it_as_the_rules_do():
-    for stage, modules in {"train": TRAINING, "predict": PREDICTING}.items():
-        assert stages()[stage] == ([modules[0]], modules[1:])
-
-
 @pytest.mark.parametrize("stage", stages())
 def test_no_module_that_a_stage_imports_is_missing_from_its_inputs(stage):
     entries, without = stages()[stage]
@@ -167,6 +164,30 @@ def test_no_module_that_a_stage_imports_is_missing_from_its_inputs(stage):
     for path in listed:
         for file in imported(SOURCES / path):
             assert file in listed or {file, file.with_suffix(""), *file.parents} & left_out, f"{path} imports {file}"
+
+
+@pytest.mark.parametrize("stage", [TRAINING, PREDICTING])
+def test_no_module_that_a_method_imports_is_missing_from_its_inputs(stage, tmp_path):
+    plugins = {name: folders_of(name) for name in methods()} | {"nested": [tmp_path]}
+    (tmp_path / "inner").mkdir()
+    (tmp_path / "inner/one.py").write_text("import hyperloader.methods.controls\nfrom hyperloader.methods import library\n")
+    (tmp_path / "two.py").write_text("no Python, and so nothing that is imported")
+    for name, folders in plugins.items():
+        listed = sources(stage[0], without=stage[1:], plugins=folders)
+        left_out = {Path(entry.replace(".", "/")) for entry in (*NEUTRAL, *stage[1:])} | {Path("__init__.py")}
+        for path in (path for folder in folders for path in folder.rglob("*.py")):
+            assert path in listed
+            for file in imported(path) if path.name != "two.py" else ():
+                assert SOURCES / file in listed or {file, file.with_suffix(""), *file.parents} & left_out, f"{name} imports {file}"
+    assert {SOURCES / f"methods/{name}.py" for name in ("controls", "library")} <= set(listed)
+
+
+def test_the_rules_know_what_a_method_imports(workflow):
+    predictions = f"results/demo/runs/matched/gazetteer/all/100/seed42/{Run.PREDICTIONS}"
+    text = workflow("--dry-run", "--quiet", "host", "--config", "methods=[gazetteer]", "--", predictions).text
+    for rule in ("train", "predict"):
+        inputs = re.search(rf"rule {rule}:\n    input: (.*)", text)[1]
+        assert {"src/hyperloader/methods/controls.py", "baselines/gazetteer/method.py"} <= set(inputs.split(", ")), rule
 
 
 def test_what_is_left_out_is_there():

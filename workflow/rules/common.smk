@@ -13,7 +13,7 @@ from hyperloader.config.sources import PREDICTING, TRAINING, sources
 from hyperloader.corpora.generated.generate import check_counterpart
 from hyperloader.corpora.registry import get_corpus, known_corpora
 from hyperloader.errors import SettingsError, UserError
-from hyperloader.methods.registry import method_folders, methods
+from hyperloader.methods.registry import folders_of, methods
 from hyperloader.planning.new_tasks import AMOUNTS, MODES, new_task_runs
 from hyperloader.planning.plan import Plan, drawn, scale_of
 from hyperloader.planning.tuning import PlannedTrial, trials
@@ -175,14 +175,9 @@ wildcard_constraints:
 
 
 @cache
-def code(stage):
-    """The source files that the result of a stage depends on."""
-    return [near(file) for file in sources(*STAGES[stage], without=WITHOUT.get(stage, ()))]
-
-
-def reader_code(corpus):
-    """The source files of a corpus' own reader, if it has one."""
-    return [near(file) for file in sorted(get_corpus(corpus).folder.glob("*.py"))]
+def code(stage, *plugins):
+    """The source files that the result of a stage depends on, with those of plug-ins in these folders."""
+    return [near(file) for file in sources(*STAGES[stage], without=WITHOUT.get(stage, ()), plugins=plugins)]
 
 
 def descriptions(corpora):
@@ -190,21 +185,11 @@ def descriptions(corpora):
     return [near(get_corpus(name).description) for name in corpora]
 
 
-def method_code(method):
-    """The source files in a method's own folder."""
-    files = [file for folder in method_folders() for file in sorted((folder / method).glob("*.py"))]
-    return [near(file) for file in files]
-
-
 @one_line
-def code_of(wildcards):
-    """The same of the method of a run, which may be a variant's."""
-    return method_code(PLAN.method(wildcards.method, wildcards.scale).method.name)
-
-
-def all_methods_code():
-    """The source files of all methods' folders."""
-    return [file for method in methods() for file in method_code(method)]
+def code_of(wildcards, *stages):
+    """The same of stages in which the method of a run takes part, which may be a variant's."""
+    folders = folders_of(PLAN.method(wildcards.method, wildcards.scale).method.name)
+    return [file for stage in stages for file in code(stage, *folders)]
 
 
 def changes(*keys):

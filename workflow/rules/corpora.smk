@@ -42,7 +42,7 @@ rule generate:
 rule prepare:
     input:
         raw=raw_manifest,
-        code=lambda wildcards: code("prepare") + reader_code(wildcards.corpus),
+        code=lambda wildcards: code("prepare", get_corpus(wildcards.corpus).folder),
     output:
         "results/{scale}/{draw}/{corpus}/manifest.json",
     log:

@@ -24,7 +24,7 @@ rule train:
         settings=f"{RUN}/{Run.SETTINGS}",
         data=lambda wildcards: data_of(run_settings(wildcards)),
         backbone=lambda wildcards: backbone_manifest(run_settings(wildcards).backbone),
-        code=lambda wildcards: code("train") + code_of(wildcards),
+        code=lambda wildcards: code_of(wildcards, "train"),
     output:
         f"{RUN}/{Run.RECORD}",
     log:
@@ -47,7 +47,7 @@ rule predict:
     input:
         run=f"{RUN}/{Run.RECORD}",
         data=lambda wildcards: data_of(run_settings(wildcards)),
-        code=lambda wildcards: code("predict") + code_of(wildcards),
+        code=lambda wildcards: code_of(wildcards, "predict"),
     output:
         f"{RUN}/{Run.PREDICTIONS}",
     log:
@@ -97,7 +97,7 @@ rule add_task:
         settings=added(Run.SETTINGS),
         known=f"{RUN.replace('{tasks}', '{known}').replace('{percent}', f'100{FIRST_DRAW}')}/{Run.RECORD}",
         data=f"results/{{scale}}/data{FIRST_DRAW}/{{corpus}}/manifest.json",
-        code=lambda wildcards: code("train") + code("predict") + code("score") + method_code(wildcards.method),
+        code=lambda wildcards: code_of(wildcards, "train", "predict", "score"),
     output:
         update(added(Run.RECORD)),
         update(added(Run.PREDICTIONS)),
@@ -138,7 +138,7 @@ use rule train as train_each with:
         settings=of_each_corpus(Run.SETTINGS),
         data=lambda wildcards: data_of(*settings_of_each(wildcards)),
         backbone=lambda wildcards: backbone_manifest(settings_of_each(wildcards)[0].backbone),
-        code=lambda wildcards: code("train") + code_of(wildcards),
+        code=lambda wildcards: code_of(wildcards, "train"),
     output:
         update(of_each_corpus(Run.RECORD)),
     log:
@@ -156,7 +156,7 @@ use rule predict as predict_each with:
     input:
         run=of_each_corpus(Run.RECORD),
         data=lambda wildcards: data_of(*settings_of_each(wildcards)),
-        code=lambda wildcards: code("predict") + code_of(wildcards),
+        code=lambda wildcards: code_of(wildcards, "predict"),
     output:
         update(of_each_corpus(Run.PREDICTIONS)),
     log:

@@ -27,7 +27,7 @@ rule parameters:
         # the sizes of what is pre-trained here are known when it is there; those of the hub's models are in the scale's file
         backbones=lambda wildcards: pretrained_backbones(wildcards.scale),
         published=published("methods"),
-        code=code("parameters") + all_methods_code(),
+        code=code("parameters", *(folder for method in methods() for folder in folders_of(method))),
     output:
         csv="results/{scale}/parameters.csv",
         markdown="results/{scale}/parameters.md",

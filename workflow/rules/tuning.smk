@@ -23,7 +23,7 @@ rule trial:
         settings=f"{TRIAL}/{Run.SETTINGS}",
         data=lambda wildcards: data_of(trial_settings(wildcards)),
         backbone=lambda wildcards: backbone_manifest(trial_settings(wildcards).backbone),
-        code=lambda wildcards: code("train") + code_of(wildcards),
+        code=lambda wildcards: code_of(wildcards, "train"),
     output:
         f"{TRIAL}/{Run.TRIAL}",
     log:

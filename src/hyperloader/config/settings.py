@@ -349,7 +349,9 @@ class AddedTask(Settings):
     """A task that is added to a trained run with a hypernetwork (docs/new-tasks.md)."""
 
     run: str = Field(description="folder of that run, which stays as it is")
-    mode: AddingMode = Field("low_rank", description="what is learned: z; z and a low-rank correction of the generators; everything, anew")
+    mode: AddingMode = Field(
+        "low_rank", description="what is learned: z; z and a low-rank correction of the generators; everything, from that run's weights on"
+    )
     start: AddingStart = Field("mean", description="where z starts: the mean of the known ones, the one of least validation loss, N(0, 1)")
     rank: Size = Field(4, description="of the correction")
 

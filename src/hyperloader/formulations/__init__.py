@@ -88,6 +88,10 @@ class Formulation(ABC):
         """
         return len(tags)
 
+    def room(self, training: Training) -> int:
+        """The longest source without what stands before it, the same for all tasks of a model."""
+        return training.source_length
+
     def prefix(self, task: str) -> list[int]:
         """Ids that stand before every input of a task."""
         return []
@@ -128,8 +132,8 @@ def formulation_of(
         backbone: for its kind and its vocabulary.
         tasks: the slot types of each task.
         decoding: how text is written, by a model that does.
-        settings: of the method, where they say what stands before each sentence that such a model reads: with `task_prefix` the name
-            of the task, and so many `virtual_tokens`, whose ids follow those of the backbone's own words.
+        settings: of the method, with their defaults, where they say what stands before each sentence that such a model reads: with
+            `task_prefix` the name of the task, and so many `virtual_tokens`, whose ids follow those of the backbone's own words.
     """
     from hyperloader.formulations.text_to_text import TextToText
     from hyperloader.formulations.token_classification import TokenClassification

@@ -96,13 +96,16 @@ class TextToText(Formulation):
         return min(self.readable(words, training), (training.target_length - 2) // LABEL_TOKENS, LONGEST)
 
     def readable(self, words: Sequence[str], training: Training) -> int:
-        return fitting(map(self.vocabulary.pieces, words), training.source_length - self._prefix_length)
+        return fitting(map(self.vocabulary.pieces, words), self.room(training))
+
+    def room(self, training: Training) -> int:
+        return training.source_length - self._prefix_length
 
     def prefix(self, task: str) -> list[int]:
         return self._virtual + self._prefixes.get(task, [])
 
     def _source(self, task: str, words: Sequence[str], training: Training) -> list[int]:
-        return self.prefix(task) + self.vocabulary.encode(words, training.source_length - self._prefix_length)
+        return self.prefix(task) + self.vocabulary.encode(words, self.room(training))
 
     def gold_words(self, tags: Sequence[str]) -> int:
         ends = accumulate((len(self.vocabulary.label_pieces(label)) + 1 for label in to_sbio(tags)), initial=1)

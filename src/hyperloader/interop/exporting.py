@@ -32,7 +32,7 @@ from hyperloader.files import replacing_folder
 from hyperloader.methods.loading import from_pretrained, load_predictor
 from hyperloader.methods.model_cards import base_model, write_card
 from hyperloader.methods.registry import get_method
-from hyperloader.methods.saved_models import CONFIG_NAME, ModelRecord, backbone_of, read_config
+from hyperloader.methods.saved_models import CONFIG_NAME, Lengths, ModelRecord, backbone_of, read_config
 from hyperloader.models.backbones import MODEL, T5Backbone
 from hyperloader.models.hypernetwork import AdapterWeights, LoRAWeights
 from hyperloader.models.task_model import TaskModel
@@ -138,6 +138,8 @@ def export(folder: Path, form: ExportForm, output: Path, task: str | None = None
         if not get_method(run.settings.method).trains_network:
             raise RunError(f"is of {run.settings.method}, which has no network", file=folder, remedy="name a run of another method")
     record = read_config(saved)
+    if run:  # former versions did not write them into a model
+        record = record.model_copy(update={name: getattr(run.settings.training, name) for name in Lengths.model_fields})
     base = base_model(record.backbone, saved / CONFIG_NAME)
     if form == "hyperloader":
         _export_whole(saved, record, output, base, scores)

@@ -20,9 +20,8 @@ from hyperloader.formulations import formulation_of
 from hyperloader.interop.layouts import Layout, read_layout
 from hyperloader.interop.names import embedding_aliases
 from hyperloader.interop.state_dicts import load_original_checkpoint, original_names
-from hyperloader.methods.network import Lengths
 from hyperloader.methods.registry import get_method
-from hyperloader.methods.saved_models import save_pretrained
+from hyperloader.methods.saved_models import Lengths, save_pretrained
 from hyperloader.models.backbones import T5Backbone, open_backbone
 from hyperloader.models.task_model import TaskModel
 from hyperloader.text.sentt import INSIDE, OUTSIDE

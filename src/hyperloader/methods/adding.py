@@ -112,9 +112,10 @@ def add_task(
     Args:
         run: folder of a trained run with a hypernetwork.
         corpus: its name, if it is prepared beside those of the run, or its folder.
-        output: folder of the new run; one that was stopped goes on.
+        output: folder of the new run; one that was stopped goes on, and one that is trained is left as it is, if it was on the same.
         added: settings of `AddedTask` that differ from the defaults.
-        training: settings of the run's training that differ.
+        training: settings that differ from those that follow from the run's training, or, of one that a task was added to, from that
+            of the run before all additions.
         amount: `percent`, `shots` and `seed` of the new run.
 
     Returns:
@@ -124,6 +125,7 @@ def add_task(
         UserError: run or corpus are missing or do not fit, the task is known already, or the output is another run.
     """
     known, new = trained_run(run), Run(output)
+    first = first_run(known).settings
     get_method(known.settings.method).check_takes_tasks(known)
     folder = corpus_folder(known, corpus)
     name = read_prepared_manifest(folder).corpus
@@ -133,7 +135,7 @@ def add_task(
     values = known.settings.model_dump() | {
         "data": {name: str(folder.resolve())},
         "backbone": None if known.backbone is None else str(known.backbone.resolve()),
-        "training": task.training_of(known.settings.training, len(known.settings.data)).model_dump() | changes,
+        "training": task.training_of(first.training, len(first.data)).model_dump() | changes,
         "added": task.model_dump(),
         "percent": 100.0,
         "shots": None,
@@ -143,11 +145,10 @@ def add_task(
     if new.has(Run.SETTINGS) and new.settings != settings:
         raise RunError("is a run of other settings", file=new.folder, remedy="name another folder")
     if not new.has(Run.SETTINGS):
-        if there(new.folder) and any(new.folder.iterdir()):
+        if there(new.folder) and (not new.folder.is_dir() or any(new.folder.iterdir())):
             raise RunError("exists already", file=new.folder, remedy="name a folder that does not")
         write_text(new.folder / Run.SETTINGS, settings.model_dump_json(indent=2) + "\n")
-    if not new.has(Run.RECORD):
-        train_run(new.folder)
+    train_run(new.folder)
     return new
 
 
@@ -162,6 +163,20 @@ def trained_run(folder: str | Path) -> Run:
         raise RunError("is no run", file=run.folder, remedy="name a run directory, with its settings.json")
     if not there(run.model):
         raise RunError("the run has no model", file=run.folder, remedy=f"train it: hyperloader train {run}")
+    return run
+
+
+def first_run(run: Run) -> Run:
+    """The run that tasks were added to one after the other; the run itself, if none was.
+
+    Raises:
+        RunError: it is not there any more.
+    """
+    while run.settings.added is not None:
+        before = Run(near(run.settings.added.run, run.folder))
+        if not before.has(Run.SETTINGS):
+            raise RunError(f"the run is not there that {run} adds its task to", file=before.folder, remedy="put it back")
+        run = before
     return run
 
 

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 from hyperloader.config.settings import Decoding, Precision, Settings, validate
 from hyperloader.errors import RunError, SettingsError
+from hyperloader.files import there
+from hyperloader.models.backbones import MANIFEST, open_backbone
 
 if TYPE_CHECKING:
     from hyperloader.corpora.prepared import PreparedCorpus
@@ -69,14 +71,21 @@ class Method(ABC):
         return validate(self.Settings, values, f"settings of method {self.name}")
 
     def check(self, run: Run) -> None:
-        """Refuse a run without the backbone that this method needs, or with a task added to a method that takes none.
+        """Refuse a run without the kind of backbone that this method needs, with several corpora for a BERT, or with a task added where
+        that cannot be.
 
         Raises:
             SettingsError: its settings say so.
         """
+        file, remedy = run.folder / run.SETTINGS, f"name the folder of a {self.backbone} under 'backbone'"
         if self.backbone and run.backbone is None:
-            message = f"method {self.name} needs a backbone, and there is none"
-            raise SettingsError(message, file=run.folder / run.SETTINGS, remedy=f"name the folder of a {self.backbone} under 'backbone'")
+            raise SettingsError(f"method {self.name} needs a backbone, and there is none", file=file, remedy=remedy)
+        # of one that is not there, whoever opens it says where it was looked for
+        if self.backbone and there(run.backbone / MANIFEST) and (kind := open_backbone(run.backbone).kind) != self.backbone:
+            raise SettingsError(f"method {self.name} needs a {self.backbone}, and its backbone is a {kind}", file=file, remedy=remedy)
+        if self.backbone == "bert" and len(run.settings.data) != 1:
+            message = f"method {self.name} is on a BERT, which classifies the slot types of one corpus"
+            raise SettingsError(message, file=file, remedy="name one under 'data'")
         if run.settings.added is not None:
             self.check_takes_tasks(run)
 

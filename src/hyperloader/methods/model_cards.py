@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from hyperloader import __version__
 from hyperloader.config.places import near
 from hyperloader.config.settings import BackboneSettings, HubBackbone, read_settings
 from hyperloader.corpora.registry import known_corpora
@@ -83,7 +82,8 @@ def write_card(
         base_model=base,
         datasets=tasks or None,
         eval_results=results or None,
-        language="en",
+        # of other corpora it is not known
+        language="en" if tasks and all(task in known and known[task].paper for task in tasks) else None,
         library_name=library,
         license="other",
         license_name="terms-of-the-corpora",
@@ -95,7 +95,7 @@ def write_card(
     parts = [
         f"---\n{data.to_yaml()}\n---",
         f"# {data.model_name}",
-        f"Trained by hyperloader {__version__} on {base or 'a T5 or BERT that is not from the hub'}.",
+        f"{title} on {base or 'a T5 or BERT that is not from the hub'}.",
         about,
         f"## How to load\n\n```python\n{load or TAGGER.format(folder=Path(place).name, task=tasks[0] if tasks else 'TASK')}\n```",
         "## Tasks\n\n" + _table(("corpus", "terms", "source"), [_of_corpus(task) for task in tasks]) if tasks else "",

@@ -6,7 +6,7 @@ from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from hyperloader.config.settings import Decoding, Precision, Settings, Training
 from hyperloader.errors import SettingsError
@@ -51,7 +51,9 @@ class NetworkMethod(Method):
         from hyperloader.methods.saved_models import save_pretrained
         from hyperloader.training.network import train_network
 
-        settings, own = run.settings, self.settings(run.settings.method_settings)
+        own = self.settings(run.settings.method_settings)
+        # with the defaults of what they leave out
+        settings = run.settings.model_copy(update={"method_settings": own.model_dump()})
         build, backbone, named = partial(self.build, settings=own), open_backbone(run.backbone), {}
         addition, start = None, None
         if settings.added is not None:
@@ -65,21 +67,14 @@ class NetworkMethod(Method):
             addition.finish(model)
         # of several processes the first one writes
         if PartialState().is_main_process:
-            named |= {"method": self.name, "settings": settings.method_settings}
+            named |= {"method": self.name, "settings": settings.method_settings, "lengths": settings.training}
             save_pretrained(model, run.model, **named, backbone=settings.backbone, backbone_checksum=backbone.checksum)
         return outcome
 
     def predictor(
         self, model: Path, run: Run | None, decoding: Decoding, precision: Precision, backbone: str | Path | None = None
     ) -> NetworkPredictor:
-        return NetworkPredictor(self, model, run.settings.training if run else Lengths(), decoding, precision, backbone)
-
-
-class Lengths(NamedTuple):
-    """Longest input and output of a saved model, which is without its recipe: those of the authors' runs."""
-
-    source_length: int = 128
-    target_length: int = 128
+        return NetworkPredictor(self, model, run.settings.training if run else None, decoding, precision, backbone)
 
 
 class NetworkPredictor:
@@ -88,7 +83,7 @@ class NetworkPredictor:
     Args:
         method: that built it.
         folder: of the saved model.
-        lengths: longest input and output.
+        lengths: longest input and output; by default those that the model was saved with.
         decoding: how text is written.
         precision: of matrix products; `bf16` is faster on a GPU, and changes some outputs.
         backbone: its folder, instead of the one that the model names.
@@ -98,7 +93,7 @@ class NetworkPredictor:
         self,
         method: NetworkMethod,
         folder: Path,
-        lengths: Training | Lengths,
+        lengths: Training | None,
         decoding: Decoding,
         precision: Precision,
         backbone: str | Path | None = None,
@@ -117,11 +112,11 @@ class NetworkPredictor:
         self._model.place(self._device, precision)
         self._arithmetic = partial(arithmetic, self._device, precision)
         config = read_config(folder)
-        self._formulation = formulation_of(own, self._model.tasks, decoding, settings=config.settings)
+        self._formulation = formulation_of(own, self._model.tasks, decoding, settings=method.settings(config.settings).model_dump())
+        self._lengths = lengths or config
         former = config.backbone_checksum is None
         for task, types in self._model.tasks.items():
-            self._formulation.check(task, types, lengths, as_they_are=former)
-        self._lengths = lengths
+            self._formulation.check(task, types, self._lengths, as_they_are=former)
         self.tasks = tuple(self._model.tasks)
 
     def predict(self, task: str, sentences: Sequence[Sentence]) -> list[Prediction]:

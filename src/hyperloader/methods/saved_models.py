@@ -5,13 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pydantic import PositiveInt
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from hyperloader.config.records import Record
-from hyperloader.config.settings import Name, Size
+from hyperloader.config.records import Record, RecordPart
+from hyperloader.config.settings import Name, Size, Training
 from hyperloader.errors import RunError
 from hyperloader.files import readable, replacing_folder
 from hyperloader.methods.model_cards import base_model, write_card
@@ -26,7 +27,14 @@ if TYPE_CHECKING:
 CONFIG_NAME = "config.json"
 
 
-class ModelRecord(Record):
+class Lengths(RecordPart):
+    """Longest input and output in sub-word tokens; the defaults are those of the authors' runs, and former versions wrote none."""
+
+    source_length: PositiveInt = 128
+    target_length: PositiveInt = 128
+
+
+class ModelRecord(Lengths, Record):
     """`config.json` of a saved model.
 
     Attributes:
@@ -59,6 +67,7 @@ def save_pretrained(
     backbone: str,
     backbone_checksum: str | None = None,
     corrections: dict[str, int] | None = None,
+    lengths: Training | Lengths | None = None,
 ) -> None:
     """Write the trainable weights and what it takes to build the model again.
 
@@ -70,9 +79,11 @@ def save_pretrained(
         backbone: folder of the backbone.
         backbone_checksum: see `Backbone.checksum`; without it, any backbone in that place will be taken.
         corrections: see `ModelRecord`.
+        lengths: that it was trained with.
     """
     tasks = {name: list(types) for name, types in model.tasks.items()}
     named = {"method": method, "settings": settings, "tasks": tasks}
+    named |= {} if lengths is None else {name: getattr(lengths, name) for name in Lengths.model_fields}
     config = ModelRecord(**named, backbone=backbone, backbone_checksum=backbone_checksum, corrections=corrections or {})
     with replacing_folder(folder) as temporary:
         config.write(temporary / CONFIG_NAME)

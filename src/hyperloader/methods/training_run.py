@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import sys
 from contextlib import suppress
-from importlib.metadata import version
+from importlib.metadata import packages_distributions, version
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -73,13 +73,15 @@ def train_run(folder: str | Path, *, tensorboard: bool = False, force: bool = Fa
             return
         if int(os.environ.get("RANK") or 0) > 0:
             return
+        # a library by the name of what installs it
+        libraries = packages_distributions().get(method.library, ()) if method.library else ()
         record = TrainingRecord(
             settings=settings.model_dump(mode="json"),
             **outcome,
             processor=_processor(),
             peak_memory_bytes=_peak_memory(),
             checksums=checksums | {"code": code},
-            packages={"hyperloader": __version__} | {name: version(name) for name in RECORDED_PACKAGES},
+            packages={"hyperloader": __version__} | {name: version(name) for name in (*RECORDED_PACKAGES, *libraries)},
             python=platform.python_version(),
             commit=_commit(),
         )

@@ -74,11 +74,13 @@ class Backbone(ABC):
         kind: of all backbones of a class.
         VOCABULARY: usual name of the file of its vocabulary.
         EXAMPLE: a model on the hub that has one.
+        SIZES: what its configuration must have numbers for, as others rely on them before there is a model.
     """
 
     kind: ClassVar[Kind]
     VOCABULARY: ClassVar[str]
     EXAMPLE: ClassVar[str]
+    SIZES: ClassVar[tuple[str, ...]]
 
     def __init__(self, folder: str | Path):
         self.folder = Path(folder)
@@ -100,8 +102,8 @@ class Backbone(ABC):
         vocabulary = self.read_vocabulary(path)
         # a control needs no more of a backbone than its vocabulary
         config = read_json(self._checked(CONFIG), error=BackboneError) if CONFIG in self._manifest.sha256 else None
-        known = config.get("vocab_size", vocabulary.size) if isinstance(config, dict) else vocabulary.size
-        if vocabulary.size > known:
+        known = config.get("vocab_size") if isinstance(config, dict) else None
+        if isinstance(known, int) and vocabulary.size > known:
             message = f"has {vocabulary.size} pieces, and the model knows {known}"
             raise BackboneError(message, file=path, remedy=f"take the {path.name} that belongs to the weights")
         return vocabulary
@@ -109,7 +111,20 @@ class Backbone(ABC):
     @cached_property
     def config(self) -> PretrainedConfig:
         """The configuration of the model."""
-        return self.config_class().from_pretrained(self._checked(CONFIG).parent, local_files_only=True)
+        return self.read_config(self._checked(CONFIG))
+
+    @classmethod
+    def read_config(cls, file: Path) -> PretrainedConfig:
+        """The configuration in a `config.json`.
+
+        Raises:
+            BackboneError: it cannot be read, or has sizes that are no numbers.
+        """
+        with _loaded(file):
+            config = cls.config_class().from_pretrained(file.parent, local_files_only=True)
+        if wrong := [name for name in cls.SIZES if type(getattr(config, name)) is not int]:
+            raise BackboneError(f"'{wrong[0]}' is no number", file=file, remedy="get the model again from where it is whole")
+        return config
 
     @loading
     def model(self) -> PreTrainedModel:
@@ -119,7 +134,6 @@ class Backbone(ABC):
             BackboneError: it cannot be loaded, its weights are no numbers, or its files are not those of its manifest.
         """
         import torch
-        from safetensors import SafetensorError
 
         from hyperloader.models.weights import unfit
 
@@ -127,10 +141,8 @@ class Backbone(ABC):
             self._checked(name)
         path = self._path
         options = {"local_files_only": True, "use_safetensors": True, "dtype": torch.float32, "output_loading_info": True}
-        try:
+        with _loaded(path):
             model, info = self._load(path, options)
-        except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-            raise BackboneError(f"cannot be loaded ({textwrap.shorten(str(error), 300)})", file=path) from None
         if info["missing_keys"]:
             raise BackboneError(f"has no weights for {min(info['missing_keys'])}", file=path, remedy="get the model of its config.json")
         if problems := unfit(dict(model.named_parameters())):
@@ -192,6 +204,7 @@ class T5Backbone(Backbone):
 
     kind = "t5"
     VOCABULARY, EXAMPLE = "spiece.model", "google-t5/t5-base"
+    SIZES = ("vocab_size", "d_model", "d_kv", "d_ff", "num_layers", "num_heads")
 
     @staticmethod
     def read_vocabulary(path: Path) -> Vocabulary:
@@ -222,6 +235,7 @@ class BertBackbone(Backbone):
 
     kind = "bert"
     VOCABULARY, EXAMPLE = "vocab.txt", "google-bert/bert-base-uncased"
+    SIZES = ("vocab_size", "max_position_embeddings", "hidden_size", "num_hidden_layers", "num_attention_heads")
 
     @staticmethod
     def read_vocabulary(path: Path) -> WordPieces:
@@ -287,6 +301,15 @@ def find_backbone(name: str | Path, file: Path, checksum: str | None, given: str
         remedy = f"give that one's folder, --backbone FOLDER, or name it under 'backbone' in {file}, or train again on this one"
         raise BackboneError(message, file=backbone.folder, remedy=remedy)
     return backbone
+
+
+@contextmanager
+def _loaded(path: Path) -> Iterator[None]:
+    """One error for all that a damaged or hand-written model makes Transformers stumble over."""
+    try:
+        yield
+    except Exception as error:  # of any type: sizes are checked nowhere
+        raise BackboneError(f"cannot be loaded ({textwrap.shorten(str(error), 300)})", file=path) from None
 
 
 @contextmanager

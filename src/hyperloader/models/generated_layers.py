@@ -71,7 +71,8 @@ class LoRALinear(AroundLinear):
     def merge(self) -> None:
         """Use W + B A, one matrix product instead of three, until `unmerge` or other weights; as many passes as wanted.
 
-        Not in bfloat16, whose sum would lose what is small beside W.
+        An attention that has joined its projections and is given no cache (`fused_t5`) takes W, B and A all the same. Nothing is merged in
+        bfloat16, whose sum would lose what is small beside W.
         """
         if self.weight.dtype != torch.bfloat16:
             self._merged = self.weight + self.generated.b @ self.generated.a

@@ -17,7 +17,6 @@ from hyperloader.config.settings import Precision
 
 def prepare(model: nn.Module, precision: Precision) -> None:
     """Store a model's weights for a precision; trained ones stay in float32, which loses no small update."""
-    torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
     # of a GPU's attentions, cuDNN's is the slower one for short sentences (docs/training-speed.md)
     torch.backends.cuda.enable_cudnn_sdp(False)
     if precision == "bf16":
@@ -31,7 +30,11 @@ def prepare(model: nn.Module, precision: Precision) -> None:
 
 
 def arithmetic(device: torch.device, precision: Precision) -> AbstractContextManager:
-    """What a forward pass of a prepared model stands in."""
+    """What a forward pass of a prepared model stands in.
+
+    A GPU's rounding for tf32 is a switch of the whole process, set here and left so for the backward pass.
+    """
+    torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
     return torch.autocast(device.type, torch.bfloat16) if precision == "bf16" else nullcontext()
 
 

@@ -3,8 +3,8 @@
     adapter   A(x) = LN(U gelu(D x + d) + u) + x
     LoRA      h = W x + B A x
 
-They begin as the generated ones do, so that what differs is where weights come from: a hypernetwork's output is I, 64 numbers of unit
-variance, times N(0, 0.01), and for A times U(-1/8, 1/8); B is zero.
+They begin as the generated ones do, so that what differs is where weights come from: a hypernetwork's output is I, n numbers of unit
+variance, times N(0, 0.01), and for A times U(-1/sqrt(n), 1/sqrt(n)); B is zero.
 """
 
 from __future__ import annotations
@@ -16,8 +16,7 @@ from torch import nn
 
 from hyperloader.models.hypernetwork import ADAPTER_POSITIONS, LORA_POSITIONS, AdapterWeights, LoRAWeights, StackWeights
 
-GENERATED_FROM = 64
-ADAPTER_STD, A_STD = 0.01 * math.sqrt(GENERATED_FROM), 1 / math.sqrt(3)
+A_STD = 1 / math.sqrt(3)
 
 
 class StaticWeights(nn.Module):
@@ -26,16 +25,18 @@ class StaticWeights(nn.Module):
     Args:
         bottlenecks: of the adapters of encoder and decoder; 0: there are none.
         ranks: of the LoRA matrices, likewise.
+        generated_from: n of the generated weights whose variance these begin with.
         config: a T5 configuration.
     """
 
-    def __init__(self, bottlenecks: tuple[int, int], ranks: tuple[int, int], config):
+    def __init__(self, bottlenecks: tuple[int, int], ranks: tuple[int, int], generated_from: int, config):
         super().__init__()
+        std = 0.01 * math.sqrt(generated_from)
         layers, projection = (config.num_layers, config.num_decoder_layers), config.num_heads * config.d_kv
         # the encoder has no cross-attention
         positions = (len(LORA_POSITIONS) // 2, len(LORA_POSITIONS))
         shapes = zip(bottlenecks, layers, strict=True)
-        self.adapters = nn.ModuleList(_adapters(size, (number, len(ADAPTER_POSITIONS)), config.d_model) for size, number in shapes)
+        self.adapters = nn.ModuleList(_adapters(size, (number, len(ADAPTER_POSITIONS)), config.d_model, std) for size, number in shapes)
         shapes = zip(ranks, zip(layers, positions, strict=True), strict=True)
         self.loras = nn.ModuleList(_loras(rank, stacked, config.d_model, projection) for rank, stacked in shapes)
 
@@ -48,11 +49,11 @@ class StaticWeights(nn.Module):
         return encoder, decoder
 
 
-def _adapters(bottleneck: int, stacked: tuple[int, int], d_model: int) -> nn.ParameterDict:
+def _adapters(bottleneck: int, stacked: tuple[int, int], d_model: int, std: float) -> nn.ParameterDict:
     if not bottleneck:
         return nn.ParameterDict()
     shapes = AdapterWeights((bottleneck, d_model), (bottleneck,), (d_model, bottleneck), (d_model,), (d_model,), (d_model,))
-    return nn.ParameterDict({name: ADAPTER_STD * torch.randn(*stacked, *shape) for name, shape in shapes._asdict().items()})
+    return nn.ParameterDict({name: std * torch.randn(*stacked, *shape) for name, shape in shapes._asdict().items()})
 
 
 def _loras(rank: int, stacked: tuple[int, int], d_model: int, projection: int) -> nn.ParameterDict:

@@ -283,7 +283,8 @@ class AdaptedT5(TaskModel):
 
     @contextmanager
     def decoding(self, task: str) -> Iterator[None]:
-        places = [place for stack in self._stacks for layer in stack.loras for place in layer]
+        # the encoder passes once over a batch, and by joined projections, which take nothing merged
+        places = [place for layer in self._stacks[1].loras for place in layer]
         with super().decoding(task):
             try:
                 for place in places:
@@ -351,6 +352,7 @@ class StaticT5(AdaptedT5):
         bottlenecks: of the adapters of encoder and decoder; 0: there are none.
         ranks: of the LoRA matrices, likewise.
         shared: one set for all tasks.
+        generated_from: see `StaticWeights`.
     """
 
     def __init__(
@@ -360,11 +362,13 @@ class StaticT5(AdaptedT5):
         bottlenecks: tuple[int, int],
         ranks: tuple[int, int],
         shared: bool,
+        generated_from: int,
         layer_norms: LayerNorms = "trained",
     ):
         super().__init__(backbone, tasks, tuple(size > 0 for size in bottlenecks), tuple(rank > 0 for rank in ranks), layer_norms)
         self.shared, self.own_parts = shared, not shared and len(tasks) > 1
-        self.sets = nn.ModuleList(StaticWeights(bottlenecks, ranks, backbone.config) for _ in range(1 if shared else len(tasks)))
+        number = 1 if shared else len(tasks)
+        self.sets = nn.ModuleList(StaticWeights(bottlenecks, ranks, generated_from, backbone.config) for _ in range(number))
 
     def choose(self, task: str) -> str | None:
         return task if self.own_parts else None

@@ -106,7 +106,7 @@ def config_of(plan: Plan, scale: str, kind: Kind, results: str, *, roughly: bool
     if is_made(folder, wanted):
         return open_backbone(folder).config
     if isinstance(wanted, DirectoryBackbone) and there(expanded(wanted.path) / CONFIG):
-        return BACKBONES[kind].config_class().from_pretrained(expanded(wanted.path), local_files_only=True)
+        return BACKBONES[kind].read_config(expanded(wanted.path) / CONFIG)
     if isinstance(wanted, HubBackbone) and wanted.config:
         return BACKBONES[kind].config_class()(**wanted.config)
     if roughly and isinstance(wanted, PretrainedBackbone):

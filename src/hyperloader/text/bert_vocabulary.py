@@ -45,10 +45,8 @@ class WordPieces:
         self.pieces = lru_cache(maxsize=200_000)(self._encode)
 
     def _encode(self, word: str) -> tuple[int, ...]:
-        # arguments of a command line may hold surrogates for bytes that are no text
-        text = word.encode("utf-8", "replace").decode("utf-8")
         # nothing is left of control characters, yet each word needs a place of its own
-        return tuple(self._tokenizer.encode(text, add_special_tokens=False).ids) or (self.unknown,)
+        return tuple(self._tokenizer.encode(word, add_special_tokens=False).ids) or (self.unknown,)
 
     def reads(self, word: str) -> bool:
         """Whether a word is more to it than unknown, or than three and more single letters."""

@@ -89,7 +89,7 @@ def check_tokenizer(path: Path, vocabulary: Any) -> None:
 
     Args:
         path: of the file.
-        vocabulary: an `encoding.Vocabulary`, whose sentinels have to be those of the file, or a `word_pieces.WordPieces`.
+        vocabulary: a `t5_vocabulary.Vocabulary`, whose sentinels have to be those of the file, or `bert_vocabulary.WordPieces`.
 
     Raises:
         BackboneError: they are cut otherwise.

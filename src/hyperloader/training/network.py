@@ -53,7 +53,7 @@ def train_network(
     Args:
         build: makes the model of the loaded backbone and the tasks with their slot types.
         backbone: that it sits on.
-        settings: all that decides the run.
+        settings: all that decides the run; those of its method with their defaults.
         corpora: at the run's fraction.
         checkpoints: where to go on from, and where to leave checkpoints.
         fingerprint: identifies settings and data; checkpoints of another one are discarded.

@@ -68,7 +68,7 @@ class Tokeniser:
     def __init__(self, formulation: Formulation, training: Training, backbone: str):
         self.formulation, self._training = formulation, training
         code = sources("formulations", "training.tokenised", without=("formulations.decoding",))
-        lengths = (training.source_length, training.target_length)
+        lengths = (formulation.room(training), training.target_length)
         self._common = [type(formulation).__name__, *map(str, lengths), backbone, *map(sha256, code)]
 
     def __call__(self, corpus: PreparedCorpus, split: str) -> Tokenised:
