@@ -145,7 +145,7 @@ def test_unknown_scales_settings_and_backbones_are_named(tmp_path):
 def an_eighth(tmp_path, monkeypatch):
     """A corpus of the user's own beside those of the paper."""
     monkeypatch.setenv(VARIABLE, str(tmp_path))
-    (tmp_path / "test.conll").write_text("a\tO\n")
+    (tmp_path / "test.conll").write_text("a\tO\n\n" * 9)
     known_corpora.cache_clear()
     add_corpus("mine", tmp_path / "test.conll", tmp_path / "test.conll")
     known_corpora.cache_clear()

@@ -97,7 +97,7 @@ def _place(corpus: Corpus, file: RawFile, folder: Path, mirrored: Path | None, w
     raise DownloadError(
         f"{corpus.title}: {file.path} could be had from nowhere: {'; '.join(failures)}",
         remedy=f"let {MIRROR_VARIABLE} or --mirror name a folder that contains corpora/, or put the file at {path} by hand"
-        + (", or run the scale demo, which downloads nothing" if corpus.paper else ""),
+        + ("" if corpus.local else ", or run the scale demo, which downloads nothing"),
     )
 
 
