@@ -168,7 +168,7 @@ def test_wrong_calls(known, place, tmp_path):
     for kind, problem, corpus, folder in (
         (RunError, "knows the task 'atis' already", "atis", run),
         (CorpusError, "unknown corpus 'snip'", "snip", run),
-        (CorpusError, "the corpus 'mtop' is not prepared; make it of the raw files of those beside it: hyperloader corpora prepare mtop", "mtop", run),
+        (CorpusError, "the corpus 'mtop' is not prepared; make it of the raw files of those beside it: .* prepare mtop", "mtop", run),
         (RunError, "nowhere: is no run", "snips", tmp_path / "nowhere"),
         (RunError, "the run has no model; train it", "snips", write_settings(tmp_path / "bare", {}, place / "t5")),
     ):
