@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 HEADER = ("scale", "recipe", "method", "corpora", "percent", "seed", "step", "loss", "validation_loss", "kept")
+# where a row has no room to number more than powers of ten
+SEVERAL_DECADES = 1000
 TRAINING, VALIDATION = {"linewidth": 0.7, "alpha": 0.6}, {"linewidth": 1.0, "linestyle": (0, (3, 1.5))}
 
 
@@ -80,6 +82,8 @@ def _draw(curves: list[Curve], output: str | Path) -> None:
         for row, title in zip(panels, titles, strict=True):
             for ax, fraction in zip(row, fractions, strict=True):
                 _panel(ax, [curve for curve in curves if curve.title == title and curve.run.percent == fraction])
+            for ax in row:
+                _scale(ax)
             row[0].set_ylabel(title.replace(" (", "\n("), fontsize=7)
         for ax, fraction in zip(panels[0], fractions, strict=True):
             ax.set_title(f"{fraction:g} % of the training data")
@@ -100,8 +104,6 @@ def _colour(run: PlannedRun) -> str:
 
 
 def _panel(ax: Axes, curves: list[Curve]) -> None:
-    from matplotlib.ticker import LogLocator
-
     for curve in curves:
         steps, colour = [record["step"] for record in curve.records], _colour(curve.run)
         for key, look in (("loss", TRAINING), ("validation_loss", VALIDATION)):
@@ -115,10 +117,17 @@ def _panel(ax: Axes, curves: list[Curve]) -> None:
     if not curves:
         ax.text(0.5, 0.5, "not run", transform=ax.transAxes, ha="center", va="center", fontsize=7, color=GREY)
     ax.set_yscale("log")
-    ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=6))
+    open_frame(ax)
+
+
+def _scale(ax: Axes) -> None:
+    """Number an axis, once all that shares it is drawn."""
+    from matplotlib.ticker import LogLocator
+
+    low, high = ax.get_ylim()
+    ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < SEVERAL_DECADES * low else (1,), numticks=6))
     ax.yaxis.set_major_formatter("{x:g}")
     ax.minorticks_off()
-    open_frame(ax)
 
 
 def _legend(figure: Figure, alone: set[str]) -> None:
