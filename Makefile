@@ -42,7 +42,7 @@ tuning: $(VENV)/installed
 
 # of those results that are there; needs no internet
 report: $(VENV)/installed
-	@test -n "$(wildcard $(RESULTS))" || { echo "no tables and figures in results/$(SCALE): make $(SCALE)" >&2; exit 2; }
+	@test -n "$(wildcard $(filter results/$(SCALE)/%,$(RESULTS)))" || { echo "no tables and figures in results/$(SCALE): make $(SCALE)" >&2; exit 2; }
 	@$(RUN) snakemake --cores 1 --quiet all --config seeds='$(SEEDS)' --report results/$(SCALE)/report.html -- $(wildcard $(RESULTS))
 	@echo "report: results/$(SCALE)/report.html"
 

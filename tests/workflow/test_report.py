@@ -31,6 +31,8 @@ def report(fresh_workflow):
         answer = fresh_workflow("--cores", "2", *options, *chosen, *TARGETS)
         assert answer.status == 0, answer.text
     assert "downloading" not in answer.text, "the report is to be made without internet"
+    answer = fresh_workflow("--cores", "1", "--report", f"{RESULTS}/part.html", *chosen, f"{RESULTS}/table2.csv")
+    assert answer.status == 0, "a report without tables of scores and figure 2"
     return fresh_workflow.folder / page
 
 
@@ -43,6 +45,8 @@ def test_a_report_is_asked_of_the_results_that_are_there(tmp_path):
     call = ["make", "--dry-run", "report", "SCALE=demo"]
     said = subprocess.run(call, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
     assert "--report results/demo/report.html -- results/demo/table3.csv results/audit.csv\n" in said
+    answer = subprocess.run(["make", "report", "SCALE=mini"], cwd=tmp_path, capture_output=True, text=True)
+    assert answer.returncode == 2 and "no tables and figures in results/mini: make mini" in answer.stderr
 
 
 @pytest.mark.slow
@@ -91,7 +95,7 @@ def test_the_report_shows_tables_and_figures_and_leads_to_the_runs(report, brows
     click("//a[starts-with(., 'All results')]")
     assert browser.current_url == (report.parent / "scores.html").as_uri()
     assert len(browser.find_elements("css selector", "figure svg")) == 2
-    browser.find_element("css selector", "input[type=search]").send_keys("hyperloader snips 100")
+    browser.find_element("css selector", "input[type=search]").send_keys('hyperloader snips "100 %"')
     shown = browser.find_element("css selector", "table.dataTable").find_elements("css selector", "tbody tr")
     assert len(shown) == 1 and "0." in shown[0].text
     addresses = {link.text: link.get_attribute("href") for link in shown[0].find_elements("tag name", "a")}
