@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -21,6 +20,7 @@ from hyperloader.cli.standard_streams import flushed_output, open_standard_strea
 from hyperloader.config.settings import AddingMode, AddingStart, Decoding, ExportForm
 from hyperloader.errors import UserError
 from hyperloader.predicting.streams import Format
+from hyperloader.runs.locks import is_first_process
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -304,7 +304,7 @@ def main() -> None:
     open_standard_streams()
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     # of several processes the first one speaks
-    logging.getLogger("hyperloader").setLevel(logging.WARNING if int(os.environ.get("RANK") or 0) else logging.INFO)
+    logging.getLogger("hyperloader").setLevel(logging.INFO if is_first_process() else logging.WARNING)
     try:
         with flushed_output():
             app()

@@ -90,7 +90,8 @@ def checked_sources(corpus: Corpus, raw_folder: Path) -> list[dict]:
         if not path.is_file() or sha256(path) != entries[file.path].sha256:
             raise CorpusError(f"missing, or not as `hyperloader corpora {verb}` left it", file=path, remedy=remedy)
         # a description that was changed since, or a manifest
-        if not generated and not any(checksum.matches(path.read_bytes()) for checksum in file.accepted):
+        data = b"" if generated else path.read_bytes()
+        if not generated and not any(checksum.matches(data) for checksum in file.accepted):
             raise CorpusError(f"not a file that {corpus.description} accepts", file=path, remedy=remedy)
     return as_sources(corpus, entries)
 
@@ -100,8 +101,8 @@ def _refuse_other_kind(sources: list[dict], folder: Path) -> None:
         former = read_prepared_manifest(folder).sources
     except CorpusError:  # a damaged one
         return
-    if {source["provenance"] == GENERATED for source in sources} != {source["provenance"] == GENERATED for source in former}:
-        ours, theirs = ("generated" if any(own["provenance"] == GENERATED for own in which) else "real" for which in (sources, former))
+    ours, theirs = (GENERATED if any(own["provenance"] == GENERATED for own in which) else "real" for which in (sources, former))
+    if ours != theirs:
         remedy = "name the --raw that it was made of, or another --folder, or --replace it"
         raise CorpusError(f"is the {theirs} corpus, and these raw files are {ours}", file=folder / MANIFEST, remedy=remedy)
 

@@ -23,6 +23,7 @@ from hyperloader.errors import DivergedError, RunError
 from hyperloader.files import sha256, there
 from hyperloader.methods.registry import folders_of, get_method
 from hyperloader.models.backbones import open_backbone
+from hyperloader.runs.locks import is_first_process
 from hyperloader.runs.records import TrainedOn, TrainingRecord, TrialRecord
 from hyperloader.runs.run import WEIGHTS_NAME, Run
 from hyperloader.training.interruption import LimitReached, limited
@@ -71,7 +72,7 @@ def train_run(folder: str | Path, *, tensorboard: bool = False, force: bool = Fa
         except LimitReached as reached:
             log.info("%s: %s", run, reached)
             return
-        if int(os.environ.get("RANK") or 0) > 0:
+        if not is_first_process():
             return
         # a library by the name of what installs it
         libraries = packages_distributions().get(method.library, ()) if method.library else ()

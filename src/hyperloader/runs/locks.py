@@ -38,6 +38,11 @@ def try_lock(file: IO, *, shared: bool = False) -> bool:
     return True
 
 
+def is_first_process() -> bool:
+    """Whether this process is the first one under `accelerate launch`, or alone: it speaks, locks and writes for all."""
+    return int(os.environ.get("RANK") or 0) <= 0
+
+
 @contextmanager
 def folder_lock(folder: str | Path) -> Iterator[None]:
     """Hold the lock of a run directory, `<folder>/.lock`.
@@ -48,7 +53,7 @@ def folder_lock(folder: str | Path) -> Iterator[None]:
         RunError: another process holds it, named by its number and its host; or there is no such directory, or it cannot be written to.
     """
     folder = Path(folder)
-    if int(os.environ.get("RANK") or 0) > 0:
+    if not is_first_process():
         yield
         return
     if not folder.is_dir():

@@ -73,9 +73,10 @@ class TaskSampler:
             examples = generator.integers(len(lengths), size=count) if self._sampling == "replacement" else self._next(task, block, count)
             batches = examples.reshape(len(steps), self._batch_size)
             for own in self._passes(task, block, len(steps)):
+                examples = batches[own].ravel()
                 if self._bucketing:
-                    batches[own] = self._by_length(batches[own].ravel(), lengths[batches[own].ravel()]).reshape(-1, self._batch_size)
-                batches[own] = generator.permutation(batches[own])
+                    examples = self._by_length(examples, lengths[examples])
+                batches[own] = generator.permutation(examples.reshape(-1, self._batch_size))
             for step, batch in zip(steps, batches, strict=True):
                 drawn[step] = (task, batch)
         return drawn

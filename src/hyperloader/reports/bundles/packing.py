@@ -18,6 +18,7 @@ from pydantic import NonNegativeInt, field_validator
 from hyperloader import __version__
 from hyperloader.config.records import Record, RecordPart
 from hyperloader.config.settings import Name
+from hyperloader.corpora.fetching.manifests import GENERATED
 from hyperloader.corpora.prepared import MANIFEST, load_corpus, read_prepared_manifest
 from hyperloader.corpora.registry import get_corpus
 from hyperloader.errors import RunError, UserError
@@ -191,7 +192,7 @@ def _runs(table: Path, folder: Path) -> dict[Run, ScoresRecord]:
 def _corpus(name: str, draws: Mapping[str, Path], headline: Score) -> BundledCorpus:
     corpus, prepared = get_corpus(name), {draw: folder for draw, folder in draws.items() if there(folder / MANIFEST)}
     sources = [source for folder in prepared.values() for source in read_prepared_manifest(folder).sources]
-    generated = bool(prepared) and all(source["provenance"] == "generated" for source in sources)
+    generated = bool(prepared) and all(source["provenance"] == GENERATED for source in sources)
     about = {key: getattr(corpus, key) for key in ("title", "licence", "citation", "homepage")}
     if generated:
         about |= {"licence": "generated", "citation": "", "homepage": ""}

@@ -53,7 +53,7 @@ def write_new_task(runs: Iterable[str | Path], output: str | Path) -> None:
         if not settings.added and multitask and not added <= settings.data.keys():
             continue
         learned = settings.added.mode if settings.added else ALL_TASKS if multitask else "single task"
-        scores, trainable = run.scores().corpora, trainable_of(run)
+        scores, trainable = run.scores().corpora, trainable_of(run, run.record())
         for name in (name for name in order if name in scores):
             score, amount = scores[name].headline, _amount(settings.percent, settings.shots)
             f1, low, high = (f"{value:.4f}" for value in (score.f1, score.ci_low, score.ci_high))

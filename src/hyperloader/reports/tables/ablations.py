@@ -93,7 +93,7 @@ def _arms(runs: Sequence[Run], samples: Samples) -> dict[tuple[str, float], Arm]
     for run in runs:
         record = run.record()
         key = (*called(record.settings), record.settings.percent)
-        costs.setdefault(key, {}).setdefault(record.settings.seed, []).append((trainable_of(run), record.seconds))
+        costs.setdefault(key, {}).setdefault(record.settings.seed, []).append((trainable_of(run, record), record.seconds))
     arms = {}
     for (name, title, fraction), seeds in costs.items():
         if own := _alone(samples.f1(title, fraction, AVERAGE)):

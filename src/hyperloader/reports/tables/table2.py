@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+from hyperloader.corpora.fetching.manifests import GENERATED
 from hyperloader.corpora.prepared import PreparedManifest, read_prepared_manifest, slot_type
 from hyperloader.corpora.registry import known_corpora
 from hyperloader.reports.tables.sheet import Sheet, as_csv, write_sheet
@@ -76,7 +77,7 @@ def _row(manifest: PreparedManifest, paper: dict[str, int]) -> dict[str, int | s
 
 
 def _note(manifest: PreparedManifest) -> str:
-    if any(source["provenance"] == "generated" for source in manifest.sources):
+    if any(source["provenance"] == GENERATED for source in manifest.sources):
         return "generated for the demo, so only its form is that of the real corpus"
     if manifest.corpus == "mtod":
         return _mtod_conventions(manifest)

@@ -35,13 +35,13 @@ def write_trainings(runs: Iterable[str | Path], output: str | Path) -> None:
     write_text(output, as_csv(COLUMNS, [_row(Run(folder)) for folder in runs]))
 
 
-def trainable_of(run: Run) -> int:
+def trainable_of(run: Run, record: TrainingRecord) -> int:
     """How many parameters a training trained.
 
     Raises:
-        UserError: its record is missing or damaged, or does not say.
+        RunError: its record does not say.
     """
-    trainable = run.record().parameters.get("trainable")
+    trainable = record.parameters.get("trainable")
     if trainable is None:
         raise RunError("missing key 'parameters.trainable'", file=run.folder / Run.RECORD, remedy=TrainingRecord.REMEDY)
     return trainable
