@@ -37,7 +37,7 @@ ablations: $(VENV)/installed
 	@$(RUN) snakemake --cores $(CORES) --quiet host rules reason -- results/$(SCALE)/ablations.csv
 	@cat results/$(SCALE)/ablations.md
 
-# learning rates on a seed that is not reported; the best are written into the scale's training_of by hand
+# learning rates on seeds that are not reported; the best are written into the scale's training_of by hand
 tuning: $(VENV)/installed
 	@$(RUN) snakemake --cores $(CORES) --quiet host rules reason -- results/$(SCALE)/tuning.csv
 	@cat results/$(SCALE)/tuning.md

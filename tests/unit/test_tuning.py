@@ -2,6 +2,7 @@
 
 import csv
 from pathlib import Path
+from shutil import copytree
 
 import pytest
 from tiny_runs import write_settings
@@ -16,27 +17,39 @@ from hyperloader.runs.records import TrialRecord
 
 ROOT = Path(__file__).parents[2]
 CONFIG = ROOT / "config/config.yaml"
-CHANGES = ["methods=[hyperloader,unipelt_t5,gazetteer]", "seeds=[1,2,3]"]
-RATES = (1e-3, 3e-3, 1e-2, 3e-2)
+CHANGES = ["methods=[hyperloader,unipelt_t5,gazetteer]", "seeds=[3,4,5]"]
+RATES, SEEDS = (1e-3, 3e-3, 1e-2, 3e-2), (0, 1, 2)
 
 
-def test_every_method_is_tried_at_the_same_rates_on_a_seed_that_is_not_reported():
+def test_every_method_is_tried_at_the_same_rates_on_seeds_that_are_not_reported():
     plan = Plan.read(CONFIG, CHANGES)
     planned = trials(plan, "demo")
     tasks = {"hyperloader": ["all"], "unipelt_t5": ["restaurant", "atis", "snips"]}
-    wanted = [f"demo/tuning/matched/{name}/{rate:g}/{own}" for name in tasks for own in tasks[name] for rate in RATES]
+    folders = [f"{name}/{rate:g}/{own}" for name in tasks for own in tasks[name] for rate in RATES]
+    wanted = [f"demo/tuning/matched/{folder}/seed{seed}" for folder in folders for seed in SEEDS]
     assert sorted(trial.path for trial in planned) == sorted(wanted)
     # the tables of a part are those of the same trials
     assert trials(plan, "demo@part") == planned
     for trial in planned:
         settings, usual = trial.settings(plan), plan.run_settings(trial.run)
-        assert (settings.seed, settings.percent, settings.training.learning_rate) == (0, 100, trial.learning_rate)
+        assert (settings.seed, settings.percent, settings.training.learning_rate) == (trial.run.seed, 100, trial.learning_rate)
         assert settings.training.model_copy(update={"learning_rate": usual.training.learning_rate}) == usual.training
 
 
 def test_a_reported_seed_is_refused():
-    with pytest.raises(SettingsError, match="tuning's seed 0 is one of the reported ones"):
-        trials(Plan.read(CONFIG, ["seeds=[42,0]"]), "demo")
+    with pytest.raises(SettingsError, match="tuning's seed 1 is one of the reported ones"):
+        trials(Plan.read(CONFIG, ["seeds=[42,1]"]), "demo")
+
+
+def test_a_seed_that_is_named_twice_is_refused(tmp_path):
+    folder = tmp_path / "config"
+    copytree(ROOT / "config", folder)
+    with (folder / "scales/mini.yaml").open("a") as file:
+        file.write("tuning: {seeds: [1, 1]}\n")
+    lines = [line for line in (folder / "scales/mini.yaml").read_text().splitlines() if not line.startswith("tuning: {learning")]
+    (folder / "scales/mini.yaml").write_text("\n".join(lines))
+    with pytest.raises(SettingsError, match="'tuning.seeds' names something twice"):
+        trials(Plan.read(folder / "config.yaml"), "mini")
 
 
 @pytest.mark.parametrize("rate", [1e-3, 1e6])
@@ -52,10 +65,11 @@ def test_a_trial_leaves_its_losses_or_why_it_diverged_and_no_model(place, tmp_pa
 
 
 def table(folder, losses):
-    """Write trials with these lowest losses by method and rate, None for one that diverged, and their table."""
+    """Write trials with these lowest losses by method and rate (and seed), None for one that diverged, and their table."""
     plan = Plan.read(CONFIG, CHANGES)
     for trial in trials(plan, "demo"):
         loss = losses[trial.run.method][RATES.index(trial.learning_rate)]
+        loss = loss[trial.run.seed] if isinstance(loss, tuple) else loss
         # over corpora the mean decides
         spread = 0.0 if trial.run.tasks == "all" else {"restaurant": 0.1, "atis": -0.1, "snips": 0.0}[trial.run.tasks]
         values = [] if loss is None else [loss + 1, loss + spread, loss + 0.5]
@@ -86,6 +100,21 @@ def test_the_lowest_loss_is_best_and_another_configured_rate_is_named(tmp_path, 
         points = [row for row in csv.DictReader(file) if (row["method"], row["learning_rate"]) == ("unipelt_t5", "0.01")]
     assert [float(row["validation_loss"]) for row in points] == pytest.approx([1.8, 0.8, 1.3])
     assert "UniPELT-T5" in (tmp_path / "out/tuning_curves.svg").read_text()
+
+
+def test_a_rate_that_learns_with_some_seeds_alone_is_not_best(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rates = (0.5, 0.4, (0.1, 0.3, 0.9), (0.1, None, 0.1))
+    rows = table(tmp_path, {"hyperloader": rates, "unipelt_t5": (0.9, 0.8, 0.7, 0.6)})
+    own = [row for row in rows if row["method"] == "hyperloader"]
+    assert [row["validation_loss"] for row in own] == ["0.5000", "0.4000", "0.4333", ""]
+    assert [row["worst_seed"] for row in own] == ["0.5000", "0.4000", "0.9000", ""]
+    assert [row["best"] for row in own] == ["no", "yes", "no", "no"] and own[-1]["failure"]
+    # of each corpus and seed one curve is read, and a mean over all drawn
+    with (tmp_path / "out/tuning_curves.csv").open() as file:
+        points = [row for row in csv.DictReader(file) if (row["method"], row["learning_rate"]) == ("hyperloader", "0.01")]
+    assert [float(row["validation_loss"]) for row in points] == pytest.approx([1.3 / 3 + 1, 1.3 / 3, 1.3 / 3 + 0.5], abs=1e-5)
+    assert "seeds 0, 1, 2, which are not reported" in (tmp_path / "out/tuning.md").read_text()
 
 
 def test_without_trials_there_is_an_empty_table(tmp_path, monkeypatch):

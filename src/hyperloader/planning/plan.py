@@ -218,6 +218,7 @@ class Plan:
         for known in named:
             self._check_name(known, scale)
         _check_variants(scale.variants, self.ablations.variants | self.config.variants, file)
+        _check_distinct("tuning.seeds", scale.tuning.seeds)
         self._check_seeds(self.config.seeds or scale.seeds)
         return self._scales.setdefault(name, scale)
 

@@ -1,10 +1,12 @@
-"""The choice of learning rates: each method gets the same rates, at 100 % of the data, on a seed that is not reported."""
+"""The choice of learning rates: each method gets the same rates, at 100 % of the data, on seeds that are not reported."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
+from statistics import fmean
 from typing import ClassVar
 
 from hyperloader.config.settings import RunSettings
@@ -18,7 +20,7 @@ from hyperloader.runs.run import Run
 
 @dataclass(frozen=True)
 class PlannedTrial:
-    """One training at one of the rates.
+    """One training at one of the rates with one of the seeds.
 
     Attributes:
         PATTERN: its path below the folder of results.
@@ -26,7 +28,7 @@ class PlannedTrial:
         learning_rate: of this one.
     """
 
-    PATTERN: ClassVar[str] = "{scale}/tuning/{recipe}/{method}/{rate}/{tasks}"
+    PATTERN: ClassVar[str] = "{scale}/tuning/{recipe}/{method}/{rate}/{tasks}/seed{seed}"
 
     run: PlannedRun
     learning_rate: float
@@ -46,20 +48,21 @@ def trials(plan: Plan, scale: str) -> list[PlannedTrial]:
     """The trials of a scale; of a method with a model for each corpus, some corpora stand for all.
 
     Raises:
-        SettingsError: the seed is one of those whose scores are reported, or there is no such corpus.
+        SettingsError: one of the seeds is one of those whose scores are reported, or there is no such corpus.
     """
     tuning = plan.scale(scale).tuning
-    if tuning.seed in plan.seeds(scale):
-        file = plan.folder / "scales" / f"{scale_of(scale)}.yaml"
-        raise SettingsError(f"tuning's seed {tuning.seed} is one of the reported ones", file=file, remedy="choose another one for either")
+    for seed in tuning.seeds:
+        if seed in plan.seeds(scale):
+            file = plan.folder / "scales" / f"{scale_of(scale)}.yaml"
+            raise SettingsError(f"tuning's seed {seed} is one of the reported ones", file=file, remedy="choose another one for either")
     for name in tuning.single_task_corpora:
         get_corpus(name)
     alone = [name for name in plan.corpora if name in tuning.single_task_corpora] or plan.corpora
     found = []
     for name in tuning.methods or plan.methods(scale):
         planned = plan.method(name, scale)
-        for corpora in [plan.corpora] if planned.multitask else [(corpus,) for corpus in alone]:
-            run = PlannedRun(scale_of(scale), plan.config.recipe, name, corpora, 100, tuning.seed, plan.config.data_seeds[0])
+        for corpora, seed in product([plan.corpora] if planned.multitask else [(corpus,) for corpus in alone], tuning.seeds):
+            run = PlannedRun(scale_of(scale), plan.config.recipe, name, corpora, 100, seed, plan.config.data_seeds[0])
             found += [PlannedTrial(run, rate) for rate in tuning.learning_rates if planned.method.trains_network]
     return found
 
@@ -72,7 +75,8 @@ class Tried:
         name, title: of the method or variant.
         learning_rate: that was tried.
         configured: that of the configuration.
-        curve: validation loss by step, a mean over the trials' corpora; empty if one of them diverged.
+        curve: validation loss by step, a mean over the trials' corpora and seeds; empty if one of them diverged.
+        losses: the lowest validation loss with each seed, a mean over the corpora; empty likewise.
         failure: why, if so.
     """
 
@@ -81,12 +85,13 @@ class Tried:
     learning_rate: float
     configured: float
     curve: dict[int, float]
+    losses: tuple[float, ...]
     failure: str
 
     @property
     def loss(self) -> float:
-        """The lowest validation loss."""
-        return min(self.curve.values(), default=float("inf"))
+        """What decides: the mean of the seeds' lowest validation losses."""
+        return fmean(self.losses) if self.losses else float("inf")
 
 
 def tried(plan: Plan, scale: str, results: str | Path = "results") -> Iterator[Tried]:
@@ -103,9 +108,17 @@ def tried(plan: Plan, scale: str, results: str | Path = "results") -> Iterator[T
         if not all(map(there, files)):
             continue
         records = [TrialRecord.read(file) for file in files]
-        curves = [{point["step"]: point["validation_loss"] for point in record.curve} for record in records]
-        steps = [] if any(record.failure for record in records) else sorted(set.intersection(*map(set, curves)))
-        curve = {step: sum(own[step] for own in curves) / len(curves) for step in steps}
-        configured = plan.run_settings(group[0].run).training.learning_rate
         failure = next((record.failure for record in records if record.failure), "")
-        yield Tried(name, plan.method(name, scale).title, rate, configured, curve, failure)
+        by_seed: dict[int, list[dict[int, float]]] = {}
+        for trial, record in zip(group, [] if failure else records, strict=False):
+            by_seed.setdefault(trial.run.seed, []).append({point["step"]: point["validation_loss"] for point in record.curve})
+        curves = [_mean(own) for own in by_seed.values()]
+        losses = tuple(min(curve.values(), default=float("inf")) for curve in curves)
+        configured = plan.run_settings(group[0].run).training.learning_rate
+        yield Tried(name, plan.method(name, scale).title, rate, configured, _mean(curves), losses, failure)
+
+
+def _mean(curves: Sequence[dict[int, float]]) -> dict[int, float]:
+    """Of curves at the steps that all have."""
+    steps = set(curves[0]).intersection(*curves) if curves else ()
+    return {step: fmean(curve[step] for curve in curves) for step in sorted(steps)}

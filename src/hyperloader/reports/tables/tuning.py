@@ -12,7 +12,7 @@ from hyperloader.reports.tables.sheet import Sheet, as_csv, write_sheet
 
 log = logging.getLogger(__name__)
 
-COLUMNS = ("method", "title", "learning_rate", "validation_loss", "best", "configured", "failure")
+COLUMNS = ("method", "title", "learning_rate", "validation_loss", "worst_seed", "best", "configured", "failure")
 
 
 def write_tuning(plan: Plan, scale: str, output: str | Path, results: str | Path = "results") -> list[Tried]:
@@ -34,27 +34,33 @@ def write_tuning(plan: Plan, scale: str, output: str | Path, results: str | Path
         log.warning(note)
     lines, cells = [], []
     for row in rows:
-        loss = f"{row.loss:.4f}" if row.curve else ""
+        loss, worst = (f"{row.loss:.4f}", f"{max(row.losses):.4f}") if row.losses else ("", "")
         chosen, configured = (
-            "yes" if said else "no" for said in (row is best[row.name] and bool(row.curve), row.learning_rate == row.configured)
+            "yes" if said else "no" for said in (row is best[row.name] and bool(row.losses), row.learning_rate == row.configured)
         )
-        lines.append([row.name, row.title, f"{row.learning_rate:g}", loss, chosen, configured, row.failure])
+        lines.append([row.name, row.title, f"{row.learning_rate:g}", loss, worst, chosen, configured, row.failure])
         shown = f"**{loss}**" if chosen == "yes" else loss or "diverged"
-        cells.append([row.title, f"{row.learning_rate:g}", shown, chosen, configured])
+        cells.append([row.title, f"{row.learning_rate:g}", shown, worst, chosen, configured])
     tuning = plan.scale(scale).tuning
     sheet = Sheet(
         title="Learning rates",
-        caption=f"lowest validation loss at each rate, at 100 % of the data with seed {tuning.seed}, which is not reported; scale {scale}, "
-        f"recipe {plan.config.recipe}. Of a method with a model for each corpus a mean over "
+        caption=f"lowest validation loss at each rate, at 100 % of the data; scale {scale}, recipe {plan.config.recipe}. "
+        f"{_seeds(tuning.seeds)} Of a method with a model for each corpus a mean over "
         f"{', '.join(tuning.single_task_corpora) or 'all'}, as far as they are configured. "
         "Bold: the best of a method; configured: the rate of the scale's file and the recipe, for all fractions and seeds.",
-        header=["Method", "Rate", "Validation loss", "Best", "Configured"],
+        header=["Method", "Rate", "Validation loss", "Worst seed", "Best", "Configured"],
         rows=cells,
-        align="lrrll",
+        align="lrrrll",
         notes=notes,
     )
     write_sheet(output, as_csv(COLUMNS, lines), sheet)
     return rows
+
+
+def _seeds(seeds: Sequence[int]) -> str:
+    if len(seeds) == 1:
+        return f"One seed ({seeds[0]}), which is not reported."
+    return f"Means over seeds {', '.join(map(str, seeds))}, which are not reported, and beside each the highest of them."
 
 
 def differences(rows: Sequence[Tried], best: dict[str, Tried], scale: str) -> list[str]:
@@ -62,7 +68,7 @@ def differences(rows: Sequence[Tried], best: dict[str, Tried], scale: str) -> li
     said = []
     for name, own in best.items():
         rates = [row.learning_rate for row in rows if row.name == name]
-        if not own.curve:
+        if not own.losses:
             said.append(f"{name}: no rate converged")
             continue
         if own.learning_rate != own.configured:
