@@ -135,15 +135,17 @@ def test_a_part_of_the_configuration_neither_replaces_its_tables_nor_trains_agai
 
 
 # trains each run that is not trained, as `hyperloader train` does, and is lost once after the third
-LOST = STAND_IN.replace(
-    '    train*) write "$2/run.json" "$(cat "$2/settings.json")" ;;',
-    """    train*)
+LOST = (
+    STAND_IN.replace(
+        '    train*) write "$2/run.json" "$(cat "$2/settings.json")" ;;',
+        """    train*)
         for run in "${@:2}"; do
             if [ ! -e "$run/run.json" ]; then write "$run/run.json" x; echo "$run" >> trained; fi
             if [ ! -e lost ] && [ "$(wc -l < trained)" = 3 ]; then touch lost; exit 1; fi
         done ;;""",
-).replace('write "$4/predictions.json" "$*"', 'for run in "${@:4}"; do write "$run/predictions.json" x; done').replace(
-    'write "$2/scores.json" "$*"', 'for run in "${@:2}"; do write "$run/scores.json" x; done'
+    )
+    .replace('write "$4/predictions.json" "$*"', 'for run in "${@:4}"; do write "$run/predictions.json" x; done')
+    .replace('write "$2/scores.json" "$*"', 'for run in "${@:2}"; do write "$run/scores.json" x; done')
 )
 
 
