@@ -10,7 +10,7 @@ from tiny_runs import SIZES, save_wild, write_settings
 
 from hyperloader.cli.reports import app
 from hyperloader.config.settings import AddedTask, RunSettings
-from hyperloader.errors import RunError
+from hyperloader.errors import RunError, SettingsError
 from hyperloader.files import write_text
 from hyperloader.planning.new_tasks import AMOUNTS, MODES, new_task_runs
 from hyperloader.planning.plan import Plan
@@ -35,6 +35,14 @@ def test_each_corpus_is_left_out_and_added_in_each_mode_from_each_number_of_sent
     assert "demo/runs/matched/hyperloader/snips+mtop+atis~low_rank/50shots/seed43" in {run.path for run in runs}
     assert "demo/runs/matched/unipelt_t5/atis/10shots/seed42" in {run.path for run in runs}
     assert len(list(new_task_runs(plan(corpora=["atis"], seeds=[1]), "demo"))) == 1
+
+
+def test_some_corpora_can_stand_for_all():
+    every = {run.path for run in new_task_runs(plan(), "demo")}
+    some = [run.path for run in new_task_runs(plan(new_tasks=["snips"]), "demo")]
+    assert len(some) == 2 * (1 + 1 + len(AMOUNTS) * (1 + len(MODES))) and every.issuperset(some)
+    with pytest.raises(SettingsError, match="'new_tasks' names what is none of the corpora: mtod"):
+        plan(new_tasks=["mtod"])
 
 
 def test_they_are_on_the_first_draw_of_the_data():

@@ -324,6 +324,7 @@ class Config(Settings):
     decoding: Decoding = Field("free", description="whether T5 writes what it likes, or sentinels and known labels only")
     mirror: str | None = None
     settings: MethodSettings = Field({}, description="per method: settings that differ from the method's defaults")
+    new_tasks: list[str] = Field([], description="corpora that are left out and added to a model of the others; none: each in turn")
 
 
 def later(default: Any, **more: Any) -> Any:

@@ -1,7 +1,7 @@
 """Which runs show what it costs to add a task to a trained HyperLoader: one corpus is left out, and added later.
 
-For each corpus: HyperLoader on all others; the corpus added to that in each mode, from a few sentences to all; beside them UniPELT-T5 on
-the same sentences, and HyperLoader on all corpora, which are runs of the plan or like them.
+For each corpus, or those of `new_tasks`: HyperLoader on all others; the corpus added to that in each mode, from a few sentences to all;
+beside them UniPELT-T5 on the same sentences, and HyperLoader on all corpora, which are runs of the plan or like them.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def new_task_runs(plan: Plan, scale: str) -> Iterator[PlannedRun]:
     for seed in plan.seeds(scale):
         whole = PlannedRun(scale_of(scale), plan.config.recipe, METHOD, plan.corpora, 100, seed, plan.config.data_seeds[0])
         yield whole
-        for corpus in plan.corpora if len(plan.corpora) > 1 else ():
+        for corpus in (plan.config.new_tasks or plan.corpora) if len(plan.corpora) > 1 else ():
             known = replace(whole, corpora=tuple(name for name in plan.corpora if name != corpus))
             yield known
             for percent, shots in AMOUNTS:

@@ -149,7 +149,9 @@ class Plan:
             self._check_name(name)
         _check_variants(self.ablations.variants, (), ablations)
         _check_variants(config.variants, self.ablations.variants)
-        for key in ("corpora", "methods", "fractions"):
+        if unknown := [name for name in config.new_tasks if name not in config.corpora]:
+            raise SettingsError(f"'new_tasks' names what is none of the corpora: {', '.join(unknown)}")
+        for key in ("corpora", "methods", "fractions", "new_tasks"):
             _check_distinct(key, getattr(config, key))
         if config.seeds:
             self._check_seeds(config.seeds)
