@@ -1,4 +1,4 @@
-"""Training speed at T5-base shape on the lengths of the seven real corpora: the plain arrangement beside ours, in one process.
+"""Training speed on the lengths of the seven real corpora, at T5-base shape or another scale's: the plain arrangement beside ours.
 
     plain             weights generated position by position in every forward pass, Transformers' layers, all logits at once, random batches
     random batches    ours on random batches: one batched pass per step, fused layers, the loss by parts
@@ -6,10 +6,11 @@
     ours              one batched pass per step, fused layers, the loss by parts, batches of similar length
     bf16              ours with matrix products in bf16 (`precision: bf16`)
 
-Weights are random; only lengths come from the corpora. Of each task the batches at a few quantiles of the padded length are timed, and
+A scale that trains a vocabulary on the corpora is timed with that of T5's pieces that they use, and then with its own. Weights are
+random; only lengths come from the corpora. Of each task the batches at a few quantiles of the padded length are timed, and
 weighed by the task's share of the steps. The last line is JSON. Run beside nothing else:
 
-    HYPERLOADER_MIRROR=DIR python benchmarks/training.py
+    HYPERLOADER_MIRROR=DIR python benchmarks/training.py [--scale mini]
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import platform
 import resource
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +41,8 @@ from hyperloader.planning.plan import Plan
 from hyperloader.text.batches import IGNORED, Batch
 from hyperloader.text.t5_vocabulary import Vocabulary
 from hyperloader.training.backbones.making import t5_pieces
+from hyperloader.training.backbones.t5 import write_vocabulary
+from hyperloader.training.backbones.text import corpora_text
 from hyperloader.training.sampler import TaskSampler, task_probabilities
 from hyperloader.training.steps import Objective
 
@@ -53,15 +57,6 @@ def main() -> None:
     plan = Plan.read(CONFIG)
     training = plan.recipe.training
     corpora = real_corpora(plan.corpora)
-    formulation = TextToText(Vocabulary(t5_pieces()), {name: corpus.train_label_types for name, corpus in corpora.items()})
-    examples = {name: formulation.encode(name, corpus.train, training) for name, corpus in corpora.items()}
-    shares = dict(zip(examples, task_probabilities([len(own) for own in examples.values()], training.temperature), strict=True))
-    batches = {bucketing: quantile_batches(formulation, examples, training, bucketing, options.quantiles) for bucketing in (False, True)}
-    bench = Bench(dict.fromkeys(examples, ()), training)
-    gap = bench.largest_difference([own[0] for own in batches[False].values()][:CURVE_STEPS])
-    print(f"largest relative difference of {CURVE_STEPS} losses on the same batches: {gap:.1e}", flush=True)
-
-    results = {}
     arrangements = {
         "plain": (False, True, "fp32"),
         "random batches": (False, False, "fp32"),
@@ -69,16 +64,29 @@ def main() -> None:
         "ours": (True, False, "fp32"),
         "bf16": (True, False, "bf16"),
     }
-    for name, (bucketing, layerwise, precision) in arrangements.items():
-        bench.use(layerwise, precision)
-        results[name] = measure(bench, batches[bucketing], shares)
-        print(f"{name:20}", results[name], flush=True)
+    results, gaps = {}, []
+    for vocabulary, path in vocabularies(plan, options.scale, corpora):
+        formulation = TextToText(Vocabulary(path), {name: corpus.train_label_types for name, corpus in corpora.items()})
+        examples = {name: formulation.encode(name, corpus.train, training) for name, corpus in corpora.items()}
+        shares = dict(zip(examples, task_probabilities([len(own) for own in examples.values()], training.temperature), strict=True))
+        batches = {bucketing: quantile_batches(formulation, examples, training, bucketing, options) for bucketing in (False, True)}
+        settings = plan.method_settings("hyperloader", options.scale)
+        bench = Bench(architecture(plan, options.scale, formulation), settings, list(examples), training)
+        gaps.append(bench.largest_difference([own[0] for own in batches[False].values()][:CURVE_STEPS]))
+        print(f"{vocabulary}: largest relative difference of {CURVE_STEPS} losses on the same batches: {gaps[-1]:.1e}", flush=True)
+        for name, (bucketing, layerwise, precision) in arrangements.items():
+            bench.use(layerwise, precision)
+            results[f"{name}, {vocabulary}"] = measure(bench, batches[bucketing], shares)
+            print(f"{name:20}", results[f"{name}, {vocabulary}"], flush=True)
     speed = {name: result["sentences_per_second"] for name, result in results.items()}
+    first, *_, ours, bf16 = speed.values()
     summary = {
         "benchmark": "training",
-        "ratio": round(speed["ours"] / speed["plain"], 2),
-        "ratio_bf16": round(speed["bf16"] / speed["plain"], 2),
-        "loss_difference": gap,
+        "scale": options.scale,
+        # of the last vocabulary's arrangements to the first one's plain
+        "ratio": round(ours / first, 2),
+        "ratio_bf16": round(bf16 / first, 2),
+        "loss_difference": max(gaps),
         "threads": options.threads,
         "processor": platform.processor() or platform.machine(),
         "batch_size": training.batch_size,
@@ -87,13 +95,34 @@ def main() -> None:
     print(json.dumps(summary))
 
 
-class Bench:
-    """HyperLoader at T5-base shape and its optimiser."""
+def vocabularies(plan: Plan, scale: str, corpora: dict) -> Iterator[tuple[str, Path]]:
+    """T5's, or the part of it that the corpora use and one that is trained on them, with their names."""
+    backbone = plan.scale(scale).backbones["t5"]
+    if backbone.source != "pretrained":
+        yield "T5's pieces", t5_pieces()
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "spiece.model"
+        for name, pieces in (("those of T5's pieces that are used", None), (f"{backbone.pieces} trained pieces", backbone.pieces)):
+            write_vocabulary(list(corpora.values()), corpora_text(list(corpora.values()), SEED), pieces, path, None)
+            yield name, path
 
-    def __init__(self, tasks: dict, training):
+
+def architecture(plan: Plan, scale: str, formulation: TextToText) -> T5Config:
+    """The scale's T5."""
+    backbone = plan.scale(scale).backbones["t5"]
+    if backbone.source != "pretrained":
+        return T5Config(**T5_BASE, dropout_rate=0.1)
+    return T5Config(vocab_size=formulation.vocabulary.size, **backbone.architecture.model_dump())
+
+
+class Bench:
+    """HyperLoader on such a T5, and its optimiser."""
+
+    def __init__(self, config: T5Config, settings, tasks: list[str], training):
         self.training, method = training, get_method("hyperloader")
         torch.manual_seed(SEED)
-        self.model = method.build(T5ForConditionalGeneration(T5Config(**T5_BASE, dropout_rate=0.1)), tasks, method.settings({})).train()
+        self.model = method.build(T5ForConditionalGeneration(config), dict.fromkeys(tasks, ()), settings).train()
         self.weights = self.model.trainable_state()
         self.batched = self.model.adapt
         self.optimizer = self._new_optimizer()
@@ -175,13 +204,13 @@ def measure(bench: Bench, batches: dict[str, list[Batch]], shares: dict[str, flo
             padded += shares[task] / len(own) * sum(mask.numel() for mask in sizes)
     return {
         "sentences_per_second": round(bench.training.batch_size / seconds, 2),
-        "seconds_per_step": round(seconds, 2),
+        "seconds_per_step": round(seconds, 3),
         "padding": round(1 - used / padded, 3),
         "peak_memory_gib": round(_peak() / 2**30, 2),
     }
 
 
-def quantile_batches(formulation, examples, training, bucketing: bool, quantiles: int) -> dict[str, list[Batch]]:
+def quantile_batches(formulation, examples, training, bucketing: bool, options) -> dict[str, list[Batch]]:
     """Of each task the batches at evenly spaced quantiles of the padded size."""
     result = {}
     for name, own in examples.items():
@@ -191,7 +220,7 @@ def quantile_batches(formulation, examples, training, bucketing: bool, quantiles
         drawn = [indices for task, indices in map(sampler, range(512)) if task == 0]
         sizes = [sum(np.max([lengths[index] for index in indices], axis=0)) for indices in drawn]
         order = np.argsort(sizes, kind="stable")
-        places = [int(len(order) * (2 * number + 1) / (2 * quantiles)) for number in range(quantiles)]
+        places = [int(len(order) * (2 * number + 1) / (2 * options.quantiles)) for number in range(options.quantiles)]
         result[name] = [formulation.collate(name, [own[index] for index in drawn[order[place]]]) for place in places]
     return result
 
@@ -223,6 +252,7 @@ def _peak() -> int:
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--scale", default="paper", help="whose T5 and HyperLoader")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--quantiles", type=int, default=3, help="timed batches per task")
     return parser.parse_args()
