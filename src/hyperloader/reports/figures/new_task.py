@@ -118,5 +118,7 @@ def _panel(ax: Axes, points: Points, amounts: list[str]) -> None:
             for f1s in own.values():
                 ax.axhline(mean(f1s), color=GREY, linestyle="--", linewidth=0.8, label=name)
             continue
-        xs = [x for x, amount in enumerate(amounts) if amount in own]
-        ax.plot(xs, [mean(own[amounts[x]]) for x in xs], color=colour, marker="o", markersize=3, label=name)
+        # numbers and shares of a corpus' sentences are two axes: no line leads from one to the other
+        for shares in (False, True):
+            xs = [x for x, amount in enumerate(amounts) if amount in own and amount.endswith("%") == shares]
+            ax.plot(xs, [mean(own[amounts[x]]) for x in xs], color=colour, marker="o", markersize=3, label=None if shares else name)
