@@ -119,6 +119,7 @@ def _panel(ax: Axes, points: Points, amounts: list[str]) -> None:
                 ax.axhline(mean(f1s), color=GREY, linestyle="--", linewidth=0.8, label=name)
             continue
         # numbers and shares of a corpus' sentences are two axes: no line leads from one to the other
-        for shares in (False, True):
-            xs = [x for x, amount in enumerate(amounts) if amount in own and amount.endswith("%") == shares]
-            ax.plot(xs, [mean(own[amounts[x]]) for x in xs], color=colour, marker="o", markersize=3, label=None if shares else name)
+        halves = [[x for x, amount in enumerate(amounts) if amount in own and amount.endswith("%") == shares] for shares in (False, True)]
+        for xs in filter(None, halves):
+            label = name if xs is next(filter(None, halves)) else None
+            ax.plot(xs, [mean(own[amounts[x]]) for x in xs], color=colour, marker="o", markersize=3, label=label)
