@@ -65,19 +65,19 @@ def main() -> None:
         "bf16": (True, False, "bf16"),
     }
     results, gaps = {}, []
-    for vocabulary, path in vocabularies(plan, options.scale, corpora):
-        formulation = TextToText(Vocabulary(path), {name: corpus.train_label_types for name, corpus in corpora.items()})
+    quantiles, settings = options.quantiles, plan.method_settings("hyperloader", options.scale)
+    for pieces, vocabulary, config in backbones(plan, options.scale, list(corpora.values())):
+        formulation = TextToText(vocabulary, {name: corpus.train_label_types for name, corpus in corpora.items()})
         examples = {name: formulation.encode(name, corpus.train, training) for name, corpus in corpora.items()}
         shares = dict(zip(examples, task_probabilities([len(own) for own in examples.values()], training.temperature), strict=True))
-        batches = {bucketing: quantile_batches(formulation, examples, training, bucketing, options) for bucketing in (False, True)}
-        settings = plan.method_settings("hyperloader", options.scale)
-        bench = Bench(architecture(plan, options.scale, formulation), settings, list(examples), training)
+        batches = {bucketing: quantile_batches(formulation, examples, training, bucketing, quantiles) for bucketing in (False, True)}
+        bench = Bench(config, settings, dict.fromkeys(examples, ()), training)
         gaps.append(bench.largest_difference([own[0] for own in batches[False].values()][:CURVE_STEPS]))
-        print(f"{vocabulary}: largest relative difference of {CURVE_STEPS} losses on the same batches: {gaps[-1]:.1e}", flush=True)
+        print(f"{pieces}: largest relative difference of {CURVE_STEPS} losses on the same batches: {gaps[-1]:.1e}", flush=True)
         for name, (bucketing, layerwise, precision) in arrangements.items():
             bench.use(layerwise, precision)
-            results[f"{name}, {vocabulary}"] = measure(bench, batches[bucketing], shares)
-            print(f"{name:20}", results[f"{name}, {vocabulary}"], flush=True)
+            results[f"{name}, {pieces}"] = measure(bench, batches[bucketing], shares)
+            print(f"{name:20}", results[f"{name}, {pieces}"], flush=True)
     speed = {name: result["sentences_per_second"] for name, result in results.items()}
     first, *_, ours, bf16 = speed.values()
     summary = {
@@ -95,34 +95,29 @@ def main() -> None:
     print(json.dumps(summary))
 
 
-def vocabularies(plan: Plan, scale: str, corpora: dict) -> Iterator[tuple[str, Path]]:
-    """T5's, or the part of it that the corpora use and one that is trained on them, with their names."""
+def backbones(plan: Plan, scale: str, corpora: list) -> Iterator[tuple[str, Vocabulary, T5Config]]:
+    """T5-base; or the scale's T5 with the part of T5's vocabulary that the corpora use, and with one that is trained on them."""
     backbone = plan.scale(scale).backbones["t5"]
     if backbone.source != "pretrained":
-        yield "T5's pieces", t5_pieces()
+        yield "T5's pieces", Vocabulary(t5_pieces()), T5Config(**T5_BASE, dropout_rate=0.1)
         return
+    text = corpora_text(corpora, SEED)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "spiece.model"
-        for name, pieces in (("those of T5's pieces that are used", None), (f"{backbone.pieces} trained pieces", backbone.pieces)):
-            write_vocabulary(list(corpora.values()), corpora_text(list(corpora.values()), SEED), pieces, path, None)
-            yield name, path
-
-
-def architecture(plan: Plan, scale: str, formulation: TextToText) -> T5Config:
-    """The scale's T5."""
-    backbone = plan.scale(scale).backbones["t5"]
-    if backbone.source != "pretrained":
-        return T5Config(**T5_BASE, dropout_rate=0.1)
-    return T5Config(vocab_size=formulation.vocabulary.size, **backbone.architecture.model_dump())
+        for pieces in dict.fromkeys((None, backbone.pieces)):
+            write_vocabulary(corpora, text, pieces, path, None)
+            vocabulary = Vocabulary(path)
+            name = "those of T5's pieces that are used" if pieces is None else f"{pieces} trained pieces"
+            yield name, vocabulary, T5Config(vocab_size=vocabulary.size, **backbone.architecture.model_dump())
 
 
 class Bench:
     """HyperLoader on such a T5, and its optimiser."""
 
-    def __init__(self, config: T5Config, settings, tasks: list[str], training):
+    def __init__(self, config: T5Config, settings, tasks: dict, training):
         self.training, method = training, get_method("hyperloader")
         torch.manual_seed(SEED)
-        self.model = method.build(T5ForConditionalGeneration(config), dict.fromkeys(tasks, ()), settings).train()
+        self.model = method.build(T5ForConditionalGeneration(config), tasks, settings).train()
         self.weights = self.model.trainable_state()
         self.batched = self.model.adapt
         self.optimizer = self._new_optimizer()
@@ -210,7 +205,7 @@ def measure(bench: Bench, batches: dict[str, list[Batch]], shares: dict[str, flo
     }
 
 
-def quantile_batches(formulation, examples, training, bucketing: bool, options) -> dict[str, list[Batch]]:
+def quantile_batches(formulation, examples, training, bucketing: bool, quantiles: int) -> dict[str, list[Batch]]:
     """Of each task the batches at evenly spaced quantiles of the padded size."""
     result = {}
     for name, own in examples.items():
@@ -220,7 +215,7 @@ def quantile_batches(formulation, examples, training, bucketing: bool, options) 
         drawn = [indices for task, indices in map(sampler, range(512)) if task == 0]
         sizes = [sum(np.max([lengths[index] for index in indices], axis=0)) for indices in drawn]
         order = np.argsort(sizes, kind="stable")
-        places = [int(len(order) * (2 * number + 1) / (2 * options.quantiles)) for number in range(options.quantiles)]
+        places = [int(len(order) * (2 * number + 1) / (2 * quantiles)) for number in range(quantiles)]
         result[name] = [formulation.collate(name, [own[index] for index in drawn[order[place]]]) for place in places]
     return result
 

@@ -21,10 +21,11 @@ MODES: tuple[str, ...] = get_args(AddingMode)
 
 def new_task_runs(plan: Plan, scale: str) -> Iterator[PlannedRun]:
     """All of these runs, those that others are added to first, on the first draw of the data."""
+    left_out = [name for name in plan.corpora if name in plan.config.new_tasks] or plan.corpora
     for seed in plan.seeds(scale):
         whole = PlannedRun(scale_of(scale), plan.config.recipe, METHOD, plan.corpora, 100, seed, plan.config.data_seeds[0])
         yield whole
-        for corpus in (plan.config.new_tasks or plan.corpora) if len(plan.corpora) > 1 else ():
+        for corpus in left_out if len(plan.corpora) > 1 else ():
             known = replace(whole, corpora=tuple(name for name in plan.corpora if name != corpus))
             yield known
             for percent, shots in AMOUNTS:

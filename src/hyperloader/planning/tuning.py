@@ -75,8 +75,7 @@ class Tried:
         name, title: of the method or variant.
         learning_rate: that was tried.
         configured: that of the configuration.
-        curve: validation loss by step, a mean over the trials' corpora and seeds; empty if one of them diverged.
-        losses: the lowest validation loss with each seed, a mean over the corpora; empty likewise.
+        curves: of each seed validation loss by step, a mean over the trials' corpora; none if one of them diverged.
         failure: why, if so.
     """
 
@@ -84,9 +83,18 @@ class Tried:
     title: str
     learning_rate: float
     configured: float
-    curve: dict[int, float]
-    losses: tuple[float, ...]
+    curves: list[dict[int, float]]
     failure: str
+
+    @property
+    def curve(self) -> dict[int, float]:
+        """Validation loss by step, a mean over the seeds."""
+        return _mean(self.curves)
+
+    @property
+    def losses(self) -> list[float]:
+        """The lowest validation loss with each seed."""
+        return [min(curve.values(), default=float("inf")) for curve in self.curves]
 
     @property
     def loss(self) -> float:
@@ -110,12 +118,11 @@ def tried(plan: Plan, scale: str, results: str | Path = "results") -> Iterator[T
         records = [TrialRecord.read(file) for file in files]
         failure = next((record.failure for record in records if record.failure), "")
         by_seed: dict[int, list[dict[int, float]]] = {}
-        for trial, record in zip(group, [] if failure else records, strict=False):
+        for trial, record in zip(group, records, strict=True):
             by_seed.setdefault(trial.run.seed, []).append({point["step"]: point["validation_loss"] for point in record.curve})
-        curves = [_mean(own) for own in by_seed.values()]
-        losses = tuple(min(curve.values(), default=float("inf")) for curve in curves)
+        curves = [] if failure else [_mean(own) for own in by_seed.values()]
         configured = plan.run_settings(group[0].run).training.learning_rate
-        yield Tried(name, plan.method(name, scale).title, rate, configured, _mean(curves), losses, failure)
+        yield Tried(name, plan.method(name, scale).title, rate, configured, curves, failure)
 
 
 def _mean(curves: Sequence[dict[int, float]]) -> dict[int, float]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from math import nan
 from pathlib import Path
 from statistics import mean
 from typing import TYPE_CHECKING
@@ -119,7 +120,8 @@ def _panel(ax: Axes, points: Points, amounts: list[str]) -> None:
                 ax.axhline(mean(f1s), color=GREY, linestyle="--", linewidth=0.8, label=name)
             continue
         # numbers and shares of a corpus' sentences are two axes: no line leads from one to the other
-        halves = [[x for x, amount in enumerate(amounts) if amount in own and amount.endswith("%") == shares] for shares in (False, True)]
-        for xs in filter(None, halves):
-            label = name if xs is next(filter(None, halves)) else None
-            ax.plot(xs, [mean(own[amounts[x]]) for x in xs], color=colour, marker="o", markersize=3, label=label)
+        reached = [(x, mean(own[amount])) for x, amount in enumerate(amounts) if amount in own]
+        first_share = sum(not amounts[x].endswith("%") for x, _ in reached)
+        if reached:
+            line = [*reached[:first_share], (nan, nan), *reached[first_share:]]
+            ax.plot(*zip(*line, strict=True), color=colour, marker="o", markersize=3, label=name)
