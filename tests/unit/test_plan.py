@@ -101,7 +101,11 @@ def test_a_backbone_does_not_depend_on_the_chosen_corpora():
         ({"corpora": ["atsi"]}, CorpusError, "unknown corpus 'atsi'; did you mean atis"),
         ({"methods": ["hyperloder"]}, SettingsError, "unknown method 'hyperloder'; did you mean 'hyperloader'. known methods: hyperloader"),
         ({"settings": {"none": {}}}, SettingsError, "unknown method 'none'"),
-        ({"seeds": [1, 1]}, SettingsError, "'seeds' names something twice"),
+        ({"seeds": [1, 1]}, SettingsError, "'seeds': names 1 twice"),
+        ({"corpora": ["atis", "atis"]}, SettingsError, "'corpora': names atis twice"),
+        ({"methods": ["lora", "ia3", "lora"]}, SettingsError, "'methods': names lora twice"),
+        ({"fractions": [10, 20, 10.0]}, SettingsError, "'fractions': names 10.0 twice"),
+        ({"new_tasks": ["atis", "atis"]}, SettingsError, "'new_tasks': names atis twice"),
         ({"recipe": "none"}, SettingsError, r"recipes/none\.yaml: no such file; known here: .*paper"),
     ],
 )
@@ -124,7 +128,7 @@ def test_as_many_draws_as_the_scale_has_seeds(tmp_path):
     shutil.copytree(CONFIG, tmp_path / "config")
     scale = tmp_path / "config/scales/demo.yaml"
     scale.write_text(scale.read_text().replace("seeds: [42, 43, 44]", "seeds: [42, 42]"))
-    with pytest.raises(SettingsError, match="'seeds' names something twice"):
+    with pytest.raises(SettingsError, match="demo.yaml: 'seeds': names 42 twice"):
         Plan.of(VALUES | {"seeds": None}, tmp_path / "config").runs("demo")
 
 

@@ -48,7 +48,7 @@ def test_a_seed_that_is_named_twice_is_refused(tmp_path):
         file.write("tuning: {seeds: [1, 1]}\n")
     lines = [line for line in (folder / "scales/mini.yaml").read_text().splitlines() if not line.startswith("tuning: {learning")]
     (folder / "scales/mini.yaml").write_text("\n".join(lines))
-    with pytest.raises(SettingsError, match="'tuning.seeds' names something twice"):
+    with pytest.raises(SettingsError, match="mini.yaml: 'tuning.seeds': names 1 twice"):
         trials(Plan.read(folder / "config.yaml"), "mini")
 
 

@@ -82,7 +82,7 @@ def test_a_configuration_with_two_corpora_trains_on_two_and_keeps_the_backbone(w
         (["--config", "corpora=[atsi]"], "hyperloader: unknown corpus 'atsi'; did you mean atis? known corpora: "),
         (["--config", "methods=[hyperloder]"], "hyperloader: unknown method 'hyperloder'; did you mean 'hyperloader'? known methods: "),
         (["--config", "fractions=[0]"], "hyperloader: config/config.yaml: 'fractions.0': input should be greater than 0"),
-        (["--config", "methods=[hyperloader,hyperloader]"], "hyperloader: 'methods' names something twice: ['hyperloader', 'hyperloader']"),
+        (["--config", "methods=[hyperloader,hyperloader]"], "hyperloader: config/config.yaml: 'methods': names hyperloader twice"),
         (["--config", "seeds=[-1]"], "hyperloader: config/config.yaml: 'seeds.0': input should be greater than or equal to 0"),
         (["--config", "fractions=[10,10.0000001]"], "hyperloader: config/config.yaml: 'fractions.1': a fraction has at most six digits"),
         (["--config", "recipe=papre"], "hyperloader: config/recipes/papre.yaml: no such file; known here: "),

@@ -114,11 +114,6 @@ def drawn(data_seed: int) -> str:
     return "" if data_seed == DATA_SEED else f"-draw{data_seed}"
 
 
-def _check_distinct(key: str, values: Sequence) -> None:
-    if len(set(values)) < len(values):
-        raise SettingsError(f"'{key}' names something twice: {values}")
-
-
 def _check_variants(variants: dict[str, Variant], others: Container[str], file: Path | None = None) -> None:
     """Refuse a variant of no method, and one whose name is that of a method or of another variant."""
     for name, variant in variants.items():
@@ -151,8 +146,6 @@ class Plan:
         _check_variants(config.variants, self.ablations.variants)
         if unknown := [name for name in config.new_tasks if name not in config.corpora]:
             raise SettingsError(f"'new_tasks' names what is none of the corpora: {', '.join(unknown)}")
-        for key in ("corpora", "methods", "fractions", "new_tasks"):
-            _check_distinct(key, getattr(config, key))
         if config.seeds:
             self._check_seeds(config.seeds)
         # the registry's order is the paper's, so that the order in a config changes no result
@@ -220,7 +213,6 @@ class Plan:
         for known in named:
             self._check_name(known, scale)
         _check_variants(scale.variants, self.ablations.variants | self.config.variants, file)
-        _check_distinct("tuning.seeds", scale.tuning.seeds)
         self._check_seeds(self.config.seeds or scale.seeds)
         return self._scales.setdefault(name, scale)
 
@@ -229,7 +221,6 @@ class Plan:
         return self.config.seeds or self.scale(scale).seeds
 
     def _check_seeds(self, seeds: list[int]) -> None:
-        _check_distinct("seeds", seeds)
         if len(self.config.data_seeds) not in (1, len(seeds)):
             message = f"{len(self.config.data_seeds)} data seeds for {len(seeds)} seeds"
             raise SettingsError(message, remedy="name one for all, or one for each of the seeds")
