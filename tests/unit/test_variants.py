@@ -111,6 +111,24 @@ def test_a_question_about_what_there_is_not_is_named_with_its_file(tmp_path):
         Plan.read(tmp_path / "config/config.yaml").ablation_runs("demo")
 
 
+def test_a_part_of_the_ablation_study():
+    part = Plan.read(CONFIG, ["ablations=[hyperloader,lora_per_task,rank_4]"])
+    assert {(run.method, run.percent) for run in part.ablation_runs("demo")} == {
+        (name, 100) for name in ("hyperloader", "lora_per_task", "rank_4")
+    }
+    assert [(question.against, *question.methods) for question in part.ablations.questions] == [
+        ("hyperloader", "lora_per_task"),
+        ("hyperloader", "rank_4"),
+    ]
+    assert "both_per_task" in part.variants("demo")  # still known, to `methods` for one
+
+
+@pytest.mark.parametrize("names, unknown", [("hyperloader,rank_4,rank_5", "rank_5"), ("lora_per_task,rank_4", "lora_per_task, rank_4")])
+def test_a_part_of_the_ablation_study_that_compares_nothing_is_refused(names, unknown):
+    with pytest.raises(SettingsError, match=rf"compared with nothing: {unknown}; name what a question of .*ablations\.yaml is `against`"):
+        Plan.read(CONFIG, [f"ablations=[{names}]"])
+
+
 def test_the_ablation_study_is_planned_with_every_setting_valid_and_every_run_in_its_own_place():
     planned = Plan.read(CONFIG)
     for scale in planned.scales():

@@ -5,7 +5,7 @@ Unknown keys are refused. `config/README.md` explains each key; `hyperloader.pla
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_type_hints
 
@@ -268,6 +268,15 @@ class Ablations(Settings):
     variants: dict[Name, Variant] = {}
     questions: list[Question] = []
 
+    def only(self, names: Container[str]) -> Ablations:
+        """The questions about these methods and variants: those whose `against` is one of them, and of their `methods` those."""
+        narrowed = (
+            question.model_copy(update={"methods": [name for name in question.methods if name in names]})
+            for question in self.questions
+            if question.against in names
+        )
+        return self.model_copy(update={"questions": [question for question in narrowed if question.methods]})
+
     def asked(self) -> Iterator[tuple[Question, float]]:
         """Each question at each of its fractions."""
         return ((question, percent) for question in self.questions for percent in question.fractions or self.fractions)
@@ -337,6 +346,7 @@ class Config(Settings):
     decoding: Decoding = Field("free", description="whether T5 writes what it likes, or sentinels and known labels only")
     mirror: str | None = None
     settings: MethodSettings = Field({}, description="per method: settings that differ from the method's defaults")
+    ablations: Distinct[str] = Field([], description="methods and variants of the ablation study that it is narrowed to; none: all")
     new_tasks: Distinct[str] = Field([], description="corpora that are left out and added to a model of the others; none: each in turn")
 
 
