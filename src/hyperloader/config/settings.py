@@ -46,11 +46,8 @@ def _distinct(values: list) -> list:
     return values
 
 
-Item = TypeVar("Item")
-_unique = Field(json_schema_extra={"uniqueItems": True})
-Distinct = Annotated[list[Item], AfterValidator(_distinct), _unique]
-# the length is checked first, since its message would else speak of what is left after a validation
-DistinctNotEmpty = Annotated[list[Item], Field(min_length=1), AfterValidator(_distinct), _unique]
+# of a list: stands after its length, whose message would else speak of a value and not of a list
+DISTINCT = (AfterValidator(_distinct), Field(json_schema_extra={"uniqueItems": True}))
 Percent = Annotated[float, Field(gt=0, le=100), AfterValidator(_told_apart)]
 Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]  # what NumPy takes
 Probability = Annotated[float, Field(ge=0, lt=1)]
@@ -245,26 +242,28 @@ class Variant(Settings):
 class Tuning(Settings):
     """How learning rates are chosen: by validation loss at 100 % of the data, on seeds that are not reported."""
 
-    learning_rates: Annotated[Distinct[PositiveFloat], Field(min_length=2)] = Field([1e-3, 3e-3, 1e-2, 3e-2], description="for all")
+    learning_rates: Annotated[list[PositiveFloat], Field(min_length=2), *DISTINCT] = Field(
+        [1e-3, 3e-3, 1e-2, 3e-2], description="the same for all"
+    )
     # a rate at the edge learns with some seeds and not with others
-    seeds: DistinctNotEmpty[Seed] = [0, 1, 2]
-    methods: Distinct[str] = Field([], description="or variants; none: those of the configuration")
-    single_task_corpora: Distinct[str] = Field([], description="that stand for all where each has a model; none: all")
+    seeds: Annotated[list[Seed], Field(min_length=1), *DISTINCT] = [0, 1, 2]
+    methods: Annotated[list[str], *DISTINCT] = Field([], description="or variants; none: those of the configuration")
+    single_task_corpora: Annotated[list[str], *DISTINCT] = Field([], description="that stand for all where each has a model; none: all")
 
 
 class Question(Settings):
     """What rows of the ablation table answer."""
 
     question: str
-    methods: DistinctNotEmpty[str] = Field(description="or variants: each a row, compared with `against`")
+    methods: Annotated[list[str], Field(min_length=1), *DISTINCT] = Field(description="or variants: each a row, compared with `against`")
     against: str
-    fractions: Distinct[Percent] = Field([], description="other ones than the study's")
+    fractions: Annotated[list[Percent], *DISTINCT] = Field([], description="other ones than the study's")
 
 
 class Ablations(Settings):
     """The ablation study: `config/ablations.yaml`."""
 
-    fractions: DistinctNotEmpty[Percent] = [100]
+    fractions: Annotated[list[Percent], Field(min_length=1), *DISTINCT] = [100]
     variants: dict[Name, Variant] = {}
     questions: list[Question] = []
 
@@ -304,7 +303,9 @@ class Scale(Settings):
 
     corpora: Literal["real", "generated"]
     backbones: dict[Kind, Backbone]
-    seeds: DistinctNotEmpty[Seed] = Field([42, 43, 44], description="of the runs, where the configuration names none")
+    seeds: Annotated[list[Seed], Field(min_length=1), *DISTINCT] = Field(
+        [42, 43, 44], description="of the runs, where the configuration names none"
+    )
     one_job_per_method: bool = Field(False, description="all corpora of a single-task method in one job, where starting up takes longer")
     threads: PositiveInt = Field(4, description="of a job that computes; several small runs side by side are faster than one on all cores")
     jobs_per_gpu: Literal[1, 2, 4, 8] = Field(1, description="how many jobs share a GPU, where models are small")
@@ -334,10 +335,10 @@ class Scale(Settings):
 class Config(Settings):
     """What to reproduce: `config/config.yaml`."""
 
-    corpora: DistinctNotEmpty[str]
-    methods: DistinctNotEmpty[str]
-    fractions: DistinctNotEmpty[Percent]
-    seeds: DistinctNotEmpty[Seed] | None = Field(None, description="of the runs; `null`: those of the scale")
+    corpora: Annotated[list[str], Field(min_length=1), *DISTINCT]
+    methods: Annotated[list[str], Field(min_length=1), *DISTINCT]
+    fractions: Annotated[list[Percent], Field(min_length=1), *DISTINCT]
+    seeds: Annotated[list[Seed], Field(min_length=1), *DISTINCT] | None = Field(None, description="of the runs; `null`: those of the scale")
     data_seeds: Annotated[list[Seed], Field(min_length=1)] = Field(
         [DATA_SEED], description="of held-out validation sets and down-sampling: one, or one for each of the seeds"
     )
@@ -346,8 +347,12 @@ class Config(Settings):
     decoding: Decoding = Field("free", description="whether T5 writes what it likes, or sentinels and known labels only")
     mirror: str | None = None
     settings: MethodSettings = Field({}, description="per method: settings that differ from the method's defaults")
-    ablations: Distinct[str] = Field([], description="methods and variants of the ablation study that it is narrowed to; none: all")
-    new_tasks: Distinct[str] = Field([], description="corpora that are left out and added to a model of the others; none: each in turn")
+    ablations: Annotated[list[str], *DISTINCT] = Field(
+        [], description="methods and variants of the ablation study that it is narrowed to; none: all"
+    )
+    new_tasks: Annotated[list[str], *DISTINCT] = Field(
+        [], description="corpora that are left out and added to a model of the others; none: each in turn"
+    )
 
 
 def later(default: Any, **more: Any) -> Any:
