@@ -36,6 +36,25 @@ def test_every_method_is_tried_at_the_same_rates_on_seeds_that_are_not_reported(
         assert settings.training.model_copy(update={"learning_rate": usual.training.learning_rate}) == usual.training
 
 
+@pytest.mark.parametrize("scale", ["demo", "mini", "paper"])
+def test_every_scale_can_be_tuned_as_it_is(scale):
+    plan = Plan.read(CONFIG)
+    for trial in trials(plan, scale):
+        training, usual = trial.settings(plan).training, plan.run_settings(trial.run).training
+        assert training.learning_rate == trial.learning_rate and training.steps <= usual.steps
+        changed = {"learning_rate", *plan.scale(scale).tuning.training.model_dump(exclude_unset=True)}
+        assert training.model_dump(exclude=changed) == usual.model_dump(exclude=changed)
+
+
+def test_what_differs_in_trials_is_checked(tmp_path):
+    folder = copytree(ROOT / "config", tmp_path / "config")
+    demo = folder / "scales/demo.yaml"
+    demo.write_text(demo.read_text().replace("\ntuning: {", "\ntuning: {training: {selection: last, patience: 3}, "))
+    plan = Plan.read(folder / "config.yaml", CHANGES)
+    with pytest.raises(SettingsError, match="trial demo/tuning/matched/hyperloader/0.001/all/seed0: .*patience would never end"):
+        trials(plan, "demo")[0].settings(plan)
+
+
 def test_a_reported_seed_is_refused():
     with pytest.raises(SettingsError, match="tuning's seed 1 is one of the reported ones"):
         trials(Plan.read(CONFIG, ["seeds=[42,1]"]), "demo")
@@ -100,6 +119,16 @@ def test_the_lowest_loss_is_best_and_another_configured_rate_is_named(tmp_path, 
         points = [row for row in csv.DictReader(file) if (row["method"], row["learning_rate"]) == ("unipelt_t5", "0.01")]
     assert [float(row["validation_loss"]) for row in points] == pytest.approx([1.8, 0.8, 1.3])
     assert "UniPELT-T5" in (tmp_path / "out/tuning_curves.svg").read_text()
+    # the best rates as a recipe of its own
+    folder = copytree(ROOT / "config", tmp_path / "config")
+    (folder / "recipes/tuned.yaml").write_text((tmp_path / "out/tuned.yaml").read_text())
+    usual, tuned = (Plan.read(folder / "config.yaml", [f"recipe={recipe}"]) for recipe in ("matched", "tuned"))
+    for name, rate in (("hyperloader", 0.01), ("unipelt_t5", 0.001), ("hyperdecoder", 3e-4)):
+        run = next(run for run in tuned.runs("paper") if run.method == name)
+        training = tuned.run_settings(run).training
+        assert run.path.startswith("paper/runs/tuned/") and training.learning_rate == rate
+        same = next(run for run in usual.runs("paper") if run.method == name)
+        assert training.model_dump(exclude={"learning_rate"}) == usual.run_settings(same).training.model_dump(exclude={"learning_rate"})
 
 
 def test_a_rate_that_learns_with_some_seeds_alone_is_not_best(tmp_path, monkeypatch):

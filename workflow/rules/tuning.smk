@@ -51,6 +51,7 @@ rule tuning:
     output:
         expand("results/{{scale}}/tuning.{format}", format=["csv", "md", "tex"]),
         expand("results/{{scale}}/tuning_curves.{format}", format=["csv", "png"]),
+        "results/{scale}/tuned.yaml",
         in_report("results/{scale}/tuning.html", "Tables", "Learning rates", "tuning"),
         in_report("results/{scale}/tuning_curves.svg", "Figures", "Trials of learning rates", "tuning"),
     log:

@@ -253,14 +253,17 @@ def tuning(
     config: ConfigFile = CONFIG,
     change: Changes = None,
     folder: ScalesFolder = None,
-    output: Annotated[Path, Option(help="Folder to write tuning and tuning_curves to.")] = ...,
+    output: Annotated[Path, Option(help="Folder to write tuning, tuning_curves and the recipe tuned.yaml to.")] = ...,
 ) -> None:
     """Show the validation loss at each learning rate that was tried, and whether the configuration has the best."""
     from hyperloader.planning.plan import Plan
     from hyperloader.reports.figures.tuning import write_tuning_curves
-    from hyperloader.reports.tables.tuning import write_tuning
+    from hyperloader.reports.tables.tuning import write_tuned_recipe, write_tuning
 
-    write_tuning_curves(write_tuning(Plan.read(config, change or [], folder), scale, output / "tuning.csv"), output / "tuning_curves")
+    plan = Plan.read(config, change or [], folder)
+    rows = write_tuning(plan, scale, output / "tuning.csv")
+    write_tuned_recipe(plan, scale, rows, output / "tuned.yaml")
+    write_tuning_curves(rows, output / "tuning_curves")
 
 
 @app.command()

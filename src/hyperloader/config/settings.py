@@ -249,6 +249,7 @@ class Tuning(Settings):
     seeds: Annotated[list[Seed], Field(min_length=1), *DISTINCT] = [0, 1, 2]
     methods: Annotated[list[str], *DISTINCT] = Field([], description="or variants; none: those of the configuration")
     single_task_corpora: Annotated[list[str], *DISTINCT] = Field([], description="that stand for all where each has a model; none: all")
+    training: TrainingChanges = Field(TrainingChanges(), description="what differs in a trial's training, such as fewer steps")
 
 
 class Question(Settings):

@@ -9,7 +9,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import ClassVar
 
-from hyperloader.config.settings import RunSettings
+from hyperloader.config.settings import RunSettings, Training, validate
 from hyperloader.corpora.registry import get_corpus
 from hyperloader.errors import SettingsError
 from hyperloader.files import there
@@ -41,7 +41,9 @@ class PlannedTrial:
     def settings(self, plan: Plan, results: str = "results") -> RunSettings:
         """All that decides it."""
         settings = plan.run_settings(self.run, results)
-        return settings.model_copy(update={"training": settings.training.model_copy(update={"learning_rate": self.learning_rate})})
+        changes = plan.scale(self.run.scale).tuning.training.model_dump(exclude_unset=True) | {"learning_rate": self.learning_rate}
+        training = validate(Training, settings.training.model_dump() | changes, f"trial {self.path}")
+        return settings.model_copy(update={"training": training})
 
 
 def trials(plan: Plan, scale: str) -> list[PlannedTrial]:

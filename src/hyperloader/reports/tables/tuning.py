@@ -6,6 +6,7 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
+from hyperloader.files import write_text
 from hyperloader.planning.plan import Plan, scale_of
 from hyperloader.planning.tuning import Tried, tried
 from hyperloader.reports.tables.sheet import Sheet, as_csv, write_sheet
@@ -28,7 +29,7 @@ def write_tuning(plan: Plan, scale: str, output: str | Path, results: str | Path
         What was tried, for figures.
     """
     rows = list(tried(plan, scale, results))
-    best = {row.name: min((own for own in rows if own.name == row.name), key=lambda own: own.loss) for row in rows}
+    best = best_of(rows)
     notes = list(differences(rows, best, scale))
     for note in notes:
         log.warning(note)
@@ -45,7 +46,7 @@ def write_tuning(plan: Plan, scale: str, output: str | Path, results: str | Path
     sheet = Sheet(
         title="Learning rates",
         caption=f"lowest validation loss at each rate, at 100 % of the data; scale {scale}, recipe {plan.config.recipe}. "
-        f"{_seeds(tuning.seeds)} Of a method with a model for each corpus a mean over "
+        f"{_seeds(tuning.seeds)} {_length(tuning.training.steps)}Of a method with a model for each corpus a mean over "
         f"{', '.join(tuning.single_task_corpora) or 'all'}, as far as they are configured. "
         "Bold: the best of a method; configured: the rate of the scale's file and the recipe, for all fractions and seeds.",
         header=["Method", "Rate", "Validation loss", "Worst seed", "Best", "Configured"],
@@ -57,10 +58,39 @@ def write_tuning(plan: Plan, scale: str, output: str | Path, results: str | Path
     return rows
 
 
+def best_of(rows: Sequence[Tried]) -> dict[str, Tried]:
+    """By name of the method: the rate of the lowest validation loss."""
+    return {row.name: min((own for own in rows if own.name == row.name), key=lambda own: own.loss) for row in rows}
+
+
+def write_tuned_recipe(plan: Plan, scale: str, rows: Sequence[Tried], output: str | Path) -> None:
+    """Write the recipe with the best rate of each method that was tried, to be used as one of `config/recipes/`.
+
+    Args:
+        plan: for the recipe.
+        scale: name of the scale.
+        rows: what was tried.
+        output: a YAML file.
+    """
+    import yaml
+
+    recipe = plan.recipe.model_dump(mode="json", exclude_unset=True)
+    rates = recipe.setdefault("training_of", {})
+    for name, own in best_of(rows).items():
+        if own.losses:
+            rates.setdefault(name, {})["learning_rate"] = own.learning_rate
+    about = f"# Recipe {plan.config.recipe} with the best of the rates that were tried at scale {scale}, see tuning.csv beside this file."
+    write_text(output, f"{about}\n{yaml.safe_dump(recipe, sort_keys=False)}")
+
+
 def _seeds(seeds: Sequence[int]) -> str:
     if len(seeds) == 1:
         return f"One seed ({seeds[0]}), which is not reported."
     return f"Means over seeds {', '.join(map(str, seeds))}, which are not reported, and beside each the highest of them."
+
+
+def _length(steps: int | None) -> str:
+    return f"Trials of {steps:,} steps, shorter than trainings. " if steps else ""
 
 
 def differences(rows: Sequence[Tried], best: dict[str, Tried], scale: str) -> list[str]:
