@@ -36,13 +36,13 @@ def rows(path):
 def judged(tmp_path):
     """The rows of claims.csv by id, and those of comparisons.csv, for runs at 100 %."""
 
-    def judge(runs, **changes):
+    def judge(runs, parameters=PARAMETERS, **changes):
         """`runs`: (method, counts by corpus), the same for three seeds, or with a seed as third."""
         runs = [(method, counts, seed) for method, counts, *own in runs for seed in (own or SEEDS)]
         paths = [
             write_run(tmp_path / f"runs/{index}", counts, method, seed=seed, **changes) for index, (method, counts, seed) in enumerate(runs)
         ]
-        (tmp_path / "parameters.csv").write_text(PARAMETERS)
+        (tmp_path / "parameters.csv").write_text(parameters)
         write_claims(paths, tmp_path / "parameters.csv", PUBLISHED, "none: made up", tmp_path)
         return {row["id"]: row for row in rows(tmp_path / "claims.csv")}, rows(tmp_path / "comparisons.csv")
 
@@ -66,6 +66,36 @@ def test_a_clear_winner_is_confirmed_and_a_clear_loser_contradicted(judged):
     assert claims["above-full-fine-tuning"]["verdict"] == "not run"
     known = {"scale": "demo", "recipe": "paper", "decoding": "free", "seeds": "1 2 3", "bearing": "none: made up"}
     assert all(known.items() <= row.items() for row in claims.values())
+
+
+@pytest.mark.parametrize("seeds", [(1,), SEEDS])
+def test_where_the_premise_fails_f1_decides_nothing(judged, seeds, tmp_path):
+    # Hyperdecoder trains fewer here
+    parameters = PARAMETERS.replace("Hyperdecoder,1,1600,16", "Hyperdecoder,1,500,5")
+    assert parameters != PARAMETERS
+    runs = [(name, all_corpora(f1), seed) for seed in seeds for name, f1 in (("hyperloader", 0.9), ("hyperdecoder", 0.3))]
+    claims, _ = judged(runs, parameters)
+    row = claims["not-parameters-100"]
+    assert (row["verdict"], row["p"], row["p_holm"]) == ("premise fails", "", "") and row["paper"] == "yes"
+    # with no runs either
+    assert claims["not-parameters-10"]["verdict"] == "premise fails" and claims["most-parameters"]["verdict"] == "contradicted"
+    assert "3 premise fails" in (tmp_path / "claims.md").read_text()
+    claims, _ = judged(runs)
+    assert claims["not-parameters-100"]["verdict"] == ("confirmed" if len(seeds) == 3 else "one seed")
+
+
+def test_the_difference_that_is_shown_is_the_one_that_decides(judged):
+    # a smaller difference that is sure, beside a larger one that the seeds leave open
+    runs = [("hyperloader", all_corpora(0.6)), ("hyperdecoder", all_corpora(0.55))]
+    runs += [(name, all_corpora(f1), seed) for seed, f1 in zip(SEEDS, (0.2, 0.6, 0.4), strict=True) for name in BASELINES[:3]]
+    claims, _ = judged(runs)
+    best = claims["best-average-100"]
+    assert best["verdict"] == "inconclusive" and "HyperLoader - UniPELT-BERT +0.2000" in best["numbers"]
+
+
+def test_captions_say_how_many_seeds_rows_have(judged, tmp_path):
+    judged([("hyperloader", all_corpora(0.6)), ("hyperformer_pp", all_corpora(0.5), 1), ("hyperdecoder", all_corpora(0.4))])
+    assert "1 to 3 of the seeds 1, 2, 3 in each row" in (tmp_path / "comparisons.md").read_text()
 
 
 def test_a_small_difference_is_inconclusive(judged):

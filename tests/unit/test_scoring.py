@@ -255,6 +255,13 @@ def test_equal_sentences_are_one_cluster_and_come_back_from_their_file(tmp_path)
     assert (known.ci_low, known.ci_high) == (known.f1, known.f1)
 
 
+def test_where_all_test_sentences_are_in_train_unseen_ones_have_no_score():
+    sentences = [PredictedSentence(["to", "boston"], ["O", "B-city"], ["O", "B-city"], None, None, "", False, 2)]
+    for unseen, schemes in ((np.array([True]), 1), (np.array([False]), 0)):
+        entry, _ = score_sentences(sentences, "free", unseen)
+        assert entry.unseen == schemes and sum(score.subset == "unseen" for score in entry.scores) == schemes
+
+
 def test_sentences_of_the_training_set_are_left_out_of_the_unseen_ones(run, place, caplog):
     score_run(run)
     assert json.loads((run / "scores.json").read_text())["corpora"]["atis"]["unseen"] is None and "no prepared corpus" in caplog.text

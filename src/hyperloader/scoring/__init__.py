@@ -129,7 +129,7 @@ def score_sentences(
     Args:
         sentences: gold and predictions.
         decoding: how they were decoded, for the signatures.
-        unseen: whether each sentence is not in the training set; without it, unseen ones are not scored.
+        unseen: whether each sentence is not in the training set; without it, or without any, unseen ones are not scored.
         nested: gold slots that are left out since they lie inside others, for the signatures.
 
     Returns:
@@ -162,7 +162,7 @@ def score_sentences(
 def _schemes(sentences: Sequence[PredictedSentence], unseen: np.ndarray | None) -> list[ScoringScheme]:
     """The ways of scoring that say something about these sentences."""
     writes = any(sentence.by_order is not None for sentence in sentences)
-    left_out = [] if unseen is not None else [("subset", "unseen")]
+    left_out = [] if unseen is not None and unseen.any() else [("subset", "unseen")]
     left_out += [] if any(SLASH in tag for sentence in sentences for tag in sentence.gold) else [("labels", "cut")]
     schemes = TEXT_SCHEMES if writes else TEXTLESS_SCHEMES
     return [scheme for scheme in schemes if not any(getattr(scheme, field) == value for field, value in left_out)]

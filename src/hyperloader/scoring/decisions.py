@@ -34,11 +34,12 @@ class Verdict(StrEnum):
     CONTRADICTED = "contradicted"
     TWO_SEEDS = "two seeds"
     ONE_SEED = "one seed"
+    NO_PREMISE = "premise fails"
     NOT_RUN = "not run"
 
 
 # why a statement cannot be decided: the gravest first
-OPEN = (Verdict.NOT_RUN, Verdict.ONE_SEED, Verdict.TWO_SEEDS)
+OPEN = (Verdict.NOT_RUN, Verdict.NO_PREMISE, Verdict.ONE_SEED, Verdict.TWO_SEEDS)
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ COLUMNS = (
 )
 FIELDS = ("id", "proposition", "claim", "where", "rule", "margin")
 # what the paper's own tables say of a claim
-BORNE_OUT = {Verdict.CONFIRMED: "yes", Verdict.CONTRADICTED: "no", Verdict.NOT_RUN: "no numbers"}
+BORNE_OUT = {Verdict.CONFIRMED: "yes", Verdict.CONTRADICTED: "no", Verdict.NOT_RUN: "no numbers", Verdict.NO_PREMISE: "premise fails"}
 NEEDS = "needs "
 NOT_DECIDED = "not decided"
 
@@ -199,7 +199,8 @@ def _sheet(judged: Sequence[Judged], scores: Scores, bearing: str) -> Sheet:
         title="Claims",
         caption=f"what these runs say of the paper's claims, {len(judged)} in {len(propositions)} propositions: {_verdicts(judged)}. "
         f"Bearing on the paper: **{bearing}**. {made}A claim is confirmed or contradicted at 5 %, over test sentences and training seeds "
-        "and after Holm's correction over all claims; equivalent if the methods differ by less than its margin. One or two training "
+        "and after Holm's correction over all claims; equivalent if what is left of it are differences below its margin; "
+        "its premise fails if what it takes for granted, a number of parameters, is not so here. One or two training "
         "seeds decide nothing about methods: the intervals, over test sentences alone, are then those of these models. The last two "
         "columns judge the paper's own printed numbers, which come without errors, by the same rule.",
         header=["Claim", "Where", "Rule", "Verdict", "p (Holm)", "Our numbers", "Borne out by the paper's tables", "The paper's numbers"],

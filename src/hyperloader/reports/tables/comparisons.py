@@ -100,11 +100,14 @@ def write_comparisons(rows: Sequence[Row], signature: dict[str, str], output: st
         numbers = [_number(value) for value in (d.first, d.other, d.difference, *d.interval, d.se_test, d.sd_seeds, d.detectable)]
         ties = d.evidence.ties if d.enough else None
         tests = [_yes(d.models_differ), _number(d.p), _number(ties), _number(row.p), row.family, f"{d.margin:g}", row.verdict]
-        seeds = " ".join(map(str, d.seeds))
-        lines.append([*known, f"{row.fraction:g}", row.dataset, HyperLoader.title, row.other, seeds, *numbers, *tests])
+        lines.append(
+            [*known, f"{row.fraction:g}", row.dataset, HyperLoader.title, row.other, " ".join(map(str, d.seeds)), *numbers, *tests]
+        )
         shown = [_number(d.first), _number(d.other), f"{d.difference:+.4f}", _interval(d), *numbers[5:], *tests[:4], f"**{row.verdict}**"]
         cells.append([f"{row.fraction:g} %", row.dataset, row.other, *shown])
     margin = rows[0].decision.margin if rows else MARGIN
+    seeds = seeds_in_words(*(row.decision.seeds for row in rows)) if rows else ""
+    made = f"{describe(signature).capitalize()}, {seeds}." if rows else "Nothing was compared."
     sheet = Sheet(
         title="Comparisons",
         caption=f"{HyperLoader.title} against the other trained methods: micro F1 and difference, each a mean over the training seeds; its "
@@ -112,8 +115,7 @@ def write_comparisons(rows: Sequence[Row], signature: dict[str, str], output: st
         "difference that such an experiment finds four times out of five; whether these trained models differ, which says nothing about "
         f"other seeds; p of no difference between the methods; p of a difference above the margin, {margin:g}; p of the verdict after "
         "Holm's correction, of all averages or of all corpora. Intervals and p cover test sentences and training seeds; with fewer than "
-        "three seeds the interval is that of these models, over test sentences alone, and says nothing about the methods. "
-        + (f"{describe(signature).capitalize()}, {seeds_in_words(rows[0].decision.seeds)}." if rows else "Nothing was compared."),
+        f"three seeds the interval is that of these models, over test sentences alone, and says nothing about the methods. {made}",
         header=["Data", "Dataset", "Other", "F1", "Its F1", "Difference", "95 % interval", "se, sentences", "sd, seeds", "Detectable"]
         + ["Models differ", "p", "p, equivalent", "p (Holm)", "Verdict"],
         rows=cells,

@@ -42,9 +42,14 @@ class Numbers(ABC):
         """A number of parameters or a share, see `Measure`, empty if not known."""
 
     def judge(self, parts: Sequence[Clause], margin: float = MARGIN) -> Outcome:
-        """Whether all parts of a rule hold."""
-        outcomes = [self._part(part, margin) for part in parts]
-        return Outcome(all_of([own.evidence for own in outcomes]), "; ".join(own.numbers for own in outcomes if own.numbers))
+        """Whether all parts of a rule hold; nothing is decided unless what it takes for granted does."""
+        outcomes = {part: self._part(part, margin) for part in parts}
+        numbers = "; ".join(own.numbers for own in outcomes.values() if own.numbers)
+        given, stated = ([own.evidence for part, own in outcomes.items() if part.given is wanted] for wanted in (True, False))
+        premise = all_of(given).verdict() if given else Verdict.CONFIRMED
+        if premise is not Verdict.CONFIRMED:
+            return Outcome(Evidence.untested(Verdict.NO_PREMISE if premise is Verdict.CONTRADICTED else premise), numbers)
+        return Outcome(all_of(stated), numbers)
 
     def by_dataset(self, part: Clause, margin: float = MARGIN) -> dict[str, Evidence]:
         """Whether a chain holds on each of the paper's corpora."""
@@ -69,8 +74,8 @@ class Numbers(ABC):
         if not known:
             return Outcome(evidence, "")
         shown = ", ".join(f"{title} {_text(measure, _mean(row))}" for title, row in values.items() if row)
-        # the one that the chain is closest to breaking at, or breaks at first
-        (left, right), step = min(known.items(), key=lambda item: item[1].difference)
+        # the one that decides: of the largest p, or where none was tested of the smallest difference
+        (left, right), step = max(known.items(), key=lambda item: (self._evidence(measure, item[1]).holds, -item[1].difference))
         ends = "" if self.exact(measure) else f" ({' to '.join(_text(measure, end, '+') for end in step.interval)})"
         return Outcome(evidence, f"{shown}; {left} - {right} {_text(measure, step.difference, '+')}{ends}")
 

@@ -1,20 +1,20 @@
 """Rules: what has to be greater than what for a claim to hold, as one line of text.
 
-    rule    = part, " and ", part ...
+    rule    = part, " and ", part ... [" given ", part, " and ", part ...]
     part    = measure, ": ", methods, " > ", methods ...  [" in >= 4" or " in = 3"]
     methods = titles with ", " between them, or "others": all methods of the paper that the part does not name
 
-`A > B, C` says that A exceeds B and C. The measures are `Average 100` or `ATIS 20` (micro F1 at that percentage of the training
-data), `fall 100-10` (average F1 at the first minus that at the second), `trainable`, `trainable in all` and `share` (trained
-parameters of a model, of the models for all corpora, and as a part of all parameters), and `datasets 100`, which counts the corpora
-on which the chain holds and needs the `in`.
+`A > B, C` says that A exceeds B and C. What is given has to hold for there to be anything to decide. The measures are `Average 100` or
+`ATIS 20` (micro F1 at that percentage of the training data), `fall 100-10` (average F1 at the first minus that at the second),
+`trainable`, `trainable in all` and `share` (trained parameters of a model, of the models for all corpora, and as a part of all
+parameters), and `datasets 100`, which counts the corpora on which the chain holds and needs the `in`.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from hyperloader.errors import UserError
@@ -54,12 +54,14 @@ class Clause:
         chain: titles of methods; each of a group exceeds each of the next group.
         sign: `>=` or `=`: on how many corpora it has to hold; otherwise empty.
         number: that many.
+        given: whether it is what the others take for granted.
     """
 
     measure: Measure
     chain: tuple[tuple[str, ...], ...]
     sign: str = ""
     number: int = 0
+    given: bool = False
 
     @property
     def titles(self) -> set[str]:
@@ -79,8 +81,13 @@ def parse(rule: str) -> list[Clause]:
     Raises:
         UserError: it is not one.
     """
+    stated, *given = rule.split(" given ", 1)
+    return [*_parts(stated), *(replace(part, given=True) for text in given for part in _parts(text))]
+
+
+def _parts(several: str) -> list[Clause]:
     parts = []
-    for text in rule.split(" and "):
+    for text in several.split(" and "):
         match = PART.fullmatch(text)
         if match is None or bool(match["sign"]) != (match["dataset"] == COUNTED):
             raise UserError(f"'{text}' is not a rule such as 'Average 100: HyperLoader > others'")

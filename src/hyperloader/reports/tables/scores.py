@@ -137,9 +137,16 @@ def describe(signature: dict[str, str]) -> str:
     return ", ".join(f"{key} {value}" for key, value in signature.items())
 
 
-def seeds_in_words(seeds: Sequence[int]) -> str:
-    """Training seeds for a caption."""
-    return f"one seed ({seeds[0]})" if len(seeds) == 1 else f"{len(seeds)} seeds ({', '.join(map(str, seeds))})"
+def seeds_in_words(seeds: Sequence[int], *others: Sequence[int]) -> str:
+    """Training seeds for a caption; of rows with different ones, how many each has and all that there are."""
+    every = sorted({*seeds, *(seed for row in others for seed in row)})
+    numbers = sorted({len(row) for row in (seeds, *others)})
+    listed = ", ".join(map(str, every))
+    if numbers == [1] == [len(every)]:
+        return f"one seed ({listed})"
+    if numbers == [len(every)]:
+        return f"{len(every)} seeds ({listed})"
+    return f"{' to '.join(map(str, dict.fromkeys((numbers[0], numbers[-1]))))} of the seeds {listed} in each row"
 
 
 def write_scores(paths: Iterable[str | Path], output: str | Path) -> None:
