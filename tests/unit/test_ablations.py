@@ -74,6 +74,21 @@ def test_rows_are_scores_costs_and_verdicts(tmp_path):
         assert "Is more better?" in (tmp_path / f"out/ablations.{suffix}").read_text()
 
 
+def test_a_row_has_its_deviation_and_an_interval_within_what_f1_can_be(tmp_path):
+    runs = [
+        write(tmp_path, "hyperloader", CORPORA, f1s, seed, 100, 10.0) for seed, f1s in ((1, (0.2, 0.4)), (2, (0.6, 0.8)), (3, (1.0, 0.9)))
+    ]
+    runs.append(write(tmp_path, "wide", CORPORA, (0.5, 0.5), 1, 300, 30.0))
+    rows = compared(tmp_path, runs, STUDY)
+    own = rows["hyperloader"]
+    assert (own["sd"], own["ci_low"], own["ci_high"]) == (f"{np.std([0.3, 0.7, 0.95], ddof=1):.4f}", "0.0000", "1.0000")
+    assert rows["wide"]["sd"] == "" and rows["wide"]["verdict"] == "one seed"
+    text = (tmp_path / "out/ablations.md").read_text()
+    assert f"0.6500 ± {own['sd']}" in text and "1 to 3 of the seeds 1, 2, 3 in each row" in text
+    with (tmp_path / "out/pareto.csv").open() as file:
+        assert [(row["ci_low"], row["ci_high"]) for row in csv.DictReader(file)][0] == ("0.0000", "1.0000")
+
+
 def test_one_seed_decides_nothing(tmp_path):
     rows = table(tmp_path, [7])
     assert rows["wide"]["verdict"] == "one seed" and rows["wide"]["p"] == rows["wide"]["p_holm"] == ""

@@ -4,8 +4,9 @@ import csv
 import hashlib
 import json
 import re
-from math import sqrt
+from math import hypot, sqrt
 from pathlib import Path
+from statistics import mean, stdev
 
 import pytest
 from made_up_runs import right, write_run
@@ -95,6 +96,28 @@ def test_figure2_takes_the_mean_over_seeds(figure2, tmp_path):
     runs = [scored(tmp_path / str(seed), hyperloader=(f1, known_corpora(), {"seed": seed}))[0] for seed, f1 in ((1, 0.7), (2, 0.8))]
     point = figure2(runs)[0]["100", "HyperLoader", "ours"]
     assert (point["f1"], point["sd"], point["seeds"]) == ("0.7500", f"{0.1 / sqrt(2):.4f}", "2")
+
+
+@pytest.mark.parametrize("seeds", [2, 3])
+def test_figure2s_interval_covers_seeds_where_there_are_enough(figure2, tmp_path, seeds):
+    f1s = [0.70, 0.72, 0.74][:seeds]
+    runs = [scored(tmp_path / str(seed), hyperloader=(f1, known_corpora(), {"seed": seed}))[0] for seed, f1 in enumerate(f1s)]
+    points, words = figure2(runs)
+    point, own = points["100", "HyperLoader", "ours"], mean(f1s)
+    # each corpus' interval in the made-up scores is 0.1 to 0.9; of three seeds Student's quantile is 4.3027
+    test = [mean(f1 - 0.1 for f1 in f1s) / sqrt(7), mean(0.9 - f1 for f1 in f1s) / sqrt(7)]
+    seeded = 4.3027 * stdev(f1s) / sqrt(3) if seeds == 3 else 0.0
+    assert float(point["low"]) == pytest.approx(own - hypot(test[0], seeded), abs=1e-4)
+    assert float(point["high"]) == pytest.approx(own + hypot(test[1], seeded), abs=1e-4)
+    assert any(f"{seeds} seeds ({', '.join(map(str, range(seeds)))})" in word for word in words)
+
+
+def test_figure2s_interval_ends_where_f1_does(figure2, tmp_path):
+    runs = [
+        scored(tmp_path / str(seed), hyperloader=(f1, known_corpora(), {"seed": seed}))[0] for seed, f1 in ((1, 0.2), (2, 0.6), (3, 1.0))
+    ]
+    point = figure2(runs)[0]["100", "HyperLoader", "ours"]
+    assert (point["low"], point["high"]) == ("0.0000", "1.0000")
 
 
 def with_labels(run, labels):

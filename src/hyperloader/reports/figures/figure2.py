@@ -2,16 +2,16 @@
 
 As in the paper a share is that of one model: a single-task method trains one such model for each corpus.
 
-The interval is that of the test sets: with half-widths h_c of the 95 % intervals of C corpora it is sqrt(sum_c h_c^2) / C on either
-side, since the test sets are drawn independently. With several seeds F1s and half-widths are means over seeds, which are scored on the
-same sentences.
+The interval covers the test sets: with half-widths h_c of the 95 % intervals of C corpora it is sqrt(sum_c h_c^2) / C on either side,
+since the test sets are drawn independently. With several seeds F1s and half-widths are means over seeds, which are scored on the same
+sentences; from three seeds on that of their mean is squared and added (docs/statistics.md).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass, fields
-from math import nan, sqrt
+from math import hypot, nan, sqrt
 from pathlib import Path
 from statistics import mean, stdev
 from typing import TYPE_CHECKING
@@ -20,7 +20,9 @@ from hyperloader.corpora.registry import get_corpus
 from hyperloader.files import read_rows, write_text
 from hyperloader.reports.figures.style import COLOURS, GREY, canvas, open_frame, remark, tell
 from hyperloader.reports.tables.published import Paper, read_brackets, read_published
+from hyperloader.reports.tables.scores import seeds_in_words
 from hyperloader.reports.tables.sheet import as_csv
+from hyperloader.scoring.decisions import ALPHA, ENOUGH_SEEDS, Error
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -56,7 +58,7 @@ class Point:
         single_task: a model for each corpus.
         trainable: share of a model's parameters in percent; not a number for controls, which have none.
         f1: average over the corpora, and over the seeds.
-        low, high: 95 % interval of the test sets; not a number for the paper's points.
+        low, high: 95 % interval over test sentences and, from three seeds on, training seeds; not a number for the paper's points.
         sd: standard deviation over seeds; not a number for a single one.
         seeds: number of them.
     """
@@ -116,7 +118,9 @@ def _ours(rows: list[dict[str, str]], corpora: int, parameters: str | Path) -> l
         trainable = float(count["percent"]) if count else nan
         single_task = bool(count) and int(count["runs"]) > 1
         sd = stdev(f1s) if len(f1s) > 1 else nan
-        points.append(Point(fraction, title, OURS, single_task, trainable, mean(f1s), mean(f1s) - below, mean(f1s) + above, sd, len(f1s)))
+        seeded = Error(0.0, sd / sqrt(len(f1s)), len(f1s) - 1).quantile(ALPHA / 2) if len(f1s) >= ENOUGH_SEEDS else 0.0
+        low, high = max(0.0, mean(f1s) - hypot(below, seeded)), min(1.0, mean(f1s) + hypot(above, seeded))
+        points.append(Point(fraction, title, OURS, single_task, trainable, mean(f1s), low, high, sd, len(f1s)))
     return points
 
 
@@ -141,10 +145,11 @@ def _cells(point: Point) -> list[str]:
 
 
 def _caption(rows: list[dict[str, str]], corpora: list[str], paper: Paper) -> str:
-    """What was run: scale and recipe, and the corpora if not all of the paper's."""
+    """What was run: scale, recipe and seeds, and the corpora if not all of the paper's."""
     if not rows:
         return "nothing was run"
     signature = ", ".join(f"{key} {rows[0][key]}" for key in ("scale", "recipe", "decoding"))
+    signature += f", {seeds_in_words(sorted({int(row['seed']) for row in rows}))}"
     return signature + ("" if corpora == paper.datasets else f"; averages over {', '.join(corpora)}")
 
 

@@ -31,7 +31,7 @@ def write_pareto(arms: Sequence[Arm], output: str | Path) -> None:
     fronts = {cost: front(arms, cost) for cost in COSTS}
     rows = [
         (
-            *(f"{arm.fraction:g}", arm.name, arm.title, *(f"{value:.4f}" for value in (arm.own.difference, *arm.own.interval))),
+            *(f"{arm.fraction:g}", arm.name, arm.title, *(f"{value:.4f}" for value in (arm.own.difference, *arm.interval))),
             *(f"{arm.trainable:.0f}", f"{arm.seconds:.1f}", *("yes" if arm in fronts[cost] else "no" for cost in COSTS)),
         )
         for arm in arms
@@ -71,7 +71,7 @@ def _panel(ax: Axes, arms: Sequence[Arm], best: Sequence[Arm], cost: str, looks:
     from matplotlib.ticker import MaxNLocator, NullLocator, StrMethodFormatter
 
     for arm in sorted(arms, key=lambda own: own in best):
-        low, high = (abs(end - arm.own.difference) for end in arm.own.interval)
+        low, high = (abs(end - arm.own.difference) for end in arm.interval)
         look = looks[arm.title] if arm in best else {"color": GREY, "alpha": 0.5, "marker": MARKERS[0]}
         ax.errorbar(getattr(arm, cost), arm.own.difference, [[low], [high]], markersize=3.5, capsize=2, elinewidth=0.7, **look)
     ax.set_xscale("log")

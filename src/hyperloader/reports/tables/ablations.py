@@ -19,7 +19,7 @@ from hyperloader.runs.run import Run
 from hyperloader.scoring.decisions import Decision, Values, Verdict, all_of, decide, verdicts
 
 COLUMNS = (
-    *("scale", "recipe", "decoding", "percent", "question", "method", "title", "against", "seeds", "f1", "ci_low", "ci_high"),
+    *("scale", "recipe", "decoding", "percent", "question", "method", "title", "against", "seeds", "f1", "sd", "ci_low", "ci_high"),
     *("difference", "difference_low", "difference_high", "p", "p_holm", "verdict", "trainable", "seconds"),
 )
 # of the statement that a row is better than what it is compared with
@@ -43,6 +43,12 @@ class Arm:
     own: Decision
     trainable: float
     seconds: float
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """95 %, within what an F1 can be."""
+        low, high = self.own.interval
+        return max(0.0, low), min(1.0, high)
 
 
 @dataclass(frozen=True)
@@ -133,7 +139,7 @@ def _rows(arms: dict[tuple[str, float], Arm], study: Ablations, samples: Samples
 def _line(row: Row, signature: dict[str, str]) -> list[str]:
     arm, compared = row.arm, row.decision
     known = [*(signature[key] for key in ("scale", "recipe", "decoding")), f"{arm.fraction:g}", row.question, arm.name, arm.title]
-    own = [_number(value) for value in (arm.own.difference, *arm.own.interval)]
+    own = [_number(value) for value in (arm.own.difference, arm.own.sd_seeds, *arm.interval)]
     difference = [_number(value) for value in (compared.difference, *compared.interval, compared.p, row.p)] if compared else [""] * 5
     cost = [f"{arm.trainable:.0f}", f"{arm.seconds:.1f}"]
     return [*known, row.against, " ".join(map(str, arm.own.seeds)), *own, *difference, row.verdict, *cost]
@@ -144,19 +150,19 @@ def _sheet(rows: Sequence[Row], notes: Sequence[str], signature: dict[str, str])
     for row in rows:
         own, compared = row.arm.own, row.decision
         question = "" if compared else f"**{row.question}**" + (f" ({row.arm.fraction:g} %)" if len(fractions) > 1 else "")
-        difference = [f"{compared.difference:+.4f}", _interval(compared, "+"), _number(row.p)] if compared else [""] * 3
-        f1 = [_number(own.difference), _interval(own)]
+        difference = [f"{compared.difference:+.4f}", _interval(compared.interval, "+"), _number(row.p)] if compared else [""] * 3
+        f1 = [_number(own.difference) + (f" ± {own.sd_seeds:.4f}" if own.sd_seeds is not None else ""), _interval(row.arm.interval)]
         cells.append([question, row.arm.title, *f1, *difference, row.verdict, f"{row.arm.trainable:,.0f}", f"{row.arm.seconds:,.0f}"])
-    seeds = f", {seeds_in_words(rows[0].arm.own.seeds)}" if rows else ""
+    seeds = f", {seeds_in_words(*(row.arm.own.seeds for row in rows))}" if rows else ""
     run = f"{describe(signature)}{seeds}" if rows else "nothing was run"
     return Sheet(
         title="Ablations",
-        caption=f"average micro F1 over the corpora, a mean over the training seeds, and its 95 % interval; {run}. The first row of a "
-        "question is what its other rows are compared with: their difference to it, with its 95 % interval, p of the verdict after Holm's "
-        "correction over all rows, and the verdict on the row. Intervals and p cover test sentences and, from three seeds on, training "
-        "seeds; with fewer the interval is that of these models and decides nothing about methods. Trainable parameters and seconds of "
-        "training are those of all models for all corpora together, seconds on the machine that trained. The sentences below the table are "
-        "corrected together, by themselves.",
+        caption="average micro F1 over the corpora, mean and standard deviation over the training seeds, and its 95 % interval; "
+        f"{run}. The first row of a question is what its other rows are compared with: their difference to it, with its 95 % interval, p "
+        "of the verdict after Holm's correction over all rows, and the verdict on the row. Intervals and p cover test sentences and, from "
+        "three seeds on, training seeds; with fewer the interval is that of these models and decides nothing about methods. Trainable "
+        "parameters and seconds of training are those of all models for all corpora together, seconds on the machine that trained. The "
+        "sentences below the table are corrected together, by themselves.",
         header=["Question", "Method", "F1", "95 %", "Difference", "95 %", "p (Holm)", "Verdict", "Trainable", "Seconds"],
         rows=cells,
         align="llrrrrrlrr",
@@ -164,8 +170,8 @@ def _sheet(rows: Sequence[Row], notes: Sequence[str], signature: dict[str, str])
     )
 
 
-def _interval(decision: Decision, sign: str = "") -> str:
-    return " to ".join(f"{end:{sign}.4f}" for end in decision.interval)
+def _interval(ends: tuple[float, float], sign: str = "") -> str:
+    return " to ".join(f"{end:{sign}.4f}" for end in ends)
 
 
 def _number(value: float | None) -> str:
