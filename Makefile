@@ -34,7 +34,7 @@ plan: $(VENV)/installed
 
 # the ablation study: its runs take longer than all others of a scale
 ablations: $(VENV)/installed-peft
-	@$(RUN) snakemake --cores $(CORES) --quiet host rules reason -- results/$(SCALE)/ablations.csv
+	@$(RUN) snakemake --cores $(CORES) --quiet host rules reason -- results/$(SCALE)/ablations.csv results/$(SCALE)/endpoints.csv
 	@cat results/$(SCALE)/ablations.md
 
 # learning rates on seeds that are not reported; the best are written into the scale's training_of by hand

@@ -17,6 +17,7 @@ from hyperloader.methods.registry import folders_of, methods
 from hyperloader.planning.new_tasks import AMOUNTS, MODES, new_task_runs
 from hyperloader.planning.plan import Plan, drawn, scale_of
 from hyperloader.planning.tuning import PlannedTrial, trials
+from hyperloader.reports.tables.endpoints import NEEDED
 from hyperloader.runs.gpus import find_gpus, gpu_parts
 from hyperloader.runs.run import Run
 
@@ -46,6 +47,7 @@ STAGES = {
     "score_page": ["reports.tables.score_page"],
     "tuning": ["reports.tables.tuning", "reports.figures.tuning"],
     "ablations": ["reports.tables.ablations", "reports.figures.pareto"],
+    "endpoints": ["reports.tables.endpoints"],
     "new_task": ["reports.figures.new_task"],
     "task_embeddings": ["reports.figures.task_embeddings"],
     "audit": ["reports.tables.audit"],
@@ -70,6 +72,7 @@ WITHOUT = {
             "score_page",
             "new_task",
             "ablations",
+            "endpoints",
             "tuning",
             "audit",
         ),
@@ -336,6 +339,13 @@ def scores(scale, fractions=None):
 def ablation_scores(scale):
     """The scores of all runs of the ablation study."""
     return [f"{folder}/{Run.SCORES}" for folder in runs_of_ablations(scale)]
+
+
+@one_line
+def endpoint_scores(scale):
+    """The scores of those runs of a scale and of its ablation study that the protocol's endpoints are of."""
+    known = runs(scale) | runs_of_ablations(scale)
+    return [f"{folder}/{Run.SCORES}" for folder, run in known.items() if run.percent in NEEDED.get(run.method, ())]
 
 
 @one_line

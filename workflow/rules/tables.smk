@@ -176,3 +176,21 @@ rule ablations:
         folder=subpath(output[0], parent=True),
     shell:
         'bash "$HYPERLOADER_LOGGED" {log:q} hyperloader ablations {params.runs:q} --study {input.study:q} --output {params.folder:q}'
+
+
+rule endpoints:
+    input:
+        scores=lambda wildcards: endpoint_scores(wildcards.scale),
+        code=code("endpoints"),
+    output:
+        csv="results/{scale}/endpoints.csv",
+        markdown="results/{scale}/endpoints.md",
+        html=in_report("results/{scale}/endpoints.html", "Tables", "Endpoints of the protocol", "endpoints"),
+    log:
+        "results/{scale}/logs/endpoints.log",
+    benchmark:
+        "results/{scale}/benchmarks/endpoints.tsv"
+    conda:
+        "../../environment.yml"
+    shell:
+        'bash "$HYPERLOADER_LOGGED" {log:q} hyperloader endpoints {input.scores:q} --output {output.csv:q}'

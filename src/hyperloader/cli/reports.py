@@ -106,6 +106,17 @@ def ablations(
     write_pareto(write_ablations(runs or [], study, output / "ablations.csv"), output / "pareto")
 
 
+@app.command()
+def endpoints(
+    scores: Annotated[list[Path] | None, Argument(metavar="[SCORES]...", help="scores.json of runs.")] = None,
+    output: Annotated[Path, Option(help="CSV to write, with Markdown beside it.")] = ...,
+) -> None:
+    """Decide what docs/protocol.md fixed before the runs."""
+    from hyperloader.reports.tables.endpoints import write_endpoints
+
+    write_endpoints(scores or [], output)
+
+
 @app.command("new-task")
 def new_task(
     runs: Annotated[list[Path] | None, Argument(metavar="[RUN]...", help="Scored runs, with an added task or without.")] = None,

@@ -33,6 +33,7 @@ class Cell:
     Attributes:
         by_order: F1 as the authors scored; None for a method that writes no text.
         cut: F1 with slot types cut at the slash; None for a corpus without any.
+        unseen: F1 on test sentences that do not occur in train; None where there are none, or that is not known.
     """
 
     run: Path
@@ -42,6 +43,7 @@ class Cell:
     malformed: float
     by_order: float | None
     cut: float | None
+    unseen: float | None
 
     @property
     def test_set(self) -> str:
@@ -97,7 +99,7 @@ class Scores:
             cells = self.cells.setdefault((title, run.percent, dataset), {})
             if run.seed in cells:
                 raise RunError(f"a second score of {title} on {dataset} at {run.percent:g} % with seed {run.seed}", file=path)
-            others = (entry.score(alignment="order", gold="truncated"), entry.score(labels="cut"))
+            others = (entry.score(alignment="order", gold="truncated"), entry.score(labels="cut"), entry.score(subset="unseen"))
             other_f1s = (other and other.f1 for other in others)
             cells[run.seed] = Cell(path.parent, corpus, entry.headline.f1, entry.headline.signature, entry.malformed, *other_f1s)
             known = dict(run) | {"method": name, "title": title, "corpus": corpus, "percent": f"{run.percent:g}"}
