@@ -15,6 +15,7 @@ from hyperloader.reports.tables.scores import Scores
 ROOT = Path(__file__).parents[2]
 CONFIG = ROOT / "config/config.yaml"
 WIDE = "{method: hyperformer_pp, title: Wide, settings: {embedding_dim: 84}, training: {learning_rate: 0.5}}"
+LIBRARY = ("lora", "dora", "ia3", "prompt_tuning")
 ALONE = "{method: hyperloader, title: Alone, multitask: false}"
 
 
@@ -135,12 +136,25 @@ def test_the_ablation_study_is_planned_with_every_setting_valid_and_every_run_in
         runs = planned.ablation_runs(scale)
         assert len({run.path for run in runs}) == len(runs)
         assert all(planned.run_settings(run).method_settings is not None for run in runs)
-        assert {run.method for run in runs} <= {*planned.config.methods, *planned.ablations.variants, "full_finetuning_single_task"}
+        assert {run.method for run in runs} <= {
+            *planned.config.methods,
+            *planned.ablations.variants,
+            "full_finetuning_single_task",
+            *LIBRARY,
+        }
     titles = [variant.title for variant in planned.ablations.variants.values()]
     assert len({*titles, *(get_method(name).title for name in planned.config.methods)}) == len(titles) + len(planned.config.methods)
     assert planned.ablations.variants.keys() <= set(planned.ablations.names[100])
-    # full fine-tuning with a task prefix is asked about at all fractions
-    assert {run.percent for run in planned.ablation_runs("demo") if run.method == "full_finetuning_prefix"} == {10, 20, 100}
+    # these are asked about at all fractions, the first of them for the protocol's endpoint
+    for name in ("adapters_generated", "lora_generated", "full_finetuning_prefix"):
+        assert {run.percent for run in planned.ablation_runs("demo") if run.method == name} == {10, 20, 100}
+    # of the PEFT library a model for each task and one for all
+    tasks = {
+        name: {run.tasks for run in planned.ablation_runs("demo") if run.method == name}
+        for own in LIBRARY
+        for name in (own, f"{own}_all_tasks")
+    }
+    assert all(tasks[name] == set(planned.corpora) and tasks[f"{name}_all_tasks"] == {"all"} for name in LIBRARY)
 
 
 def test_a_variant_has_a_row_of_parameters_and_a_column_of_scores(tmp_path):
