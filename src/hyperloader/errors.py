@@ -5,6 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 
+def one_line(text: str) -> str:
+    """A text for a terminal, whatever a name or a word from elsewhere has in it: what is no printable character is escaped."""
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
+
+
 class UserError(ValueError):
     """Something outside the code is wrong: a file, a setting, a name, a missing download.
 
@@ -23,7 +28,7 @@ class UserError(ValueError):
 
     def __str__(self) -> str:
         place = "" if self.file is None else f"{self.file}:{self.line}: " if self.line is not None else f"{self.file}: "
-        return place + self.message + (f"; {self.remedy}" if self.remedy else "")
+        return one_line(place + self.message + (f"; {self.remedy}" if self.remedy else ""))
 
 
 class SettingsError(UserError):

@@ -56,6 +56,7 @@ def make_run(folder: Path, data: dict[str, Path], method: str, share: float, see
     checksums = {"backbone": None, "data": {}}
     record = {
         "settings": settings | changes,
+        "parameters": {"total": 100, "trainable": 10},
         "steps": 2,
         "best_step": 2,
         "curve": curve,

@@ -2,6 +2,7 @@
 
 import csv
 import hashlib
+import io
 import json
 import re
 import shutil
@@ -18,8 +19,10 @@ from hyperloader.corpora.generated.generate import generate
 from hyperloader.corpora.prepare import prepare
 from hyperloader.corpora.prepared import load_corpus
 from hyperloader.errors import RunError, UserError
+from hyperloader.files import write_json
 from hyperloader.reports.bundles.packing import write_bundle
 from hyperloader.reports.bundles.verifying import verify
+from hyperloader.reports.tables.ablations import write_ablations
 from hyperloader.reports.tables.scores import write_scores
 
 RUN = "runs/test/hyperloader/all/100/seed1"
@@ -109,10 +112,12 @@ def test_the_tables_of_a_part_come_of_the_runs_of_its_scale(results, hyperloader
     part.mkdir()
     write_scores([tmp_path / "test" / RUN / "scores.json"], part / "scores.csv")
     status, out, _ = hyperloader("bundle", part, "--published", PUBLISHED)
-    assert status == 0 and "1 runs" in out
+    assert status == 0 and "1 run," in out
     status, out, _ = hyperloader("verify", part / "bundle.zip", "--data", results / "data")
     assert status == 0, out
     shutil.rmtree(tmp_path / "test")
+    status, _, err = hyperloader("bundle", part, "--published", tmp_path)
+    assert status == 2 and "--published" in err and err.count("\n") == 1
     status, _, err = hyperloader("bundle", part, "--published", PUBLISHED)
     assert status == 2 and f"comes of no run in {tmp_path / 'test/runs'}" in err and err.count("\n") == 1
 
@@ -121,7 +126,7 @@ def test_other_test_sets_are_named(results, bundle, tmp_path):
     shutil.copytree(results / "data", tmp_path / "data")
     shutil.rmtree(tmp_path / "data/atis")
     shutil.copytree(results / "data/snips", tmp_path / "data/atis")
-    _, found = verify(bundle, tmp_path / "data")
+    found = verify(bundle, tmp_path / "data").found
     assert any(difference.file == PREDICTIONS and "test set" in difference.what for difference in found)
     with pytest.raises(UserError, match="not a prepared corpus"):
         verify(bundle, tmp_path / "nowhere")
@@ -183,8 +188,10 @@ def test_what_is_changed_is_named_even_where_its_checksum_is_right(name, files, 
     assert files[file] != change(files[file])
     files[file] = change(files[file])
     status, out, err = hyperloader("verify", pack(tmp_path / "bundle.zip", consistent(files)))
-    lines = [line for line in out.splitlines()[1:] if line]
-    assert status == 2 and len(lines) == 1 and re.search(told, lines[0]) and err.count("\n") == 1, out
+    lines = out.splitlines()[1:]
+    assert (
+        status == 2 and len(lines) == 2 and re.search(told, lines[0]) and lines[1].startswith("not made again") and err.count("\n") == 1
+    ), out
 
 
 def test_a_changed_prediction_is_named_down_to_its_sentence(files, hyperloader, tmp_path):
@@ -199,6 +206,118 @@ def test_a_changed_prediction_is_named_down_to_its_sentence(files, hyperloader, 
     ):
         assert told in out
     assert "snips.csv" not in out
+
+
+@pytest.fixture(scope="module")
+def studied(place, tmp_path_factory):
+    """A project with a table of one method and an ablation table of two more, one of which has a model for each corpus."""
+    project = tmp_path_factory.mktemp("project")
+    results = project / "results/test"
+    shutil.copytree(place / "data", results / "data", ignore=shutil.ignore_patterns("tokenised"))
+    data = {name: results / "data" / name for name in ("atis", "snips")}
+    wide, alone = ({"variant": {"name": name, "title": name.title()}} for name in ("wide", "alone"))
+    runs = [make_run(results / "runs/test/hyperloader/atis+snips/100/seed1", data, "hyperloader", 0.1)]
+    runs += [make_run(results / "runs/test/wide/atis+snips/100/seed1", data, "hyperloader", 0.2, **wide)]
+    for name, folder in data.items():
+        runs.append(make_run(results / f"runs/test/alone/{name}/100/seed1", {name: folder}, "hyperloader", 0.3, **alone))
+    question = {"question": "Is more better?", "against": "hyperloader", "methods": ["wide", "alone", "never_run"]}
+    write_json(project / "config/ablations.yaml", {"fractions": [100], "questions": [question]})
+    write_scores([runs[0].folder / "scores.json"], results / "scores.csv")
+    write_ablations([run.folder for run in runs], project / "config/ablations.yaml", results / "ablations.csv")
+    (results / "tuning.csv").write_text("method,learning_rate\n")
+    return results
+
+
+def test_the_ablation_table_travels_with_its_runs_and_is_made_again(studied, hyperloader, tmp_path):
+    status, out, err = hyperloader("bundle", studied, "--published", PUBLISHED, "--output", tmp_path / "bundle.zip")
+    assert status == 0 and "4 runs" in out, err
+    status, out, _ = hyperloader("verify", tmp_path / "bundle.zip")
+    assert status == 0 and "and the same: the scores of 4 runs, ablations.csv, ablations.md, scores.csv\n" in out
+    assert "not made again, of which only the checksums were looked at: tuning.csv\n" in out
+    with zipfile.ZipFile(tmp_path / "bundle.zip") as archive:
+        packed = {name: archive.read(name) for name in archive.namelist()}
+    for name, old, new, told in (
+        ("ablations.csv", b",0.", b",0.0", "ablations.csv: line 2, f1: "),
+        ("ablations.yaml", b"Is more", b"Is less", "ablations.csv: line 2, question: "),
+        ("runs/test/wide/atis+snips/100/seed1/run.json", b'"trainable": 10', b'"trainable": 20', "ablations.csv: line 3, trainable: "),
+        ("runs/test/alone/snips/100/seed1/predictions/snips.jsonl", None, None, "runs/test/alone/snips/100/seed1/scores.json: "),
+    ):
+        content = first_wrong(packed[name])[0] if old is None else packed[name].replace(old, new, 1)
+        assert content != packed[name]
+        status, out, _ = hyperloader("verify", pack(tmp_path / "changed.zip", consistent(packed | {name: content})))
+        assert status == 2 and told in out and "ablations.csv: " in out, out
+
+
+def test_an_ablation_table_without_its_runs_or_study_is_not_packed(studied, hyperloader, tmp_path):
+    project = tmp_path / "project"
+    shutil.copytree(studied.parents[1], project)
+    results, study = project / "results/test", project / "config/ablations.yaml"
+    shutil.rmtree(results / "runs/test/alone/snips")
+    status, _, err = hyperloader("bundle", results, "--published", PUBLISHED)
+    assert status == 2 and "ablations.csv:4: " in err and "runs/test/alone/snips" in err and "move it away" in err and err.count("\n") == 1
+    study.write_text(study.read_text().replace("wide", "high"))
+    status, _, err = hyperloader("bundle", results, "--published", PUBLISHED)
+    assert status == 2 and "ablations.csv:3: answers what" in err and err.count("\n") == 1
+    (results / "ablations.csv").unlink()
+    assert hyperloader("bundle", results, "--published", PUBLISHED)[0] == 0
+    (results / "scores.csv").unlink()
+    status, _, err = hyperloader("bundle", results, "--published", PUBLISHED)
+    assert status == 2 and f"snakemake --cores 2 -- {results / 'scores.csv'}" in err and err.count("\n") == 1
+
+
+@pytest.mark.parametrize("table", ["table2", "table3", "scores", "comparisons", "claims", "parameters"])
+def test_a_table_that_its_data_are_taken_from_is_a_difference(table, files, hyperloader, tmp_path):
+    del files[f"{table}.csv"]
+    files.setdefault(f"{table}.md", b"HyperLoader wins")
+    status, out, _ = hyperloader("verify", pack(tmp_path / "bundle.zip", consistent(files)))
+    assert status == 2 and f"{table}.md: there is no {table}.csv" in out and "all checksums are right" not in out
+
+
+def test_what_was_not_made_again_is_said(files, hyperloader, tmp_path):
+    others = {name: b"x,y\n1,2\n" for name in ("table9.csv", "runs/other.csv", f"{RUN}/counts/other.csv", "published/more.csv")}
+    status, out, _ = hyperloader("verify", pack(tmp_path / "bundle.zip", consistent(files | others)))
+    unchecked, same = out.splitlines()[1:]
+    assert status == 0 and all(name in unchecked and name not in same for name in (*others, "parameters.csv"))
+    assert all(name in same for name in ("table2.csv", "table3.csv", "scores.csv", "comparisons.csv", "claims.csv", "claims.md"))
+
+
+@pytest.mark.parametrize(
+    "key, value",
+    [("scale", "paper"), ("title", "Atis"), ("licence", "CC0-1.0"), ("citation", "none"), ("homepage", "none"), ("words", True)],
+)
+def test_what_is_said_of_scale_and_terms_is_checked(key, value, files, hyperloader, tmp_path):
+    manifest = json.loads(files["bundle.json"])
+    (manifest if key == "scale" else manifest["corpora"]["atis"])[key] = value
+    bundle = pack(tmp_path / "bundle.zip", files | {"bundle.json": json.dumps(manifest).encode()})
+    status, out, _ = hyperloader("verify", bundle)
+    assert status == 2 and ("is of scale test" if key == "scale" else f"bundle.json: corpora.atis.{key} is ") in out
+
+
+def test_two_corpora_of_one_title_are_refused(bundle, files, hyperloader, tmp_path):
+    manifest = json.loads(files["bundle.json"])
+    manifest["corpora"]["atis"]["title"] = manifest["corpora"]["snips"]["title"]
+    other = pack(tmp_path / "other.zip", files | {"bundle.json": json.dumps(manifest).encode()})
+    for command in (["verify"], ["compare", bundle]):
+        status, _, err = hyperloader(*command, other)
+        assert status == 2 and "two corpora of the same title" in err and err.count("\n") == 1
+
+
+def test_nothing_of_a_bundle_writes_to_the_terminal_but_text(bundle, files, hyperloader, tmp_path):
+    evil = "x\x1b[31m\nall checksums are right\u202e\x9b"
+    manifest = json.loads(files["bundle.json"])
+    manifest["versions"][evil] = evil
+    manifest["corpora"]["atis"] |= {"title": evil, "licence": evil}
+    files[f"{RUN}/settings.json"] = files[f"{RUN}/settings.json"].replace(
+        b'"label_smoothing"', json.dumps(evil, ensure_ascii=False).encode()
+    )
+    files["scores.csv"] = files["scores.csv"].replace(b",HyperLoader,", ',"H\x1b\u202eL",'.encode())
+    other = pack(tmp_path / "other.zip", consistent(files | {"bundle.json": json.dumps(manifest).encode()}))
+    manifest["corpora"][evil] = manifest["corpora"]["atis"]
+    refused = pack(tmp_path / "refused.zip", files | {"bundle.json": json.dumps(manifest).encode()})
+    for command in (["verify", other], ["compare", bundle, other], ["verify", refused], ["compare", bundle, refused]):
+        status, out, err = hyperloader(*command)
+        assert all(letter.isprintable() for letter in (out + err).replace("\n", "")), (command, out, err)
+        assert not any(line.startswith("all checksums") for line in out.splitlines()) and "\\x1b" in out + err
 
 
 @pytest.mark.parametrize("words", ["with words", "without"])
@@ -315,6 +434,15 @@ def test_other_files_are_refused(content, told, tmp_path, hyperloader):
     assert status == 2 and told in err and err.count("\n") == 1
 
 
+def test_what_is_no_bundle_is_told_once(files, tmp_path, hyperloader):
+    del files["bundle.json"]
+    other = pack(tmp_path / "other.zip", files)
+    for command in (["verify", other], ["verify", tmp_path], ["compare", other, other]):
+        status, _, err = hyperloader(*command)
+        assert status == 2 and err.count("\n") == err.count("name an archive that `hyperloader bundle` made") == err.count(";") == 1, err
+    assert "is no bundle: there is no bundle.json in it" in err
+
+
 @pytest.mark.parametrize(
     "manifest",
     [b"", b"[]", b"{", b'{"format_version": 3}', b'{"format_version": 2}', b'{"format_version": 1}', b'"\\ud800"', b"[" * 100_000],
@@ -426,6 +554,60 @@ def test_scores_on_other_test_sets_are_not_compared(bundle, files, hyperloader, 
     status, out, _ = hyperloader("compare", bundle, tmp_path / "other.zip")
     assert status == 0 and "Other test sets, which are not compared: SNIPS, HyperLoader at 100 %" in out
     assert out.count("(+0.0000)") == 2 * 2  # ATIS, and the average of it alone
+
+
+def of_seeds(path, files, seeds):
+    """A bundle whose runs were trained with other seeds, each with an F1 of .01 times its seed."""
+    header, *rows = csv.reader(files["scores.csv"].decode().splitlines())
+    manifest = json.loads(files["bundle.json"])
+    changed, runs = [header], [run for run in manifest["runs"] for _ in seeds]
+    for row in rows:
+        for seed in seeds:
+            own = dict(zip(header, row, strict=True)) | {"seed": str(seed), "f1": f"{seed / 100:.4f}"}
+            changed.append(list(own.values()))
+    packed = {name: content for name, content in files.items() if not name.startswith("runs/")}
+    manifest["runs"] = []
+    for run in dict.fromkeys(runs):
+        for seed in seeds:
+            place = run.replace("seed1", f"seed{seed}")
+            manifest["runs"].append(place)
+            packed |= {f"{place}/{name}": files[f"{run}/{name}"] for name in ("settings.json", "run.json")}
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(changed)
+    return pack(path, consistent(packed | {"bundle.json": json.dumps(manifest).encode(), "scores.csv": text.getvalue().encode()}))
+
+
+@pytest.mark.parametrize(
+    "first, second, common, shown",
+    [
+        ([1, 2, 3], [2, 3, 4], [2, 3], "2 seeds (2, 3)"),
+        ([1, 2], [2], [2], "one seed (2)"),
+        ([1], [2, 3], [], "one seed (1); 2 seeds (2, 3)"),
+    ],
+)
+def test_means_are_over_the_seeds_that_all_bundles_have(first, second, common, shown, files, hyperloader, tmp_path):
+    one, other = of_seeds(tmp_path / "one.zip", files, first), of_seeds(tmp_path / "other.zip", files, second)
+    status, out, _ = hyperloader("compare", one, other, "--csv", tmp_path / "c.csv", "--html", tmp_path / "c.html")
+    assert status == 0 and shown in out and shown in (tmp_path / "c.html").read_text()
+    for row in csv.DictReader((tmp_path / "c.csv").read_text().splitlines()):
+        own = common or (first if row["bundle"] == "one" else second)
+        assert row["seeds"] == " ".join(map(str, own)) and float(row["f1"]) == pytest.approx(sum(own) / len(own) / 100)
+        assert row["difference"] == ("+0.0000" if common and row["bundle"] == "other" else "")
+    assert ("No seed that all have" in out) is (not common)
+    assert ("No run is in common" in out) is (not common) and ("are the same" in out) is bool(common)
+    for name, own, theirs in (("one", first, second), ("other", second, first)):
+        alone = ", ".join(f"seed{seed}" for seed in own if seed not in theirs)
+        assert (f"Runs of {name} alone, which were not compared: test/" in out and f"hyperloader/all/100 ({alone})" in out) is bool(alone)
+
+
+@pytest.mark.parametrize("f1", ["nan", "inf", "-0.1", "1.5", ""])
+def test_what_is_no_f1_is_not_compared(f1, bundle, files, hyperloader, tmp_path):
+    header, first, *rest = files["scores.csv"].decode().split("\n")
+    cells = first.split(",")
+    cells[header.split(",").index("f1")] = f1
+    files["scores.csv"] = "\n".join([header, ",".join(cells), *rest]).encode()
+    status, _, err = hyperloader("compare", bundle, pack(tmp_path / "other.zip", consistent(files)))
+    assert status == 2 and "scores.csv: is not the table" in err and err.count("\n") == 1
 
 
 @pytest.mark.parametrize("name", ["scores.csv", f"{RUN}/run.json", f"{RUN}/settings.json"])

@@ -1,6 +1,7 @@
 """What runs answered, sentence by sentence: disagreements, confused slot types, and the page of all results."""
 
 import csv
+import hashlib
 import json
 import re
 import shutil
@@ -97,7 +98,8 @@ def test_disagreements_are_those_of_the_predictions(results, hyperloader, tmp_pa
         counts[first == second, first == gold, second == gold] += 1
         if first != second:
             right = "first" if first == gold else "second" if second == gold else "neither"
-            expected.append([str(number), right, *(" ".join(part) for part in (a["tokens"], a["gold"], a["prediction"], b["prediction"]))])
+            shown = (" ".join(part) for part in (a["tokens"], a["gold"], a["prediction"], b["prediction"]))
+            expected.append([str(number), right, *shown, "HyperLoader, 100 %, seed 1", "HyperFormer, 100 %, seed 1"])
     assert status == 0 and [list(row.values()) for row in rows] == expected and expected
     kinds = [(False, True, False), (False, False, True), (False, False, False), (True, True, True), (True, False, False)]
     assert [int(number) for number in re.findall(r"(?:in|right|wrong) (\d+)", out)] == [counts[kind] for kind in kinds]
@@ -118,6 +120,45 @@ def test_runs_without_the_corpus_or_on_other_sentences_are_refused(results, hype
     shutil.copyfile(tmp_path / "other/predictions/atis.jsonl", tmp_path / "other/predictions/snips.jsonl")
     status, _, err = hyperloader("disagreements", results / FIRST, tmp_path / "other", "--corpus", "snips")
     assert status == 2 and "another test set than that of" in err and err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "key, value, told",
+    [
+        ("recipe", "paper", ["recipe test", "recipe paper"]),
+        ("scale", "demo", ["scale test", "scale demo"]),
+        ("data", "data-draw7", ["draw data", "draw data-draw7"]),
+        ("shots", 5, ["all sentences", "5 sentences"]),
+        ("method_settings", {}, ["FOLDER/first", "FOLDER/second"]),
+    ],
+)
+def test_names_of_runs_tell_them_apart(key, value, told, results, hyperloader, tmp_path):
+    for name in ("first", "second"):
+        shutil.copytree(results / FIRST, tmp_path / name)
+    settings = json.loads((tmp_path / "second/settings.json").read_text())
+    value = {name: f"results/test/{value}/{name}" for name in settings["data"]} if key == "data" else value
+    (tmp_path / "second/settings.json").write_text(json.dumps(settings | {key: value}))
+    names = [f"HyperLoader, 100 %, seed 1, {own.replace('FOLDER', str(tmp_path))}" for own in told]
+    found = disagreements(tmp_path / "first", tmp_path / "second", "atis")
+    assert [found.first, found.second] == names
+    runs = tmp_path / "first", tmp_path / "second", "--corpus", "atis"
+    assert hyperloader("disagreements", *runs)[1].startswith(f"first:  {names[0]}\nsecond: {names[1]}\n")
+    hyperloader("disagreements", *runs, "--html", tmp_path / "d.html")
+    assert f"First: {names[0]}. Second: {names[1]}." in (tmp_path / "d.html").read_text()
+
+
+def test_words_write_to_the_terminal_as_text(results, hyperloader, tmp_path):
+    for name, run in (("first", FIRST), ("second", SECOND)):
+        shutil.copytree(results / run, tmp_path / name)
+        file, manifest = tmp_path / name / "predictions/atis.jsonl", tmp_path / name / "predictions.json"
+        lines = [json.loads(line) for line in file.read_text().splitlines()]
+        changed = [line | {"tokens": [f"\x1b[31m\n{word}\u202e" for word in line["tokens"]]} for line in lines]
+        file.write_text("".join(json.dumps(line) + "\n" for line in changed))
+        record = json.loads(manifest.read_text())
+        record["corpora"]["atis"]["sha256"] = hashlib.sha256(file.read_bytes()).hexdigest()
+        manifest.write_text(json.dumps(record))
+    status, out, _ = hyperloader("disagreements", tmp_path / "first", tmp_path / "second", "--corpus", "atis")
+    assert status == 0 and "\\x1b[31m\\n" in out and out.replace("\n", "").isprintable()
 
 
 def test_words_are_no_markup():
@@ -168,6 +209,22 @@ def test_the_page_of_results_is_whole_and_needs_nothing_from_elsewhere(page, res
         min(50, len(own)) for own in found.values()
     )
     assert all(word in text for word in load_corpus(results / "data/snips").test[found["snips"][0].number].words)
+
+
+def test_the_page_of_results_shows_errors_alone_as_confusions(page, results):
+    text = page.read_text(encoding="utf-8").partition("Confused slot types</h2>")[2].partition("<h2")[0]
+    rows = [re.findall(r"<td[^>]*>(.*?)</td>", row) for row in re.findall(r"<tr>(.*?)</tr>", text)]
+    shown = {tuple(row[:4]): tuple(map(int, row[4:])) for row in rows if row}
+    expected = {}
+    for run, title in ((FIRST, "HyperLoader"), (SECOND, "HyperFormer")):
+        for corpus in ("atis", "snips"):
+            lines = [json.loads(line) for line in (results / run / f"predictions/{corpus}.jsonl").open()]
+            for own in confusion(sentence(line["gold"], line["prediction"]) for line in lines):
+                same = 0 if own.gold == own.predicted else own.same_words
+                if same + own.other_words:
+                    names = (part or "<em>nothing</em>" for part in (own.gold, own.predicted))
+                    expected[title, corpus.upper(), *names] = (same, own.other_words, same + own.other_words)
+    assert shown == expected and any(gold == predicted for _, _, gold, predicted in shown)
 
 
 @pytest.mark.slow

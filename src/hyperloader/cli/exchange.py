@@ -24,12 +24,14 @@ def bundle(
 ) -> None:
     """Pack settings, records, predictions, scores and tables of a scale into one archive (docs/exchange.md)."""
     from hyperloader.files import sha256
+    from hyperloader.reports.bundles.archive import counted
     from hyperloader.reports.bundles.packing import write_bundle
 
     output = output or results / "bundle.zip"
     packed = write_bundle(results, published, output)
     words = [corpus.title for corpus in packed.corpora.values() if not corpus.words]
-    typer.echo(f"{output}: {len(packed.runs)} runs, {len(packed.files)} files, SHA-256 {sha256(output)}")
+    size = f"{counted(len(packed.all_runs), 'run')}, {counted(len(packed.files), 'file')}"
+    typer.echo(f"{output}: {size}, SHA-256 {sha256(output)}")
     if words:
         typer.echo(f"numbers stand for the words of {', '.join(words)}, whose terms do not let others pass them on")
 
@@ -40,12 +42,13 @@ def verify(
     data: Annotated[Path | None, Option(help="Folder of prepared corpora, to check test sets and put words back.")] = None,
 ) -> None:
     """Compute every number of a bundle's tables again from its predictions; name what differs."""
+    from hyperloader.reports.bundles.archive import counted
     from hyperloader.reports.bundles.verifying import as_text, verify
 
-    packed, found = verify(bundle, data)
-    typer.echo(as_text(bundle, packed, found), nl=False)
-    if found:
-        raise RunError(f"{len(found)} differences", file=bundle, remedy="each is named above")
+    verified = verify(bundle, data)
+    typer.echo(as_text(bundle, verified), nl=False)
+    if verified.found:
+        raise RunError(counted(len(verified.found), "difference"), file=bundle, remedy="each is named above")
 
 
 @app.command()

@@ -23,6 +23,7 @@ METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 MOST, SLACK = 100, 2**20
 LONGEST_PART, LONGEST_NAME = 200, 1000
 REMEDY = "have its owner send it again"
+NO_BUNDLE = "name an archive that `hyperloader bundle` made"
 
 T = TypeVar("T")
 
@@ -118,13 +119,18 @@ def open_archive(path: str | Path) -> Iterator[Archive]:
     Raises:
         RunError: it is missing, damaged, or holds what no archive of `write_archive` does.
     """
-    path = readable(path, error=RunError)
+    path = readable(path, remedy=NO_BUNDLE, error=RunError)
     try:
         opened = zipfile.ZipFile(path)
     except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError) as error:
         raise RunError(f"not a bundle, or only a part of one ({error})", file=path, remedy=REMEDY) from None
     with opened:
         yield Archive(path, opened)
+
+
+def counted(number: int, noun: str) -> str:
+    """A number of things: `1 run`, `2 runs`."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def track(items: Sequence[T], doing: str) -> Iterator[T]:

@@ -5,19 +5,20 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from statistics import mean, stdev
 from typing import Any
 
-from hyperloader.errors import RunError
+from hyperloader.errors import RunError, one_line
 from hyperloader.files import write_text
-from hyperloader.reports.bundles.archive import Archive, open_archive
-from hyperloader.reports.bundles.packing import Bundle
+from hyperloader.reports.bundles.archive import Archive, counted, open_archive
+from hyperloader.reports.bundles.packing import RUNS, Bundle
 from hyperloader.reports.bundles.verifying import read_bundle
 from hyperloader.reports.tables.published import AVERAGE
-from hyperloader.reports.tables.scores import TIDY
+from hyperloader.reports.tables.scores import TIDY, averaged, seeds_in_words
 from hyperloader.reports.tables.sheet import Sheet, as_csv
 from hyperloader.runs.run import Run
 from hyperloader.scoring.signatures import data_of
@@ -73,8 +74,10 @@ class Opened:
                 if key in seen:  # the headline comes first
                     continue
                 seen.add(key)
-                cell = (float(row["percent"]), row["title"], titles[row["corpus"]])
-                self.f1s.setdefault(cell, {})[int(row["seed"])] = float(row["f1"])
+                cell, f1 = (float(row["percent"]), row["title"], titles[row["corpus"]]), float(row["f1"])
+                if not (0 < cell[0] <= 100 and 0 <= f1 <= 1):
+                    raise ValueError
+                self.f1s.setdefault(cell, {})[int(row["seed"])] = f1
                 self.test_sets[cell] = data_of(row["signature"])
         except (LookupError, TypeError, ValueError, csv.Error):
             raise RunError("is not the table that its version writes", file=archive.path / "scores.csv", remedy=REMEDY) from None
@@ -139,21 +142,31 @@ def _names(paths: Sequence[str | Path]) -> list[str]:
 
 
 def _cells(bundles: Sequence[Opened]) -> dict[Cell, dict[str, dict[int, float]]]:
-    """F1s by seed, for each bundle that has a cell; averages are over the corpora that all bundles with the method have."""
+    """F1s by seed, for each bundle that has a cell, `_paired`; averages are over the corpora that all bundles with the method have."""
     keys = dict.fromkeys(key for bundle in bundles for key in bundle.f1s)
     cells: dict[Cell, dict[str, dict[int, float]]] = {}
     for fraction, title in dict.fromkeys(key[:2] for key in sorted(keys, key=lambda key: key[0])):
         having = [bundle for bundle in bundles if any(key[:2] == (fraction, title) for key in bundle.f1s)]
         names = [key[2] for key in keys if key[:2] == (fraction, title)]
         common = [name for name in names if _comparable(having, (fraction, title, name))]
-        for bundle in having:
-            whole = [bundle.f1s[fraction, title, name] for name in common]
-            for seed in set.intersection(*map(set, whole)) if whole else ():
-                average = mean(own[seed] for own in whole)
-                cells.setdefault((fraction, title, AVERAGE), {}).setdefault(bundle.name, {})[seed] = average
+        averages = {bundle.name: averaged([bundle.f1s[fraction, title, name] for name in common]) for bundle in having}
+        if any(averages.values()):
+            cells[fraction, title, AVERAGE] = _paired({name: seeds for name, seeds in averages.items() if seeds})
         for name in names:
-            cells[fraction, title, name] = {b.name: b.f1s[fraction, title, name] for b in having if (fraction, title, name) in b.f1s}
+            key = (fraction, title, name)
+            cells[key] = _paired({bundle.name: bundle.f1s[key] for bundle in _with(having, key)})
     return cells
+
+
+def _paired(values: dict[str, dict[int, float]]) -> dict[str, dict[int, float]]:
+    """F1s of the seeds that all bundles have; where there is none, those of each bundle's own."""
+    common = set.intersection(*map(set, values.values()))
+    return {name: {seed: f1 for seed, f1 in seeds.items() if seed in common or not common} for name, seeds in values.items()}
+
+
+def _alike(values: Iterable[dict[int, float]]) -> bool:
+    """Whether F1s are of the same seeds."""
+    return len({frozenset(seeds) for seeds in values}) == 1
 
 
 def _comparable(bundles: Iterable[Opened], key: Cell) -> bool:
@@ -173,9 +186,9 @@ def _rows(bundles: Sequence[Opened], cells: dict[Cell, dict[str, dict[int, float
 
 
 def _difference(bundles: Sequence[Opened], key: Cell, values: dict[str, dict[int, float]], bundle: Opened) -> float | None:
-    """From the first bundle, as printed; None where that lacks the cell or has another test set."""
+    """From the first bundle, as printed; None where that lacks the cell, or has other seeds or another test set."""
     first = bundles[0]
-    if bundle is first or not {first.name, bundle.name} <= values.keys():
+    if bundle is first or not {first.name, bundle.name} <= values.keys() or not _alike((values[first.name], values[bundle.name])):
         return None
     if key[2] != AVERAGE and not _comparable((first, bundle), key):
         return None
@@ -191,23 +204,26 @@ def _sheet(bundles: Sequence[Opened], cells: dict[Cell, dict[str, dict[int, floa
             sd = f" ± {stdev(seeds.values()):.4f}" if len(seeds) > 1 else ""
             difference = _difference(bundles, (fraction, title, name), values, bundle)
             shown.append(f"{mean(seeds.values()):.4f}{sd}{'' if difference is None else f' ({difference:+.4f})'}" if seeds else "")
-        rows.append([f"{fraction:g} %", title, name, *shown])
+        seeds = dict.fromkeys(seeds_in_words(sorted(values[bundle.name])) for bundle in bundles if bundle.name in values)
+        rows.append([f"{fraction:g} %", title, name, *shown, "; ".join(seeds)])
     other = [
         ", ".join(key[:0:-1]) + f" at {key[0]:g} %" for key in cells if key[2] != AVERAGE and not _comparable(_with(bundles, key), key)
     ]
     notes = [f"Other test sets, which are not compared: {'; '.join(other)}."] if other else []
-    changes = list(_changes(bundles))
-    notes += [f"Not the same ({' | '.join(bundle.name for bundle in bundles)}): {change}" for change in changes]
-    notes += [] if changes else ["Settings, data, versions and processors are the same."]
+    unpaired = dict.fromkeys(f"{title} at {fraction:g} %" for (fraction, title, _), own in cells.items() if not _alike(own.values()))
+    notes += [f"No seed that all have, so that each is over its own seeds and not compared: {', '.join(unpaired)}."] if unpaired else []
+    caption = (
+        "micro F1, a mean over training seeds with its standard deviation where there are several, and the difference from the "
+        f"first bundle, {bundles[0].name}. A row is over the seeds that all bundles in it have, or as said below. An average is over the "
+        "corpora that every bundle with the method has, with the same test set. Differences say nothing of chance."
+    )
     return Sheet(
         title="Bundles",
-        caption="micro F1, a mean over training seeds with its standard deviation where there are several, and the difference from the "
-        f"first bundle, {bundles[0].name}. An average is over the corpora that every bundle with the method has, with the same test set, "
-        "and over the seeds that all of them have. Differences say nothing of chance.",
-        header=["Data", "Method", "Dataset", *(bundle.name for bundle in bundles)],
-        rows=rows,
-        align="lll" + "r" * len(bundles),
-        notes=notes,
+        caption=one_line(caption),
+        header=["Data", "Method", "Dataset", *(one_line(bundle.name) for bundle in bundles), "Seeds"],
+        rows=[list(map(one_line, row)) for row in rows],
+        align="lll" + "r" * len(bundles) + "l",
+        notes=[one_line(note) for note in (*notes, *_notes_on_runs(bundles))],
     )
 
 
@@ -215,16 +231,34 @@ def _with(bundles: Sequence[Opened], key: Cell) -> list[Opened]:
     return [bundle for bundle in bundles if key in bundle.f1s]
 
 
-def _changes(bundles: Sequence[Opened]) -> Iterator[str]:
+def _notes_on_runs(bundles: Sequence[Opened]) -> Iterator[str]:
+    """What is not the same in runs that several bundles have, and which runs only one has."""
+    times = Counter(run for bundle in bundles for run in bundle.facts)
+    common = [run for run in times if times[run] > 1]
+    changes = list(_changes(bundles, common))
+    yield from (f"Not the same ({' | '.join(bundle.name for bundle in bundles)}): {change}" for change in changes)
+    if not common:
+        yield "No run is in common, so that settings, data, versions and processors were not compared."
+    elif not changes:
+        yield f"Settings, data, versions and processors of the {counted(len(common), 'run')} in common are the same."
+    for bundle in bundles:
+        alone: dict[PurePosixPath, list[str]] = {}
+        for run in map(PurePosixPath, (run for run in bundle.facts if times[run] == 1)):
+            alone.setdefault(run.relative_to(RUNS).parent, []).append(run.name)
+        if alone:
+            listed = "; ".join(f"{place} ({', '.join(names)})" for place, names in alone.items())
+            yield f"Runs of {bundle.name} alone, which were not compared: {listed}."
+
+
+def _changes(bundles: Sequence[Opened], runs: Iterable[str]) -> Iterator[str]:
     """The settings, versions and processors that are not the same in runs that several bundles have, with the number of runs."""
-    runs = dict.fromkeys(run for bundle in bundles for run in bundle.facts)
-    counted: dict[tuple[str, tuple[str, ...]], int] = {}
+    found: Counter[tuple[str, tuple[str, ...]]] = Counter()
     for run in runs:
         facts = [bundle.facts.get(run) for bundle in bundles]
         known = [own for own in facts if own is not None]
         for key in dict.fromkeys(key for own in known for key in own):
             if len({own.get(key) for own in known}) > 1:
                 values = tuple("" if own is None else own.get(key, "none") for own in facts)
-                counted[key, values] = counted.get((key, values), 0) + 1
-    for (key, values), count in counted.items():
-        yield f"{key}: {' | '.join(values)} ({count} run{'s' if count > 1 else ''})"
+                found[key, values] += 1
+    for (key, values), count in found.items():
+        yield f"{key}: {' | '.join(values)} ({counted(count, 'run')})"

@@ -6,24 +6,25 @@ import hashlib
 import os
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path, PurePosixPath
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
-from pydantic import NonNegativeInt, field_validator
+from pydantic import NonNegativeInt, ValidationInfo, field_validator
 
 from hyperloader import __version__
+from hyperloader.config.places import PUBLISHED_REMEDY, near
 from hyperloader.config.records import Record, RecordPart
-from hyperloader.config.settings import Name
+from hyperloader.config.settings import Ablations, Name, read_yaml
 from hyperloader.corpora.fetching.manifests import GENERATED
 from hyperloader.corpora.prepared import MANIFEST, load_corpus, read_prepared_manifest
-from hyperloader.corpora.registry import get_corpus
+from hyperloader.corpora.registry import get_corpus, known_corpora
 from hyperloader.errors import RunError, UserError
-from hyperloader.files import as_json, read_rows, reading, there
-from hyperloader.planning.plan import scale_of
+from hyperloader.files import as_json, read_rows, readable, reading, there
+from hyperloader.planning.plan import ABLATIONS, PlannedRun, scale_of
 from hyperloader.reports.bundles.archive import name_fault, track, write_archive
 from hyperloader.reports.tables.scores import TIDY, Scores
 from hyperloader.runs.predictions import with_numbers_for_words
@@ -32,7 +33,7 @@ from hyperloader.runs.run import Run
 from hyperloader.scoring import known_of_test
 from hyperloader.scoring.signatures import data_of
 
-TABLES = ("table2", "table3", "table4", "scores", "comparisons", "claims", "parameters")
+TABLES = ("table2", "table3", "table4", "scores", "comparisons", "claims", "ablations", "parameters", "tuning")
 PUBLISHED = ("table3.csv", "table4.csv", "methods.csv", "claims.csv")
 PACKAGES = ("numpy", "seqeval")
 RUNS = "runs"
@@ -68,7 +69,8 @@ class Bundle(Record):
         scale: of the results.
         versions: of what computed the numbers.
         corpora: what may be done with them, and whether their words are here.
-        runs: their folders, in the order of `scores.csv`.
+        runs: the folders of those in `scores.csv`, in its order.
+        ablations: the folders of those in `ablations.csv`, which may be others.
         files: SHA-256 of every other file.
     """
 
@@ -80,9 +82,15 @@ class Bundle(Record):
     versions: dict[str, str]
     corpora: dict[Name, BundledCorpus]
     runs: list[str]
+    ablations: list[str] = []
     files: dict[str, str]
 
-    @field_validator("runs", "files")
+    @property
+    def all_runs(self) -> list[str]:
+        """Of all tables, each once."""
+        return list(dict.fromkeys((*self.runs, *self.ablations)))
+
+    @field_validator("runs", "ablations", "files")
     @classmethod
     def _check_names(cls, names: list[str] | dict[str, str]) -> list[str] | dict[str, str]:
         for name in names:
@@ -90,15 +98,23 @@ class Bundle(Record):
                 raise ValueError(f"has {fault}")
         return names
 
-    @field_validator("runs")
+    @field_validator("runs", "ablations")
     @classmethod
-    def _check_runs(cls, runs: list[str]) -> list[str]:
+    def _check_runs(cls, runs: list[str], info: ValidationInfo) -> list[str]:
         times = Counter(runs)
-        for run in runs:
+        every = times.keys() | {*info.data.get("runs", [])}
+        for run in every:
             around = {str(folder) for folder in PurePosixPath(run).parents}
-            if RUNS not in around or times[run] > 1 or around & times.keys():
+            if RUNS not in around or times[run] > 1 or around & every:
                 raise ValueError(f"{run!r} is no folder of its own in {RUNS}/")
         return runs
+
+    @field_validator("corpora")
+    @classmethod
+    def _check_titles(cls, corpora: dict[str, BundledCorpus]) -> dict[str, BundledCorpus]:
+        if len({corpus.title for corpus in corpora.values()}) < len(corpora):
+            raise ValueError("has two corpora of the same title")
+        return corpora
 
 
 def versions() -> dict[str, str]:
@@ -111,8 +127,16 @@ def draw_of(run: Run, corpus: str) -> str:
     return Path(run.settings.data.get(corpus, "")).parent.name or "data"
 
 
+def terms_of(name: str, prepared: Iterable[Path]) -> dict[str, Any]:
+    """What a bundle says of a corpus that its `corpus.yaml` and the manifests of its draws decide."""
+    corpus, sources = get_corpus(name), [source for folder in prepared for source in read_prepared_manifest(folder).sources]
+    if sources and all(source["provenance"] == GENERATED for source in sources):
+        return {"title": corpus.title, "licence": "generated", "citation": "", "homepage": "", "words": True}
+    return {key: getattr(corpus, key) for key in ("title", "licence", "citation", "homepage")} | {"words": corpus.redistributable}
+
+
 def write_bundle(results: str | Path, published: str | Path, output: str | Path) -> Bundle:
-    """Pack the results of a scale: its tables, and of every run in `scores.csv` all but the weights.
+    """Pack the results of a scale: its tables, and of every run in `scores.csv` and `ablations.csv` all but the weights.
 
     Args:
         results: their folder, `results/<scale>`; or that of a part's tables, `results/<scale>@<name>`, which come of the runs of the scale.
@@ -123,9 +147,16 @@ def write_bundle(results: str | Path, published: str | Path, output: str | Path)
         UserError: something is missing or damaged.
     """
     tables, published = Path(results), Path(published)
+    for name in PUBLISHED:
+        readable(published / name, remedy=PUBLISHED_REMEDY, error=RunError)
     results = Path(os.path.abspath(tables))
     results = results.with_name(scale_of(results.name)) if "@" in results.name else tables
-    runs = _runs(tables / "scores.csv", results / RUNS)
+    runs = of_scores = _runs(tables / "scores.csv", results / RUNS)
+    of_ablations, study = {}, {}
+    if there(table := tables / "ablations.csv"):
+        study = {ABLATIONS: near(Path("config", ABLATIONS), tables)}
+        of_ablations = _runs_of_ablations(table, study[ABLATIONS], of_scores, results / RUNS)
+        runs = of_scores | of_ablations
     headlines = {name: entry.headline for scores in runs.values() for name, entry in scores.corpora.items()}
     draws = {(draw_of(run, name), name): run.data[name] for run, scores in runs.items() for name in scores.corpora if name in run.data}
     # those of the results, wherever they have been moved to, come before what the runs' settings say
@@ -141,7 +172,7 @@ def write_bundle(results: str | Path, published: str | Path, output: str | Path)
     files |= {f"{draw}/{name}/{MANIFEST}": folder / MANIFEST for (draw, name), folder in folders.items()}
     for kind in sorted({Path(run.settings.backbone).name for run in runs if run.settings.backbone}):
         files |= {f"backbones/{kind}/{name}": results / "backbones" / kind / name for name in (Run.SETTINGS, MANIFEST)}
-    files = {name: file for name, file in files.items() if there(file)}
+    files = {name: file for name, file in files.items() if there(file)} | study
     files |= {f"published/{name}": published / name for name in PUBLISHED}
     without_words = set()
     for run, scores in runs.items():
@@ -154,7 +185,8 @@ def write_bundle(results: str | Path, published: str | Path, output: str | Path)
         scale=next(iter(runs.values())).scale,
         versions=versions(),
         corpora=corpora,
-        runs=list(places.values()),
+        runs=[places[run] for run in of_scores],
+        ablations=[places[run] for run in of_ablations],
         files=checksums,
     )
 
@@ -177,7 +209,8 @@ def _runs(table: Path, folder: Path) -> dict[Run, ScoresRecord]:
     Raises:
         RunError: a row of it comes of no run that is there.
     """
-    rows = [tuple(row[column] for column in TIDY) for row in read_rows(table, TIDY, remedy=INCOMPLETE)]
+    remedy = f"have the workflow make it of the same configuration as the other tables: snakemake --cores 2 -- {table}"
+    rows = [tuple(row[column] for column in TIDY) for row in read_rows(table, TIDY, remedy=remedy)]
     left, found = {row: line for line, row in enumerate(rows, 2)}, {}
     for file in sorted(folder.rglob(Run.SCORES)):
         with suppress(UserError):  # of another time; a row that it should have made is told below
@@ -189,18 +222,50 @@ def _runs(table: Path, folder: Path) -> dict[Run, ScoresRecord]:
     return {run: run.scores() for _, run in sorted(found.items())}
 
 
+def _runs_of_ablations(table: Path, study: Path, scored: Mapping[Run, ScoresRecord], folder: Path) -> dict[Run, ScoresRecord]:
+    """The runs that `ablations.csv` is made of: for each row and seed that on all corpora of `scores.csv`, or one run for each.
+
+    Args:
+        table: its path.
+        study: what it answers.
+        scored: the runs of `scores.csv`.
+        folder: of all runs.
+
+    Raises:
+        UserError: a run is not there, or the table is not that of the study.
+    """
+    remedy = f"have the workflow make it again: snakemake --cores 2 -- {table}; or move it away to pack the other tables alone"
+    readable(study, remedy=f"what {table} answers stands in config/{ABLATIONS} of a folder around it", error=RunError)
+    asked = {
+        (question.question, name, f"{percent:g}")
+        for question, percent in read_yaml(Ablations, study).asked()
+        for name in (question.against, *question.methods)
+    }
+    corpora = tuple(name for name in known_corpora() if any(name in scores.corpora for scores in scored.values()))
+    together = PlannedRun("", "", "", corpora, 100, 0).tasks
+    # where seeds have draws of the data of their own, the folder says it
+    amounts = {(f"{run.settings.percent:g}", str(run.settings.seed)): run.folder.parent.name for run in scored}
+    found: dict[Path, Run] = {}
+    for line, row in enumerate(read_rows(table, ("recipe", "percent", "question", "method", "seeds")), 2):
+        if (row["question"], row["method"], row["percent"]) not in asked:
+            raise RunError(f"answers what {study} does not ask", file=table, line=line, remedy=remedy)
+        for seed in row["seeds"].split():
+            amount, method = amounts.get((row["percent"], seed), row["percent"]), folder / row["recipe"] / row["method"]
+            whole, *parts = (Run(method / tasks / amount / f"seed{seed}") for tasks in (together, *corpora))
+            own = [whole] if whole.has(Run.SCORES) else parts
+            if missing := [run for run in own if not run.has(Run.SCORES)]:
+                raise RunError(f"comes of a run that is not there, {whole} or {missing[0]}", file=table, line=line, remedy=remedy)
+            found |= {run.folder: run for run in own}
+    known = {run.folder: run for run in scored}
+    return {known.get(place, run): run.scores() for place, run in found.items()}
+
+
 def _corpus(name: str, draws: Mapping[str, Path], headline: Score) -> BundledCorpus:
-    corpus, prepared = get_corpus(name), {draw: folder for draw, folder in draws.items() if there(folder / MANIFEST)}
-    sources = [source for folder in prepared.values() for source in read_prepared_manifest(folder).sources]
-    generated = bool(prepared) and all(source["provenance"] == GENERATED for source in sources)
-    about = {key: getattr(corpus, key) for key in ("title", "licence", "citation", "homepage")}
-    if generated:
-        about |= {"licence": "generated", "citation": "", "homepage": ""}
+    prepared = {draw: folder for draw, folder in draws.items() if there(folder / MANIFEST)}
     known = {draw: known_of_test(load_corpus(folder)) for draw, folder in prepared.items()}
     return BundledCorpus(
-        **about,
+        **terms_of(name, prepared.values()),
         test_set=data_of(headline.signature),
-        words=generated or corpus.redistributable,
         seen={draw: np.flatnonzero(~own.unseen).tolist() for draw, own in known.items()},
         nested=max((own.nested for own in known.values()), default=0),
     )

@@ -17,10 +17,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from hyperloader.corpora.prepared import MANIFEST, load_corpus
-from hyperloader.errors import RunError, UserError
+from hyperloader.corpora.registry import known_corpora
+from hyperloader.errors import RunError, UserError, one_line
 from hyperloader.files import read_rows, reading, sha256, there, write_bytes
-from hyperloader.reports.bundles.archive import Archive, open_archive, track
-from hyperloader.reports.bundles.packing import RUNS, TABLES, Bundle, draw_of, versions
+from hyperloader.planning.plan import ABLATIONS
+from hyperloader.reports.bundles.archive import NO_BUNDLE, Archive, counted, open_archive, track
+from hyperloader.reports.bundles.packing import PUBLISHED, RUNS, Bundle, draw_of, terms_of, versions
+from hyperloader.reports.tables.ablations import write_ablations
 from hyperloader.reports.tables.claims import write_claims
 from hyperloader.reports.tables.results import write_table
 from hyperloader.reports.tables.scores import write_scores
@@ -35,6 +38,9 @@ TOLERANCE = 1e-9
 # fields of signatures that say which versions computed, not what
 OF_VERSIONS = re.compile(r"\|seqeval:[^|\s\"]*\|hyperloader:[^|,\s\"]*")
 
+# manifests of corpora and backbones
+OF_INPUTS = re.compile(r"[^/]+/[^/]+/(manifest|settings)\.json")
+
 
 class Difference(NamedTuple):
     """What is wrong with a file of a bundle."""
@@ -43,8 +49,23 @@ class Difference(NamedTuple):
     what: str
 
     def __str__(self) -> str:
-        # one line, whatever a name from elsewhere has in it
-        return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in f"{self.file}: {self.what}")
+        return one_line(f"{self.file}: {self.what}")
+
+
+class Verified(NamedTuple):
+    """What `verify` found.
+
+    Attributes:
+        bundle: the manifest.
+        found: all that differs.
+        again: files of tables that were made again; whether they are the same, `found` says.
+        unchecked: files that nothing is made again of, nor were they.
+    """
+
+    bundle: Bundle
+    found: list[Difference]
+    again: list[str]
+    unchecked: list[str]
 
 
 def read_bundle(archive: Archive) -> Bundle:
@@ -53,9 +74,11 @@ def read_bundle(archive: Archive) -> Bundle:
     Raises:
         RunError: there is none, or it is none.
     """
-    path = archive.path / Bundle.NAME
+    if Bundle.NAME not in archive.names:
+        raise RunError(f"is no bundle: there is no {Bundle.NAME} in it", file=archive.path, remedy=NO_BUNDLE)
+    path, content = archive.path / Bundle.NAME, archive.read(Bundle.NAME)
     try:
-        value = json.loads(archive.read(Bundle.NAME))
+        value = json.loads(content)
         json.dumps(value, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
         raise RunError(f"not valid JSON ({error})", file=path, remedy=Bundle.REMEDY) from None
@@ -73,16 +96,13 @@ def unpack(archive: Archive, bundle: Bundle, folder: Path) -> Iterator[Differenc
             yield Difference(name, f"has another SHA-256 than in {Bundle.NAME}")
 
 
-def verify(path: str | Path, data: str | Path | None = None) -> tuple[Bundle, list[Difference]]:
+def verify(path: str | Path, data: str | Path | None = None) -> Verified:
     """Compute every number of a bundle's tables again, from its predictions.
 
     Args:
         path: of the bundle.
         data: folder of prepared corpora, `results/<scale>/data`; its test sets must be those of the bundle, and words that the bundle
             lacks are taken from it.
-
-    Returns:
-        Its manifest, and all that differs.
 
     Raises:
         UserError: it is no bundle, or `data` lacks a corpus.
@@ -97,10 +117,11 @@ def verify(path: str | Path, data: str | Path | None = None) -> tuple[Bundle, li
             if np.flatnonzero(~ours.unseen).tolist() not in known.seen.values() or known.nested != ours.nested:
                 found.append(Difference(Bundle.NAME, f"corpora.{name} has other seen or nested ones than the prepared corpus"))
         again = Again(bundle, Path(temporary), test_sets)
-        for run in track(bundle.runs, "scoring"):
+        for run in track(bundle.all_runs, "scoring"):
             found += again.run(run)
+        found += again.corpora()
         found += again.tables()
-    return bundle, found
+    return Verified(bundle, found, again.made_again(), again.unchecked())
 
 
 class Again:
@@ -116,19 +137,26 @@ class Again:
         self.bundle, self.test_sets = bundle, test_sets
         self.packed, self.made = folder / "packed", folder / "made"
         self.made.mkdir()
-        self.scored: list[Path] = []
+        self.scored: dict[str, Path] = {}
+        # files of the bundle that were made again, and the predictions that they were made of
+        self.checked: set[str] = set()
         # of test sets whose words are not there: their checksum with numbers for words, and with words
         self.checksums: dict[str, str] = {}
 
     def run(self, place: str) -> Iterator[Difference]:
         """Score a run again; yields what differs in its folder."""
-        if f"{place}/{Run.SETTINGS}" not in self.bundle.files or not there(self.packed / place / Run.SETTINGS):
+        if f"{place}/{Run.SETTINGS}" not in self.bundle.files or not (self.packed / place / Run.SETTINGS).is_file():
             yield Difference(place, f"has no {Run.SETTINGS}")
             return
         old, new = Run(self.packed / place), Run(self.made / place)
         new.folder.mkdir(parents=True)
         shutil.copyfile(old.folder / Run.SETTINGS, new.folder / Run.SETTINGS)
+        # numbers of parameters and seconds of training are in some tables
+        if (old.folder / Run.RECORD).is_file():
+            shutil.copyfile(old.folder / Run.RECORD, new.folder / Run.RECORD)
         try:
+            if new.settings.scale != self.bundle.scale:
+                yield Difference(f"{place}/{Run.SETTINGS}", f"is of scale {new.settings.scale}, and {Bundle.NAME} of {self.bundle.scale}")
             manifest = old.predictions()
             entries = {}
             for name, entry in manifest.corpora.items():
@@ -143,35 +171,67 @@ class Again:
         except UserError as error:
             yield self._told(error, place)
             return
-        self.scored.append(new.folder / Run.SCORES)
+        self.scored[place] = new.folder
         for file in (new.folder / Run.SCORES, *map(new.counts_of, manifest.corpora)):
             yield from self._compared(file)
+
+    def corpora(self) -> Iterator[Difference]:
+        """What is said of corpora and their terms that is not what their manifests and the `corpus.yaml` of this place say."""
+        for name in filter(known_corpora().__contains__, self.bundle.corpora):
+            try:
+                terms = terms_of(name, [file.parent for file in self.packed.glob(f"*/{name}/{MANIFEST}")])
+            except UserError as error:
+                yield self._told(error, name)
+                continue
+            own = {key: getattr(self.bundle.corpora[name], key) for key in terms}
+            for key in (key for key in terms if own[key] != terms[key]):
+                yield Difference(Bundle.NAME, f"corpora.{name}.{key} is {own[key]!r}, here {terms[key]!r}")
 
     def tables(self) -> Iterator[Difference]:
         """Make the tables again; yields what differs in them, and runs that are in none."""
         packed = (PurePosixPath(name) for name in self.bundle.files)
-        others = {str(file.parent) for file in packed if file.name == Run.SETTINGS and file.parts[0] == RUNS} - {*self.bundle.runs}
+        others = {str(file.parent) for file in packed if file.name == Run.SETTINGS and file.parts[0] == RUNS} - {*self.bundle.all_runs}
         yield from (Difference(place, f"is not among the runs of {Bundle.NAME}") for place in sorted(others))
         published, manifests = self.packed / "published", sorted(self.packed.glob(f"data/*/{MANIFEST}"))
-        steps: dict[str, Callable[[], None]] = {
-            "table2.csv": lambda: write_table2(table2(manifests), self.made / "table2.csv"),
-            "scores.csv": lambda: write_scores(self.scored, self.made / "scores.csv"),
-            "table3.csv": lambda: write_table(3, self.scored, published / "table3.csv", self.made / "table3.csv"),
-            "table4.csv": lambda: write_table(4, self.scored, published / "table4.csv", self.made / "table4.csv"),
-            "claims.csv": lambda: write_claims(self.scored, self.packed / "parameters.csv", published, self._bearing(), self.made),
+        scores = [self.scored[run] / Run.SCORES for run in self.bundle.runs if run in self.scored]
+        compared = [self.scored[run] for run in self.bundle.ablations if run in self.scored]
+        csvs = {name: self.made / f"{name}.csv" for name in ("table2", "scores", "table3", "table4", "ablations")}
+        steps: dict[tuple[str, ...], Callable[[], Any]] = {
+            ("table2",): lambda: write_table2(table2(manifests), csvs["table2"]),
+            ("scores",): lambda: write_scores(scores, csvs["scores"]),
+            ("table3",): lambda: write_table(3, scores, published / "table3.csv", csvs["table3"]),
+            ("table4",): lambda: write_table(4, scores, published / "table4.csv", csvs["table4"]),
+            ("claims", "comparisons"): lambda: write_claims(scores, self.packed / "parameters.csv", published, self._bearing(), self.made),
+            ("ablations",): lambda: write_ablations(compared, self.packed / ABLATIONS, csvs["ablations"]),
         }
-        for name, make in track(list(steps.items()), "making tables"):
-            if name in self.bundle.files:
+        files = [PurePosixPath(name) for name in sorted(self.bundle.files) if "/" not in name and name != ABLATIONS]
+        for names, make in track(list(steps.items()), "making tables"):
+            if any(file.stem in names for file in files):
                 try:
                     make()
                 except UserError as error:
-                    yield self._told(error, name)
-        for name in (f"{table}.{kind}" for table in TABLES for kind in ("csv", "md")):
-            if name in self.bundle.files and there(self.made / name):
-                yield from self._compared(self.made / name)
+                    yield self._told(error, f"{names[0]}.csv")
+        if "scores.csv" not in self.bundle.files:
+            yield Difference("scores.csv", "is missing")
+        for file in files:
+            if (csv_file := f"{file.stem}.csv") not in self.bundle.files:
+                yield Difference(str(file), f"there is no {csv_file}, by which it could be checked")
+            if (self.made / file).is_file():
+                yield from self._compared(self.made / file)
+
+    def made_again(self) -> list[str]:
+        """The files of tables that were made again."""
+        return sorted(name for name in self.checked if "/" not in name)
+
+    def unchecked(self) -> list[str]:
+        """The files that were neither made again nor is anything made again of them."""
+        inputs = {ABLATIONS, *(f"published/{name}" for name in PUBLISHED)}
+        inputs |= {f"{run}/{name}" for run in self.bundle.all_runs for name in (Run.SETTINGS, Run.RECORD, Run.PREDICTIONS)}
+        return [name for name in sorted(self.bundle.files.keys() - inputs - self.checked) if not OF_INPUTS.fullmatch(name)]
 
     def _bearing(self) -> str:
-        rows = read_rows(self.packed / "claims.csv", ["bearing"])
+        table = self.packed / "claims.csv"
+        rows = read_rows(table, ["bearing"]) if there(table) else []
         return rows[0]["bearing"] if rows else ""
 
     def _known(self, name: str, draw: str, sentences: int) -> KnownOfTest:
@@ -185,6 +245,7 @@ class Again:
     def _predictions(self, name: str, recorded: str, old: Path, new: Path) -> Iterator[Difference]:
         """Have a file of predictions to score, with the words of the test set where those are there."""
         place, known = old.relative_to(self.packed).as_posix(), self.bundle.corpora.get(name)
+        self.checked.add(place)
         with reading(old, error=RunError):
             content = old.read_bytes()
         if known is None:
@@ -207,7 +268,8 @@ class Again:
         name = made.relative_to(self.made).as_posix()
         if name not in self.bundle.files:
             yield Difference(name, f"is not in {Bundle.NAME}")
-        elif there(self.packed / name):
+        elif (self.packed / name).is_file():
+            self.checked.add(name)
             try:
                 found = list(differences(self.packed / name, made, self._unversioned))
             except (ValueError, RecursionError, csv.Error) as error:
@@ -285,15 +347,21 @@ def _close(old: Any, new: Any) -> bool:
         return False
 
 
-def as_text(path: str | Path, bundle: Bundle, found: list[Difference]) -> str:
-    """What `verify` found, a line for each file and kind of difference."""
+def as_text(path: str | Path, verified: Verified) -> str:
+    """What `verify` found, a line for each file and kind of difference, and what it has not looked at."""
+    bundle, found, again, unchecked = verified
     lines = [str(difference) for difference in found]
     here = versions()
     other = [f"{name} {version} (here {here.get(name)})" for name, version in bundle.versions.items() if here.get(name) != version]
     if other:
         lines.append(f"computed with {', '.join(other)}: where only intervals and p-values differ, that may be why")
-    about = f"{path}: {len(bundle.runs)} runs of scale {bundle.scale}, {len(bundle.files)} files"
+    about = f"{path}: {counted(len(bundle.all_runs), 'run')} of scale {bundle.scale}, {counted(len(bundle.files), 'file')}"
     numbers = [corpus.title for corpus in bundle.corpora.values() if not corpus.words]
     if numbers:
         about += f"; numbers stand for the words of {', '.join(numbers)}"
-    return "\n".join([about, *lines, "" if found else "all checksums are right, and all tables are as their predictions make them\n"])
+    if unchecked:
+        lines.append(f"not made again, of which only the checksums were looked at: {', '.join(unchecked)}")
+    if not found:
+        scores = f"the scores of {counted(len(bundle.all_runs), 'run')}"
+        lines.append(f"all checksums are right; made again, and the same: {', '.join([scores, *again])}")
+    return "".join(f"{one_line(line)}\n" for line in (about, *lines))

@@ -31,7 +31,7 @@ class Confused(NamedTuple):
 
     Attributes:
         gold, predicted: slot types; empty where there is no partner.
-        same_words: pairs whose first and last words are the same, and spans without a partner.
+        same_words: pairs whose first and last words are the same, correct ones where the types are as well; and spans without a partner.
         other_words: pairs that only overlap.
     """
 

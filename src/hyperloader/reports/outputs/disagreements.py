@@ -9,7 +9,7 @@ from html import escape
 from pathlib import Path
 
 from hyperloader.corpora.registry import get_corpus
-from hyperloader.errors import RunError
+from hyperloader.errors import RunError, one_line
 from hyperloader.files import write_text
 from hyperloader.reports.outputs.reading import predictions_of
 from hyperloader.reports.tables.scores import called
@@ -20,7 +20,7 @@ from hyperloader.runs.run import Run
 from hyperloader.scoring import Span, spans_of
 
 BOTH, FIRST, SECOND, NEITHER = "both", "first", "second", "neither"
-COLUMNS = ("sentence", "right", "words", "gold", "first", "second")
+COLUMNS = ("sentence", "right", "words", "gold", "first", "second", "first_run", "second_run")
 
 
 @dataclass(frozen=True)
@@ -79,13 +79,24 @@ def disagreements(first: str | Path, second: str | Path, corpus: str) -> Disagre
         counts[agree, right] += 1
         if not agree:
             found.append(Disagreement(number, right, a.tokens, a.gold, a.prediction, b.prediction))
-    return Disagreements(corpus, *map(name_of, runs), found, counts)
+    return Disagreements(corpus, *names_of(*runs), found, counts)
 
 
-def name_of(run: Run) -> str:
-    """What a run is called: its method, share of the data and seed."""
-    settings = run.settings
-    return f"{called(settings)[1]}, {settings.percent:g} %, seed {settings.seed}"
+def names_of(*runs: Run) -> list[str]:
+    """What runs are called: their method, share of the data and seed, and by what else they differ, at last their folders."""
+    settings = [run.settings for run in runs]
+    names = [f"{called(own)[1]}, {own.percent:g} %, seed {own.seed}" for own in settings]
+    others = [
+        (
+            *(f"scale {own.scale}", f"recipe {own.recipe}", "tasks " + "+".join(own.data)),
+            "draw " + "+".join(sorted({Path(place).parent.name for place in own.data.values()})),
+            "all sentences" if own.shots is None else f"{own.shots} sentences",
+        )
+        for own in settings
+    ]
+    told = [place for place, values in enumerate(zip(*others, strict=True)) if len(set(values)) > 1]
+    names = [", ".join((name, *(other[place] for place in told))) for name, other in zip(names, others, strict=True)]
+    return names if len(set(names)) == len(names) else [f"{name}, {run}" for name, run in zip(names, runs, strict=True)]
 
 
 def _right(first: PredictedSentence, second: PredictedSentence) -> tuple[str, bool]:
@@ -131,12 +142,13 @@ def as_text(found: Disagreements) -> str:
     for sentence in found.sentences:
         lines += ["", f"{sentence.number}  right: {sentence.right}"]
         lines += [f"  {name:7}{marked(sentence.words, getattr(sentence, name))}" for name in ("gold", "first", "second")]
-    return "\n".join(lines) + "\n"
+    return "".join(f"{one_line(line)}\n" for line in lines)
 
 
 def write_csv(found: Disagreements, output: str | Path) -> None:
     """A row for each sentence; words and tags are joined by blanks."""
-    rows = ([s.number, s.right, *(" ".join(part) for part in (s.words, s.gold, s.first, s.second))] for s in found.sentences)
+    names = (found.first, found.second)
+    rows = ([s.number, s.right, *(" ".join(part) for part in (s.words, s.gold, s.first, s.second)), *names] for s in found.sentences)
     write_text(output, as_csv(COLUMNS, rows))
 
 

@@ -13,7 +13,7 @@ from hyperloader.files import readable, write_text
 from hyperloader.methods.hyperloader import HyperLoader
 from hyperloader.methods.registry import get_method
 from hyperloader.reports.outputs.confusion import confusion
-from hyperloader.reports.outputs.disagreements import as_counts, as_table, disagreements, name_of
+from hyperloader.reports.outputs.disagreements import as_counts, as_table, disagreements, names_of
 from hyperloader.reports.outputs.reading import predictions_of
 from hyperloader.reports.tables.scores import called
 from hyperloader.reports.tables.web_page import Table, contents, heading, link, page, paragraph, picture
@@ -75,7 +75,7 @@ def _confused(runs: Sequence[Run]) -> Iterator[str | Table]:
         for corpus in run.predictions().corpora:
             for found in filter(lambda own: own.wrong, confusion(predictions_of(run, corpus))):
                 place = counts.setdefault((called(run.settings)[1], get_corpus(corpus).title, found.gold, found.predicted), [0, 0])
-                place[:] = place[0] + found.same_words, place[1] + found.other_words
+                place[:] = place[0] + found.wrong - found.other_words, place[1] + found.other_words
     yield heading(CONFUSED)
     yield paragraph(
         "Of the runs on the most data, over all seeds: gold spans that were missed or taken for something else, and spans that were "
@@ -94,7 +94,8 @@ def _disagreements(runs: Sequence[Run], against: str | None) -> Iterator[str | T
     for seed in sorted(ours.keys() & theirs.keys())[:1]:
         first, second = ours[seed], theirs[seed]
         yield heading(DISAGREEMENTS)
-        yield paragraph(f"First: {name_of(first)}. Second: {name_of(second)}. At most {MOST_SENTENCES} sentences of each corpus are shown.")
+        names = names_of(first, second)
+        yield paragraph(f"First: {names[0]}. Second: {names[1]}. At most {MOST_SENTENCES} sentences of each corpus are shown.")
         corpora = [name for name in first.predictions().corpora if name in second.predictions().corpora]
         found = [disagreements(first.folder, second.folder, name) for name in corpora]
         yield f'<div class="wide">{as_counts(found)}</div>'
