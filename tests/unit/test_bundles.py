@@ -23,6 +23,7 @@ from hyperloader.files import write_json
 from hyperloader.reports.bundles.packing import write_bundle
 from hyperloader.reports.bundles.verifying import verify
 from hyperloader.reports.tables.ablations import write_ablations
+from hyperloader.reports.tables.endpoints import write_endpoints
 from hyperloader.reports.tables.scores import write_scores
 
 RUN = "runs/test/hyperloader/all/100/seed1"
@@ -224,6 +225,7 @@ def studied(place, tmp_path_factory):
     write_json(project / "config/ablations.yaml", {"fractions": [100], "questions": [question]})
     write_scores([runs[0].folder / "scores.json"], results / "scores.csv")
     write_ablations([run.folder for run in runs], project / "config/ablations.yaml", results / "ablations.csv")
+    write_endpoints([run.folder / "scores.json" for run in runs], results / "endpoints.csv")
     (results / "tuning.csv").write_text("method,learning_rate\n")
     return results
 
@@ -232,12 +234,15 @@ def test_the_ablation_table_travels_with_its_runs_and_is_made_again(studied, hyp
     status, out, err = hyperloader("bundle", studied, "--published", PUBLISHED, "--output", tmp_path / "bundle.zip")
     assert status == 0 and "4 runs" in out, err
     status, out, _ = hyperloader("verify", tmp_path / "bundle.zip")
-    assert status == 0 and "and the same: the scores of 4 runs, ablations.csv, ablations.md, scores.csv\n" in out
+    assert (
+        status == 0 and "and the same: the scores of 4 runs, ablations.csv, ablations.md, endpoints.csv, endpoints.md, scores.csv\n" in out
+    )
     assert "not made again, of which only the checksums were looked at: tuning.csv\n" in out
     with zipfile.ZipFile(tmp_path / "bundle.zip") as archive:
         packed = {name: archive.read(name) for name in archive.namelist()}
     for name, old, new, told in (
         ("ablations.csv", b",0.", b",0.0", "ablations.csv: line 2, f1: "),
+        ("endpoints.csv", b"not run", b"better", "endpoints.csv: line 2, verdict: "),
         ("ablations.yaml", b"Is more", b"Is less", "ablations.csv: line 2, question: "),
         ("runs/test/wide/atis+snips/100/seed1/run.json", b'"trainable": 10', b'"trainable": 20', "ablations.csv: line 3, trainable: "),
         ("runs/test/alone/snips/100/seed1/predictions/snips.jsonl", None, None, "runs/test/alone/snips/100/seed1/scores.json: "),
@@ -245,7 +250,7 @@ def test_the_ablation_table_travels_with_its_runs_and_is_made_again(studied, hyp
         content = first_wrong(packed[name])[0] if old is None else packed[name].replace(old, new, 1)
         assert content != packed[name]
         status, out, _ = hyperloader("verify", pack(tmp_path / "changed.zip", consistent(packed | {name: content})))
-        assert status == 2 and told in out and "ablations.csv: " in out, out
+        assert status == 2 and told in out and ("ablations.csv: " in out or name == "endpoints.csv"), out
 
 
 def test_an_ablation_table_without_its_runs_or_study_is_not_packed(studied, hyperloader, tmp_path):

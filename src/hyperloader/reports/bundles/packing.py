@@ -33,7 +33,7 @@ from hyperloader.runs.run import Run
 from hyperloader.scoring import known_of_test
 from hyperloader.scoring.signatures import data_of
 
-TABLES = ("table2", "table3", "table4", "scores", "comparisons", "claims", "ablations", "parameters", "tuning")
+TABLES = ("table2", "table3", "table4", "scores", "comparisons", "claims", "ablations", "endpoints", "parameters", "tuning")
 PUBLISHED = ("table3.csv", "table4.csv", "methods.csv", "claims.csv")
 PACKAGES = ("numpy", "seqeval")
 RUNS = "runs"
@@ -166,7 +166,9 @@ def write_bundle(results: str | Path, published: str | Path, output: str | Path)
         for name, headline in headlines.items()
     }
     places = {run: run.folder.relative_to(results).as_posix() for run in runs}
-    files = {f"{name}.{kind}": tables / f"{name}.{kind}" for name in TABLES for kind in ("csv", "md")}
+    # the endpoints are of runs of the study
+    named = [name for name in TABLES if name != "endpoints" or of_ablations]
+    files = {f"{name}.{kind}": tables / f"{name}.{kind}" for name in named for kind in ("csv", "md")}
     # table 2 is made of the first draw, whatever the runs were trained on
     folders = {("data", name): results / "data" / name for name in corpora} | draws
     files |= {f"{draw}/{name}/{MANIFEST}": folder / MANIFEST for (draw, name), folder in folders.items()}

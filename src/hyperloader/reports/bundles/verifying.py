@@ -25,6 +25,7 @@ from hyperloader.reports.bundles.archive import NO_BUNDLE, Archive, counted, ope
 from hyperloader.reports.bundles.packing import PUBLISHED, RUNS, Bundle, draw_of, terms_of, versions
 from hyperloader.reports.tables.ablations import write_ablations
 from hyperloader.reports.tables.claims import write_claims
+from hyperloader.reports.tables.endpoints import write_endpoints
 from hyperloader.reports.tables.results import write_table
 from hyperloader.reports.tables.scores import write_scores
 from hyperloader.reports.tables.table2 import table2, write_table2
@@ -195,7 +196,7 @@ class Again:
         published, manifests = self.packed / "published", sorted(self.packed.glob(f"data/*/{MANIFEST}"))
         scores = [self.scored[run] / Run.SCORES for run in self.bundle.runs if run in self.scored]
         compared = [self.scored[run] for run in self.bundle.ablations if run in self.scored]
-        csvs = {name: self.made / f"{name}.csv" for name in ("table2", "scores", "table3", "table4", "ablations")}
+        csvs = {name: self.made / f"{name}.csv" for name in ("table2", "scores", "table3", "table4", "ablations", "endpoints")}
         steps: dict[tuple[str, ...], Callable[[], Any]] = {
             ("table2",): lambda: write_table2(table2(manifests), csvs["table2"]),
             ("scores",): lambda: write_scores(scores, csvs["scores"]),
@@ -203,6 +204,7 @@ class Again:
             ("table4",): lambda: write_table(4, scores, published / "table4.csv", csvs["table4"]),
             ("claims", "comparisons"): lambda: write_claims(scores, self.packed / "parameters.csv", published, self._bearing(), self.made),
             ("ablations",): lambda: write_ablations(compared, self.packed / ABLATIONS, csvs["ablations"]),
+            ("endpoints",): lambda: write_endpoints([run / Run.SCORES for run in self.scored.values()], csvs["endpoints"]),
         }
         files = [PurePosixPath(name) for name in sorted(self.bundle.files) if "/" not in name and name != ABLATIONS]
         for names, make in track(list(steps.items()), "making tables"):

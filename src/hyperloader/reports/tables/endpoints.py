@@ -111,7 +111,7 @@ def write_endpoints(scores: Iterable[str | Path], output: str | Path) -> None:
         UserError: a file is missing or damaged, or runs do not belong together.
     """
     gathered = Scores.read(scores)
-    datasets = list(dict.fromkeys(dataset for _, _, dataset in gathered.cells))
+    datasets = list(dict.fromkeys(name for title, percent, name in gathered.cells if percent in NEEDED.get(gathered.methods[title], ())))
     found = endpoints(gathered, datasets)
     primary = found[0]
     family = [own for own in found if own.kind == "secondary"]
