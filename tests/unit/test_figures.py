@@ -242,6 +242,7 @@ def test_a_score_leads_to_its_run(tmp_path, monkeypatch):
     write_run(run, {"atis": right(0.5)}, method="unipelt_t5", percent=10.0, seed=1)
     page = tmp_path / "results/demo/scores.html"
     write_score_page([run], page)
+    assert "One seed (1). Micro F1" in page.read_text()
     html = page.read_text().partition("<table")[2].partition("</table>")[0]
     links = dict(re.findall(r'<a href="([^"]*)">([^<]*)</a>', html))
     assert set(links.values()) == {"settings", "scores", "predictions", "train log"}
