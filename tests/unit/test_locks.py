@@ -55,6 +55,9 @@ def test_the_command_line_says_so_in_one_line(tmp_path, owner):
 
 
 def test_the_other_processes_of_a_run_need_no_lock(tmp_path, owner, monkeypatch):
+    monkeypatch.setenv("RANK", "first")
+    with pytest.raises(RunError, match="RANK is 'first', no number of a process; unset it"), folder_lock(tmp_path):
+        pass
     monkeypatch.setenv("RANK", "1")
     with folder_lock(tmp_path):
         pass

@@ -39,8 +39,16 @@ def try_lock(file: IO, *, shared: bool = False) -> bool:
 
 
 def is_first_process() -> bool:
-    """Whether this process is the first one under `accelerate launch`, or alone: it speaks, locks and writes for all."""
-    return int(os.environ.get("RANK") or 0) <= 0
+    """Whether this process is the first one under `accelerate launch`, or alone: it speaks, locks and writes for all.
+
+    Raises:
+        RunError: the environment numbers it by what is no number.
+    """
+    rank = os.environ.get("RANK") or "0"
+    try:
+        return int(rank) <= 0
+    except ValueError:
+        raise RunError(f"the variable RANK is '{rank}', no number of a process", remedy="unset it") from None
 
 
 @contextmanager
