@@ -37,6 +37,11 @@ class Verdict(StrEnum):
     NO_PREMISE = "premise fails"
     NOT_RUN = "not run"
 
+    @property
+    def of_first(self) -> str:
+        """Of the statement that the first of two methods is better: what it says of that one."""
+        return {"confirmed": "better", "contradicted": "worse"}.get(self.value, self.value)
+
 
 # why a statement cannot be decided: the gravest first
 OPEN = (Verdict.NOT_RUN, Verdict.NO_PREMISE, Verdict.ONE_SEED, Verdict.TWO_SEEDS)

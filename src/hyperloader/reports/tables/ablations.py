@@ -13,17 +13,15 @@ from hyperloader.config.settings import Ablations, read_yaml
 from hyperloader.reports.tables.published import AVERAGE
 from hyperloader.reports.tables.samples import Samples
 from hyperloader.reports.tables.scores import Scores, called, describe, seeds_in_words
-from hyperloader.reports.tables.sheet import Sheet, as_csv, write_sheet
+from hyperloader.reports.tables.sheet import Sheet, as_csv, decimals, interval, write_sheet
 from hyperloader.reports.tables.trainings import trainable_of
 from hyperloader.runs.run import Run
-from hyperloader.scoring.decisions import Decision, Values, Verdict, all_of, decide, verdicts
+from hyperloader.scoring.decisions import Decision, Values, all_of, decide, verdicts
 
 COLUMNS = (
     *("scale", "recipe", "decoding", "percent", "question", "method", "title", "against", "seeds", "f1", "sd", "ci_low", "ci_high"),
     *("difference", "difference_low", "difference_high", "p", "p_holm", "verdict", "trainable", "seconds"),
 )
-# of the statement that a row is better than what it is compared with
-SAID = {Verdict.CONFIRMED: "better", Verdict.CONTRADICTED: "worse"}
 
 
 @dataclass(frozen=True)
@@ -129,9 +127,9 @@ def _rows(arms: dict[tuple[str, float], Arm], study: Ablations, samples: Samples
         if any(above):
             said = f"{question.question} That {reference.title} is above each of these at {fraction:g} %"
             statements.append((said, all_of([decision.evidence for decision in above if decision])))
-    judged = [number for number, row in enumerate(rows) if row.decision]
-    for number, (p, verdict) in zip(judged, verdicts([rows[number].decision.evidence for number in judged]), strict=True):
-        rows[number] = replace(rows[number], p=p, verdict=SAID.get(verdict, verdict.value))
+    judged = [place for place, row in enumerate(rows) if row.decision]
+    for place, (p, verdict) in zip(judged, verdicts([rows[place].decision.evidence for place in judged]), strict=True):
+        rows[place] = replace(rows[place], p=p, verdict=verdict.of_first)
     answers = zip(statements, verdicts([evidence for _, evidence in statements]), strict=True)
     return rows, [f"{said}: {verdict}{'' if p is None else f' (p {p:.4f})'}." for (said, _), (p, verdict) in answers]
 
@@ -139,8 +137,8 @@ def _rows(arms: dict[tuple[str, float], Arm], study: Ablations, samples: Samples
 def _line(row: Row, signature: dict[str, str]) -> list[str]:
     arm, compared = row.arm, row.decision
     known = [*(signature[key] for key in ("scale", "recipe", "decoding")), f"{arm.fraction:g}", row.question, arm.name, arm.title]
-    own = [_number(value) for value in (arm.own.difference, arm.own.sd_seeds, *arm.interval)]
-    difference = [_number(value) for value in (compared.difference, *compared.interval, compared.p, row.p)] if compared else [""] * 5
+    own = [decimals(value) for value in (arm.own.difference, arm.own.sd_seeds, *arm.interval)]
+    difference = [decimals(value) for value in (compared.difference, *compared.interval, compared.p, row.p)] if compared else [""] * 5
     cost = [f"{arm.trainable:.0f}", f"{arm.seconds:.1f}"]
     return [*known, row.against, " ".join(map(str, arm.own.seeds)), *own, *difference, row.verdict, *cost]
 
@@ -150,8 +148,8 @@ def _sheet(rows: Sequence[Row], notes: Sequence[str], signature: dict[str, str])
     for row in rows:
         own, compared = row.arm.own, row.decision
         question = "" if compared else f"**{row.question}**" + (f" ({row.arm.fraction:g} %)" if len(fractions) > 1 else "")
-        difference = [f"{compared.difference:+.4f}", _interval(compared.interval, "+"), _number(row.p)] if compared else [""] * 3
-        f1 = [_number(own.difference) + (f" ± {own.sd_seeds:.4f}" if own.sd_seeds is not None else ""), _interval(row.arm.interval)]
+        difference = [decimals(compared.difference, "+"), interval(compared.interval, "+"), decimals(row.p)] if compared else [""] * 3
+        f1 = [decimals(own.difference) + ("" if own.sd_seeds is None else f" ± {decimals(own.sd_seeds)}"), interval(row.arm.interval)]
         cells.append([question, row.arm.title, *f1, *difference, row.verdict, f"{row.arm.trainable:,.0f}", f"{row.arm.seconds:,.0f}"])
     seeds = f", {seeds_in_words(*(row.arm.own.seeds for row in rows))}" if rows else ""
     run = f"{describe(signature)}{seeds}" if rows else "nothing was run"
@@ -168,11 +166,3 @@ def _sheet(rows: Sequence[Row], notes: Sequence[str], signature: dict[str, str])
         align="llrrrrrlrr",
         notes=notes,
     )
-
-
-def _interval(ends: tuple[float, float], sign: str = "") -> str:
-    return " to ".join(f"{end:{sign}.4f}" for end in ends)
-
-
-def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.4f}"

@@ -17,7 +17,7 @@ from hyperloader.reports.tables.published import AVERAGE, Paper, parameter_measu
 from hyperloader.reports.tables.rules import COUNTED, Clause, parse
 from hyperloader.reports.tables.samples import Samples
 from hyperloader.reports.tables.scores import TABLE_KEYS, Scores, describe, seeds_in_words
-from hyperloader.reports.tables.sheet import Sheet, as_csv, write_sheet
+from hyperloader.reports.tables.sheet import Sheet, as_csv, decimals, write_sheet
 from hyperloader.scoring.decisions import MARGIN, Verdict, verdicts
 
 log = logging.getLogger(__name__)
@@ -158,7 +158,7 @@ def write_claims(scores: Iterable[str | Path], parameters: str | Path, published
         claim = own.claim
         said = [
             own.verdict,
-            *(_p(value) for value in (own.p, own.corrected)),
+            *(decimals(value) for value in (own.p, own.corrected)),
             "" if claim.margin is None else f"{claim.margin:g}",
             own.numbers,
             own.paper,
@@ -192,7 +192,7 @@ def _sheet(judged: Sequence[Judged], scores: Scores, bearing: str) -> Sheet:
         rows.append([f"**{proposition}**", "", "", _verdicts(members), "", "", "", ""])
         for own in members:
             claim = own.claim
-            numbers = [f"**{own.verdict}**", _p(own.corrected), own.numbers, own.paper, own.paper_numbers]
+            numbers = [f"**{own.verdict}**", decimals(own.corrected), own.numbers, own.paper, own.paper_numbers]
             rows.append([claim.text, claim.where, claim.rule, *numbers])
     made = f"{describe(scores.signature).capitalize()}, {seeds_in_words(scores.seeds)}. " if scores.seeds else "Nothing was run. "
     return Sheet(
@@ -212,7 +212,3 @@ def _sheet(judged: Sequence[Judged], scores: Scores, bearing: str) -> Sheet:
 def _verdicts(judged: Sequence[Judged]) -> str:
     counts = Counter(own.verdict for own in judged)
     return ", ".join(f"{counts[verdict]} {verdict}" for verdict in (*Verdict, NOT_DECIDED) if counts[verdict])
-
-
-def _p(value: float | None) -> str:
-    return "" if value is None else f"{value:.4f}"

@@ -16,10 +16,10 @@ from hyperloader.methods.hyperloader import HyperLoader
 from hyperloader.reports.tables.published import AVERAGE
 from hyperloader.reports.tables.samples import Samples, check_same_test_set, f1_samples
 from hyperloader.reports.tables.scores import Cell, Scores, describe, seeds_in_words
-from hyperloader.reports.tables.sheet import Sheet, as_csv, write_sheet
+from hyperloader.reports.tables.sheet import Sheet, as_csv, decimals, interval, write_sheet
 from hyperloader.runs.run import Run
 from hyperloader.scoring.counts import read_counts
-from hyperloader.scoring.decisions import MARGIN, Decision, Verdict, decide, verdicts
+from hyperloader.scoring.decisions import MARGIN, Decision, decide, verdicts
 
 COLUMNS = (
     *("scale", "recipe", "decoding", "percent", "dataset", "method", "other", "seeds", "f1", "f1_other", "difference"),
@@ -38,8 +38,6 @@ COLUMNS = (
         "verdict",
     ),
 )
-# of the statement that HyperLoader is better
-SAID = {Verdict.CONFIRMED: "better", Verdict.CONTRADICTED: "worse"}
 
 
 @dataclass(frozen=True)
@@ -87,7 +85,7 @@ def comparisons(samples: Samples, margin: float = MARGIN) -> list[Row]:
     rows = []
     for key, decision in found.items():
         p, verdict = judged[key]
-        rows.append(Row(*key, decision, p, SAID.get(verdict, verdict.value)))
+        rows.append(Row(*key, decision, p, verdict.of_first))
     return rows
 
 
@@ -97,14 +95,14 @@ def write_comparisons(rows: Sequence[Row], signature: dict[str, str], output: st
     lines, cells = [], []
     for row in rows:
         d = row.decision
-        numbers = [_number(value) for value in (d.first, d.other, d.difference, *d.interval, d.se_test, d.sd_seeds, d.detectable)]
+        numbers = [decimals(value) for value in (d.first, d.other, d.difference, *d.interval, d.se_test, d.sd_seeds, d.detectable)]
         ties = d.evidence.ties if d.enough else None
-        tests = [_yes(d.models_differ), _number(d.p), _number(ties), _number(row.p), row.family, f"{d.margin:g}", row.verdict]
+        tests = [_yes(d.models_differ), decimals(d.p), decimals(ties), decimals(row.p), row.family, f"{d.margin:g}", row.verdict]
         lines.append(
             [*known, f"{row.fraction:g}", row.dataset, HyperLoader.title, row.other, " ".join(map(str, d.seeds)), *numbers, *tests]
         )
-        shown = [_number(d.first), _number(d.other), f"{d.difference:+.4f}", _interval(d), *numbers[5:], *tests[:4], f"**{row.verdict}**"]
-        cells.append([f"{row.fraction:g} %", row.dataset, row.other, *shown])
+        f1s = [decimals(d.first), decimals(d.other), decimals(d.difference, "+"), interval(d.interval, "+")]
+        cells.append([f"{row.fraction:g} %", row.dataset, row.other, *f1s, *numbers[5:], *tests[:4], f"**{row.verdict}**"])
     margin = rows[0].decision.margin if rows else MARGIN
     seeds = seeds_in_words(*(row.decision.seeds for row in rows)) if rows else ""
     made = f"{describe(signature).capitalize()}, {seeds}." if rows else "Nothing was compared."
@@ -147,8 +145,8 @@ def compare_runs(first: Path, second: Path) -> str:
     for name, (own, its) in f1s.items():
         d = decide({0: own}, {0: its})
         assert d is not None
-        lines.append([name, _number(d.first), _number(d.other), f"{d.difference:+.4f}", _interval(d), _number(d.detectable)])
-        lines[-1].append(_number(d.p_models))
+        lines.append([name, decimals(d.first), decimals(d.other), decimals(d.difference, "+"), interval(d.interval, "+")])
+        lines[-1] += [decimals(d.detectable), decimals(d.p_models)]
     header = ["", "first", "second", "difference", "95 % interval", "detectable", "p"]
     table = tabulate(lines, header, tablefmt="simple", disable_numparse=True, colalign=["left", *["right"] * 6])
     about = "of these two models, over test sentences; other seeds would give other models, see comparisons.csv"
@@ -160,13 +158,5 @@ def _by_dataset(scores: Scores) -> dict[str, Cell]:
     return {dataset: cell for (_, _, dataset), cells in scores.cells.items() for cell in cells.values()}
 
 
-def _interval(d: Decision) -> str:
-    return " to ".join(f"{end:+.4f}" for end in d.interval)
-
-
 def _yes(value: bool) -> str:
     return "yes" if value else "no"
-
-
-def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.4f}"

@@ -12,7 +12,7 @@ from hyperloader.methods.hyperloader import HyperLoader
 from hyperloader.reports.tables.published import AVERAGE
 from hyperloader.reports.tables.samples import Samples
 from hyperloader.reports.tables.scores import Scores, averaged, describe, seeds_in_words
-from hyperloader.reports.tables.sheet import Sheet, as_csv, write_sheet
+from hyperloader.reports.tables.sheet import Sheet, as_csv, decimals, interval, write_sheet
 from hyperloader.scoring.decisions import Decision, Evidence, Verdict, all_of, decide, verdicts
 
 # names of the methods and variants: HyperFormer++ with as many trained parameters, LoRA alone with as many, and HyperFormer++ as published
@@ -26,7 +26,6 @@ COLUMNS = (
     *("scale", "recipe", "decoding", "kind", "endpoint", "percent", "other", "seeds", "f1", "f1_other", "difference"),
     *("ci_low", "ci_high", "p", "p_equivalent", "p_holm", "verdict"),
 )
-SAID = {Verdict.CONFIRMED: "better", Verdict.CONTRADICTED: "worse"}
 # fields of the scores' cells, and what they are
 WAYS = {
     "unseen": "test sentences that do not occur in train",
@@ -120,14 +119,13 @@ def write_endpoints(scores: Iterable[str | Path], output: str | Path) -> None:
     known, lines, cells = [gathered.signature.get(key, "") for key in ("scale", "recipe", "decoding")], [], []
     for own in found:
         d, (corrected, verdict) = own.decision, judged.get(id(own), (None, None))
-        said = SAID.get(verdict, str(verdict)) if verdict else _sign(own, primary)
+        said = verdict.of_first if verdict else _sign(own, primary)
         numbers = [d.first, d.other, d.difference] if d else [None] * 3
         tests = [*d.interval, d.p, d.evidence.ties if d.enough else None] if d and own.evidence else [None] * 4
-        texts = [*(("" if value is None else f"{value:.4f}") for value in (*numbers, *tests, corrected)), said]
+        texts = [*map(decimals, (*numbers, *tests, corrected)), said]
         lines.append([*known, own.kind, own.text, f"{own.percent:g}", own.other, " ".join(map(str, d.seeds)) if d else "", *texts])
-        difference = f"{d.difference:+.4f}" if d else ""
-        interval = f"{tests[0]:+.4f} to {tests[1]:+.4f}" if tests[0] is not None else ""
-        shown = [*texts[:2], difference, interval, *texts[5:8], f"**{said}**" if own is primary else said]
+        change = [decimals(d.difference, "+") if d else "", interval(d.interval, "+") if d and own.evidence else ""]
+        shown = [*texts[:2], *change, *texts[5:8], f"**{said}**" if own is primary else said]
         cells.append([f"**{own.kind}**", own.text, f"{own.percent:g} %", own.other, *shown])
     made = "Nothing was run. "
     if seeds := [own.decision.seeds for own in found if own.decision]:

@@ -13,7 +13,7 @@ from statistics import mean, stdev
 
 from hyperloader.reports.tables.published import AVERAGE, Paper
 from hyperloader.reports.tables.scores import Scores, averaged, describe, seeds_in_words
-from hyperloader.reports.tables.sheet import Sheet, as_csv, write_sheet
+from hyperloader.reports.tables.sheet import Sheet, as_csv, decimals, write_sheet
 
 
 def write_table(number: int, scores: Iterable[str | Path], published: str | Path, output: str | Path) -> None:
@@ -80,8 +80,8 @@ class Table:
             line = [f"{fraction:g}", dataset]
             for title in self.titles:
                 ours, sd, paper, difference = self._cell(title, fraction, dataset)
-                line += [_number(ours), *([_number(sd)] if several else [])]
-                line += map(_number, (self._by_order(title, fraction, dataset), paper, difference))
+                line += [decimals(ours), *([decimals(sd)] if several else [])]
+                line += map(decimals, (self._by_order(title, fraction, dataset), paper, difference))
             lines.append([*line, *(" = ".join(titles) for titles in self.best(fraction, dataset))])
         return as_csv([*header, "best", "best (paper)"], lines)
 
@@ -92,7 +92,7 @@ class Table:
             best, best_paper = self.best(fraction, dataset)
             ours = [self._text(title, fraction, dataset, _mark(title, best)) for title in self.titles]
             by_order = [_spread(self.ours(title, fraction, dataset, "by_order").values()) for title in self.titles]
-            paper = [_mark(title, best_paper).format(_number(self._cell(title, fraction, dataset)[2])) for title in self.titles]
+            paper = [_mark(title, best_paper).format(decimals(self._cell(title, fraction, dataset)[2])) for title in self.titles]
             rows.append([f"{fraction:g} %", dataset, "ours", *ours])
             rows += [["", "", name, *cells] for name, cells in (("by order", by_order), ("paper", paper)) if any(cells)]
         missing = self._missing()
@@ -188,7 +188,3 @@ def _spread(values: Collection[float]) -> str:
     """Mean, and with several seeds standard deviation."""
     sd = f" ± {stdev(values):.4f}" if len(values) > 1 else ""
     return f"{mean(values):.4f}{sd}" if values else ""
-
-
-def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.4f}"

@@ -72,6 +72,16 @@ class Sheet:
         return page(self.title, caption, Table(*shown) if sortable else table(*shown), *notes)
 
 
+def decimals(value: float | None, sign: str = "") -> str:
+    """A score or a p-value with four digits, or nothing; `+` as `sign` shows that of a difference."""
+    return "" if value is None else f"{value:{sign}.4f}"
+
+
+def interval(ends: tuple[float, float], sign: str = "") -> str:
+    """Both ends of an interval."""
+    return " to ".join(decimals(end, sign) for end in ends)
+
+
 def as_csv(header: Sequence[str], rows: Iterable[Iterable[object]]) -> str:
     """CSV with a header line."""
     text = io.StringIO(newline="")
