@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hyperloader.files import write_text
-from hyperloader.reports.figures.style import COLOURS, GREY, MARKERS, canvas, note, open_frame
-from hyperloader.reports.tables.sheet import as_csv
+from hyperloader.reports.figures.style import COLOURS, GREY, MARKERS, canvas, note, open_frame, remark, tell
+from hyperloader.reports.tables.scores import seeds_in_words
+from hyperloader.reports.tables.sheet import as_csv, interval
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,6 +29,8 @@ def write_pareto(arms: Sequence[Arm], output: str | Path) -> None:
         arms: methods and variants with their scores and costs.
         output: path without its suffix.
     """
+    from matplotlib.lines import Line2D
+
     fronts = {cost: front(arms, cost) for cost in COSTS}
     rows = [
         (
@@ -41,13 +44,14 @@ def write_pareto(arms: Sequence[Arm], output: str | Path) -> None:
     # a method has one look in all panels
     named = dict.fromkeys(arm.title for cost in COSTS for arm in fronts[cost])
     looks = {
-        title: {"color": COLOURS[number % len(COLOURS)], "marker": MARKERS[number // len(COLOURS) % len(MARKERS)], "label": title}
+        title: {"color": COLOURS[number % len(COLOURS)], "marker": MARKERS[number // len(COLOURS) % len(MARKERS)]}
         for number, title in enumerate(named)
     }
     with canvas(output, height=max(1.5, 3.2 * len(fractions))) as figure:
         if not arms:
             note(figure, "nothing was run")
             return
+        remark(figure, f"{seeds_in_words(*(arm.own.seeds for arm in arms))}, with 95 % intervals; grey: as good or better is cheaper")
         panels = figure.subplots(len(fractions), len(COSTS), sharey="row", squeeze=False)
         for row, fraction in zip(panels, fractions, strict=True):
             for ax, (cost, label) in zip(row, COSTS.items(), strict=True):
@@ -55,6 +59,8 @@ def write_pareto(arms: Sequence[Arm], output: str | Path) -> None:
                 _panel(ax, own, [arm for arm in fronts[cost] if arm.fraction == fraction], cost, looks)
                 ax.set_xlabel(label)
             row[0].set_ylabel(f"average micro F1 at {fraction:g} %")
+        handles = [Line2D([], [], linestyle="", markersize=4, label=title, **look) for title, look in looks.items()]
+        figure.legend(handles=handles, loc="outside lower center", ncols=3, columnspacing=1.2, handletextpad=0.4)
 
 
 def front(arms: Sequence[Arm], cost: str) -> list[Arm]:
@@ -73,12 +79,12 @@ def _panel(ax: Axes, arms: Sequence[Arm], best: Sequence[Arm], cost: str, looks:
     for arm in sorted(arms, key=lambda own: own in best):
         low, high = (abs(end - arm.own.difference) for end in arm.interval)
         look = looks[arm.title] if arm in best else {"color": GREY, "alpha": 0.5, "marker": MARKERS[0]}
-        ax.errorbar(getattr(arm, cost), arm.own.difference, [[low], [high]], markersize=3.5, capsize=2, elinewidth=0.7, **look)
+        drawn = ax.errorbar(getattr(arm, cost), arm.own.difference, [[low], [high]], markersize=3.5, capsize=2, elinewidth=0.7, **look)
+        tell(drawn[0], f"{arm.title}: F1 {arm.own.difference:.4f} ({interval(arm.interval)}), {getattr(arm, cost):,.0f} {COSTS[cost]}")
     ax.set_xscale("log")
     costs = [getattr(arm, cost) for arm in arms]
     if max(costs) < SEVERAL_TICKS * min(costs):
         ax.xaxis.set_major_locator(MaxNLocator(5))
         ax.xaxis.set_minor_locator(NullLocator())
     ax.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
-    ax.legend(loc="lower right", fontsize=6)
     open_frame(ax)
