@@ -26,7 +26,9 @@ case "$1 $2" in
     score*) write "$2/scores.json" "$*" ;;
     table*) csv=$(output "$@"); for format in csv md tex html; do write "${csv%.csv}.$format" "$*"; done ;;
     params*) csv=$(output "$@"); for format in csv md tex html; do write "${csv%.csv}.$format" "$*"; done ;;
-    tuning*) for name in .csv .md .tex .html _curves.csv _curves.png _curves.svg; do write "$(output "$@")/tuning$name" "$*"; done ;;
+    tuning*) for name in tuning.csv tuning.md tuning.tex tuning.html tuning_curves.csv tuning_curves.png tuning_curves.svg tuned.yaml; do
+        write "$(output "$@")/$name" "$*"
+    done ;;
     *) echo "hyperloader: what is $*?"; exit 2 ;;
 esac
 """
