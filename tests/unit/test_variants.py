@@ -130,6 +130,15 @@ def test_a_part_of_the_ablation_study_that_compares_nothing_is_refused(names, un
         Plan.read(CONFIG, [f"ablations=[{names}]"])
 
 
+def test_the_ablation_study_is_of_the_configured_fractions():
+    percents = {
+        fraction: {run.percent for run in Plan.read(CONFIG, [f"fractions={fraction}"]).ablation_runs("demo")}
+        for fraction in ("[100]", "[10]")
+    }
+    assert percents == {"[100]": {100}, "[10]": {10}}
+    assert Plan.read(CONFIG, ["fractions=[50]"]).ablation_runs("demo") == []
+
+
 def test_the_ablation_study_is_planned_with_every_setting_valid_and_every_run_in_its_own_place():
     planned = Plan.read(CONFIG)
     for scale in planned.scales():

@@ -277,6 +277,14 @@ class Ablations(Settings):
         )
         return self.model_copy(update={"questions": [question for question in narrowed if question.methods]})
 
+    def at(self, fractions: Container[float]) -> Ablations:
+        """The questions at these shares of the data."""
+        narrowed = (
+            question.model_copy(update={"fractions": [percent for percent in question.fractions or self.fractions if percent in fractions]})
+            for question in self.questions
+        )
+        return self.model_copy(update={"questions": [question for question in narrowed if question.fractions]})
+
     def asked(self) -> Iterator[tuple[Question, float]]:
         """Each question at each of its fractions."""
         return ((question, percent) for question in self.questions for percent in question.fractions or self.fractions)

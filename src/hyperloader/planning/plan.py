@@ -144,6 +144,7 @@ class Plan:
             self._check_name(name)
         _check_variants(self.ablations.variants, (), ablations)
         _check_variants(config.variants, self.ablations.variants)
+        self.ablations = self.ablations.at(config.fractions)
         if config.ablations:
             self.ablations = self.ablations.only(config.ablations)
             compared = {name for names in self.ablations.names.values() for name in names}
