@@ -19,7 +19,7 @@ from hyperloader.reports.bundles.packing import RUNS, Bundle
 from hyperloader.reports.bundles.verifying import read_bundle
 from hyperloader.reports.tables.published import AVERAGE
 from hyperloader.reports.tables.scores import TIDY, averaged, seeds_in_words
-from hyperloader.reports.tables.sheet import Sheet, as_csv
+from hyperloader.reports.tables.sheet import Sheet, as_csv, spread
 from hyperloader.runs.run import Run
 from hyperloader.scoring.signatures import data_of
 
@@ -201,9 +201,8 @@ def _sheet(bundles: Sequence[Opened], cells: dict[Cell, dict[str, dict[int, floa
         shown = []
         for bundle in bundles:
             seeds = values.get(bundle.name, {})
-            sd = f" ± {stdev(seeds.values()):.4f}" if len(seeds) > 1 else ""
             difference = _difference(bundles, (fraction, title, name), values, bundle)
-            shown.append(f"{mean(seeds.values()):.4f}{sd}{'' if difference is None else f' ({difference:+.4f})'}" if seeds else "")
+            shown.append(spread(seeds.values()) + ("" if difference is None else f" ({difference:+.4f})"))
         seeds = dict.fromkeys(seeds_in_words(sorted(values[bundle.name])) for bundle in bundles if bundle.name in values)
         rows.append([f"{fraction:g} %", title, name, *shown, "; ".join(seeds)])
     other = [

@@ -9,7 +9,6 @@ from statistics import mean
 
 from hyperloader.corpora.registry import known_corpora
 from hyperloader.methods.hyperloader import HyperLoader
-from hyperloader.reports.tables.published import AVERAGE
 from hyperloader.reports.tables.samples import Samples
 from hyperloader.reports.tables.scores import Scores, averaged, describe, seeds_in_words
 from hyperloader.reports.tables.sheet import Sheet, as_csv, decimals, interval, write_sheet
@@ -64,12 +63,11 @@ def endpoints(scores: Scores, datasets: Sequence[str]) -> list[Endpoint]:
     """
     samples, titles = Samples(scores, datasets), {name: title for title, name in scores.methods.items()}
 
-    def compared(name: str, percent: float, corpora: Sequence[str] = ()) -> Decision | None:
-        subset = Samples(scores, corpora) if corpora else samples
-        both = (subset.f1(titles[own], percent, AVERAGE) if own in titles else {} for own in (OURS, name))
-        return decide(*both)
+    def compared(name: str, percent: float, corpora: Sequence[str]) -> Decision | None:
+        both = ([samples.f1(titles.get(own, ""), percent, corpus) for corpus in corpora] for own in (OURS, name))
+        return decide(*map(averaged, both))
 
-    def tested(kind: str, text: str, name: str, percent: float, corpora: Sequence[str] = ()) -> Endpoint:
+    def tested(kind: str, text: str, name: str, percent: float, corpora: Sequence[str] = datasets) -> Endpoint:
         decision = compared(name, percent, corpora)
         evidence = decision.evidence if decision else Evidence.untested(Verdict.NOT_RUN)
         return Endpoint(kind, text, percent, titles.get(name, ""), decision, evidence)
@@ -110,15 +108,16 @@ def write_endpoints(scores: Iterable[str | Path], output: str | Path) -> None:
         UserError: a file is missing or damaged, or runs do not belong together.
     """
     gathered = Scores.read(scores)
-    datasets = list(dict.fromkeys(name for title, percent, name in gathered.cells if percent in NEEDED.get(gathered.methods[title], ())))
-    found = endpoints(gathered, datasets)
-    primary = found[0]
-    family = [own for own in found if own.kind == "secondary"]
-    judged = {id(own): answer for own, answer in zip(family, verdicts([own.evidence for own in family if own.evidence]), strict=True)}
-    judged[id(primary)] = (None, primary.evidence.verdict()) if primary.evidence else (None, Verdict.NOT_RUN)
+    # others would be resampled for nothing
+    gathered.cells = {key: own for key, own in gathered.cells.items() if key[1] in NEEDED.get(gathered.methods[key[0]], ())}
+    datasets = list(dict.fromkeys(dataset for _, _, dataset in gathered.cells))
+    primary, *others = found = endpoints(gathered, datasets)
+    family = {own: own.evidence for own in others if own.evidence}
+    judged = dict(zip(family, verdicts([*family.values()]), strict=True))
+    judged |= {primary: (None, primary.evidence.verdict())}
     known, lines, cells = [gathered.signature.get(key, "") for key in ("scale", "recipe", "decoding")], [], []
     for own in found:
-        d, (corrected, verdict) = own.decision, judged.get(id(own), (None, None))
+        d, (corrected, verdict) = own.decision, judged.get(own, (None, None))
         said = verdict.of_first if verdict else _sign(own, primary)
         numbers = [d.first, d.other, d.difference] if d else [None] * 3
         tests = [*d.interval, d.p, d.evidence.ties if d.enough else None] if d and own.evidence else [None] * 4

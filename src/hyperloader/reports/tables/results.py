@@ -6,14 +6,14 @@ A cell without a score stays empty and is listed below the table.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
 from statistics import mean, stdev
 
 from hyperloader.reports.tables.published import AVERAGE, Paper
 from hyperloader.reports.tables.scores import Scores, averaged, describe, seeds_in_words
-from hyperloader.reports.tables.sheet import Sheet, as_csv, decimals, write_sheet
+from hyperloader.reports.tables.sheet import Sheet, as_csv, decimals, spread, write_sheet
 
 
 def write_table(number: int, scores: Iterable[str | Path], published: str | Path, output: str | Path) -> None:
@@ -91,7 +91,7 @@ class Table:
         for fraction, dataset in self.rows:
             best, best_paper = self.best(fraction, dataset)
             ours = [self._text(title, fraction, dataset, _mark(title, best)) for title in self.titles]
-            by_order = [_spread(self.ours(title, fraction, dataset, "by_order").values()) for title in self.titles]
+            by_order = [spread(self.ours(title, fraction, dataset, "by_order").values()) for title in self.titles]
             paper = [_mark(title, best_paper).format(decimals(self._cell(title, fraction, dataset)[2])) for title in self.titles]
             rows.append([f"{fraction:g} %", dataset, "ours", *ours])
             rows += [["", "", name, *cells] for name, cells in (("by order", by_order), ("paper", paper)) if any(cells)]
@@ -119,7 +119,7 @@ class Table:
         for fraction, dataset in self.rows:
             cut = {title: self.ours(title, fraction, dataset, "cut").values() for title in self.titles if dataset != AVERAGE}
             if any(cut.values()):
-                listed = ", ".join(f"{title} {_spread(values)}" for title, values in cut.items() if values)
+                listed = ", ".join(f"{title} {spread(values)}" for title, values in cut.items() if values)
                 yield f"{dataset} at {fraction:g} % with slot types cut at the slash, {listed}."
 
     def _cell(self, title: str, fraction: float, dataset: str) -> tuple[float | None, ...]:
@@ -182,9 +182,3 @@ def _mark(title: str, best: list[str]) -> str:
     if title not in best:
         return "{}"
     return "**{}**" if len(best) == 1 else "**{}=**"
-
-
-def _spread(values: Collection[float]) -> str:
-    """Mean, and with several seeds standard deviation."""
-    sd = f" ± {stdev(values):.4f}" if len(values) > 1 else ""
-    return f"{mean(values):.4f}{sd}" if values else ""

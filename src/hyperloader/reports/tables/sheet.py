@@ -5,10 +5,11 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
+from statistics import mean, stdev
 
 from hyperloader.files import write_text
 from hyperloader.reports.tables.web_page import Table, page, table
@@ -75,6 +76,11 @@ class Sheet:
 def decimals(value: float | None, sign: str = "") -> str:
     """A score or a p-value with four digits, or nothing; `+` as `sign` shows that of a difference."""
     return "" if value is None else f"{value:{sign}.4f}"
+
+
+def spread(values: Collection[float]) -> str:
+    """Mean, and of several standard deviation; nothing of none."""
+    return " ± ".join([decimals(mean(values)), *([decimals(stdev(values))] if len(values) > 1 else [])]) if values else ""
 
 
 def interval(ends: tuple[float, float], sign: str = "") -> str:
