@@ -268,22 +268,16 @@ class Ablations(Settings):
     variants: dict[Name, Variant] = {}
     questions: list[Question] = []
 
-    def only(self, names: Container[str]) -> Ablations:
-        """The questions about these methods and variants: those whose `against` is one of them, and of their `methods` those."""
-        narrowed = (
-            question.model_copy(update={"methods": [name for name in question.methods if name in names]})
-            for question in self.questions
-            if question.against in names
-        )
-        return self.model_copy(update={"questions": [question for question in narrowed if question.methods]})
-
-    def at(self, fractions: Container[float]) -> Ablations:
-        """The questions at these shares of the data."""
-        narrowed = (
-            question.model_copy(update={"fractions": [percent for percent in question.fractions or self.fractions if percent in fractions]})
-            for question in self.questions
-        )
-        return self.model_copy(update={"questions": [question for question in narrowed if question.fractions]})
+    def narrowed(self, fractions: Container[float], names: Container[str] = ()) -> Ablations:
+        """The questions at these shares of the data, of methods and variants with these names: those whose `against` is one of them, and
+        of their `methods` those; no names: all."""
+        questions = []
+        for question in self.questions:
+            asked = [percent for percent in question.fractions or self.fractions if percent in fractions]
+            methods = [name for name in question.methods if not names or name in names]
+            if asked and methods and (not names or question.against in names):
+                questions.append(question.model_copy(update={"fractions": asked, "methods": methods}))
+        return self.model_copy(update={"questions": questions})
 
     def asked(self) -> Iterator[tuple[Question, float]]:
         """Each question at each of its fractions."""

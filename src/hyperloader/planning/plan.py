@@ -144,13 +144,11 @@ class Plan:
             self._check_name(name)
         _check_variants(self.ablations.variants, (), ablations)
         _check_variants(config.variants, self.ablations.variants)
-        self.ablations = self.ablations.at(config.fractions)
-        if config.ablations:
-            self.ablations = self.ablations.only(config.ablations)
-            compared = {name for names in self.ablations.names.values() for name in names}
-            if unknown := [name for name in config.ablations if name not in compared]:
-                message = f"'ablations' names what is then compared with nothing: {', '.join(unknown)}"
-                raise SettingsError(message, remedy=f"name what a question of {ablations} is `against`, and of its `methods` some")
+        self.ablations = self.ablations.narrowed(config.fractions, config.ablations)
+        compared = {name for names in self.ablations.names.values() for name in names}
+        if unknown := [name for name in config.ablations if name not in compared]:
+            message = f"'ablations' names what is then compared with nothing: {', '.join(unknown)}"
+            raise SettingsError(message, remedy=f"name what a question of {ablations} is `against`, and of its `methods` some")
         if unknown := [name for name in config.new_tasks if name not in config.corpora]:
             raise SettingsError(f"'new_tasks' names what is none of the corpora: {', '.join(unknown)}")
         if config.seeds:
