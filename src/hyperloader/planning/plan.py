@@ -150,7 +150,8 @@ class Plan:
             message = f"'ablations' names what is then compared with nothing: {', '.join(unknown)}"
             raise SettingsError(message, remedy=f"name what a question of {ablations} is `against`, and of its `methods` some")
         if unknown := [name for name in config.new_tasks if name not in config.corpora]:
-            raise SettingsError(f"'new_tasks' names what is none of the corpora: {', '.join(unknown)}")
+            message = f"'new_tasks' names what is none of the corpora: {', '.join(unknown)}"
+            raise SettingsError(message, remedy=f"name some of {', '.join(config.corpora)}")
         if config.seeds:
             self._check_seeds(config.seeds)
         # the registry's order is the paper's, so that the order in a config changes no result
