@@ -97,6 +97,35 @@ def test_only_what_depends_on_an_edit_is_made_again(done):
     assert done.plan(TARGET) == {}, "edits that no result depends on"
 
 
+def test_settings_that_are_written_again_are_there_meanwhile(fresh_workflow):
+    """Commands read them beside what was made of them, and after a kill Snakemake would not make them again for that."""
+    rules = ("backbone_settings", "run_settings", "trial_settings")
+    part = ("--config", "corpora=[atis]", "methods=[hyperformer_pp]", "fractions=[10]")
+    call = ("--cores", "2", "--quiet", "all", "--until", *rules, *part, "--", TARGET, "results/demo/tuning.csv")
+    assert fresh_workflow(*call).status == 0
+    files = [*(fresh_workflow.folder / "results").rglob("settings.json")]
+    assert {"backbones", "runs", "tuning"} <= {path.relative_to(fresh_workflow.folder).parts[2] for path in files}
+    before = {path: path.stat().st_mtime_ns for path in files}
+    process = fresh_workflow.start("--forcerun", *rules, *call)
+    while process.poll() is None:
+        assert not [path for path in files if not path.exists()]
+        time.sleep(0.002)
+    process.communicate()
+    assert process.returncode == 0
+    assert all(path.stat().st_mtime_ns > before[path] for path in files)
+
+
+def test_records_that_a_kill_took_are_made_again_for_the_ablations(fresh_workflow):
+    fresh_workflow.stand_in(STAND_IN)
+    part = ("--config", "corpora=[atis]", "fractions=[100]", "ablations=[hyperloader, lora_generated]", "--", "results/demo/ablations.csv")
+    answer = fresh_workflow("--cores", "2", "--quiet", "all", "--until", "score", *part)
+    assert answer.status == 0, answer.text
+    (record,) = (fresh_workflow.folder / "results/demo/runs").rglob("lora_generated/**/run.json")
+    assert fresh_workflow("--dry-run", *part).jobs == {"ablations": 1}
+    record.unlink()
+    assert fresh_workflow("--dry-run", *part).jobs["train"] == 1
+
+
 def test_an_edit_of_a_recipe_or_of_the_study_makes_the_tables_of_it_again(fresh_workflow):
     folder, targets = fresh_workflow.folder / "config", ("results/paper/parameters.csv", "results/paper/tuning.csv")
     # of a control there are no trials

@@ -3,7 +3,7 @@
 
 rule backbone_settings:
     output:
-        "results/{scale}/backbones/{kind}/settings.json",
+        update("results/{scale}/backbones/{kind}/settings.json"),
     log:
         "results/{scale}/logs/backbone_settings/{kind}.log",
     benchmark:

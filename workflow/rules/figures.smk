@@ -50,6 +50,7 @@ rule confusion:
 rule new_task:
     input:
         scores=lambda wildcards: [f"{folder}/{Run.SCORES}" for folder in runs_of_new_tasks(wildcards.scale)],
+        records=lambda wildcards: [f"{folder}/{Run.RECORD}" for folder in runs_of_new_tasks(wildcards.scale)],
         code=code("new_task"),
     output:
         in_report("results/{scale}/new_task.svg", "Figures", "Adding a task", "new_task"),

@@ -4,7 +4,8 @@
 
 rule run_settings:
     output:
-        f"{RUN}/{Run.SETTINGS}",
+        # one that exists is not removed first: Snakemake would not make it again after a kill, and commands read it beside what was made of it
+        update(f"{RUN}/{Run.SETTINGS}"),
     log:
         f"{RUN}/logs/settings.log",
     benchmark:

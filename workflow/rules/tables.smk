@@ -158,6 +158,7 @@ rule paper_table:
 rule ablations:
     input:
         scores=lambda wildcards: ablation_scores(wildcards.scale),
+        records=lambda wildcards: [f"{folder}/{Run.RECORD}" for folder in runs_of_ablations(wildcards.scale)],
         study=f"{config_folder()}/ablations.yaml",
         code=code("ablations"),
     output:

@@ -4,7 +4,7 @@ TRIAL = f"results/{PlannedTrial.PATTERN}"
 
 rule trial_settings:
     output:
-        f"{TRIAL}/{Run.SETTINGS}",
+        update(f"{TRIAL}/{Run.SETTINGS}"),
     log:
         f"{TRIAL}/logs/settings.log",
     benchmark:

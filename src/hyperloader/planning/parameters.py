@@ -112,7 +112,7 @@ def config_of(plan: Plan, scale: str, kind: Kind, results: str, *, roughly: bool
     if roughly and isinstance(wanted, PretrainedBackbone):
         return expected_config(kind, wanted)
     message = f"the sizes of the backbone '{kind}' of scale '{scale}' are not known yet"
-    raise SettingsError(message, remedy=f"make it first: snakemake --cores 2 {folder / MANIFEST}")
+    raise SettingsError(message, remedy=f"make it first: snakemake --cores 2 {folder / SETTINGS} {folder / MANIFEST}")
 
 
 def is_made(folder: Path, wanted: Backbone) -> bool:
