@@ -1,6 +1,7 @@
 """How many steps methods need: validation loss and F1 after several budgets, each at its configured rate.
 
-The seed, which is not reported, and the corpora that stand for all where a method has a model for each are those of the scale's `tuning`. At scale demo:
+The seed, which is not reported, and the corpora that stand for all where a method has a model for each are those of the scale's
+`tuning`. At scale demo:
 
     snakemake --cores 2 results/demo/data/{restaurant,atis,snips}/manifest.json results/demo/backbones/{t5,bert}/manifest.json
     python benchmarks/budgets.py unipelt_bert unipelt_t5 --steps 72 144 288 576

@@ -9,17 +9,17 @@ from hyperloader.runs.records import Score, ScoredCorpus, ScoresRecord
 from hyperloader.scoring.counts import SentenceCounts, write_counts
 
 # `parameters.csv`, with the variants that claims name
-PARAMETERS = """method,runs,trainable,percent
-HyperLoader,1,600,6
-HyperFormer,1,500,5
-Hyperdecoder,1,1600,16
-UniPELT-T5,7,400,4
-UniPELT-BERT,7,900,19
-Shared adapters + LoRA,1,600,6
-HyperLoader (single-task),7,600,6
-HyperFormer++ at equal budget (embedding),1,600,6
-HyperFormer++ at equal budget (bottleneck),1,600,6
-Generated LoRA,1,600,6
+PARAMETERS = """method,runs,trainable,percent,per_corpus
+HyperLoader,1,600,6,1
+HyperFormer,1,500,5,1
+Hyperdecoder,1,1600,16,1
+UniPELT-T5,7,400,4,400
+UniPELT-BERT,7,900,19,900
+Shared adapters + LoRA,1,600,6,1
+HyperLoader (single-task),7,600,6,600
+HyperFormer++ at equal budget (embedding),1,600,6,1
+HyperFormer++ at equal budget (bottleneck),1,600,6,1
+Generated LoRA,1,600,6,1
 """
 
 

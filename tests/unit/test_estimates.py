@@ -45,6 +45,17 @@ def test_counts_of_scale_paper_stand_beside_the_papers_brackets(tmp_path):
         "unipelt_t5": 4462848,
     }
     assert (rows["unipelt_t5"].runs, rows["unipelt_t5"].paper_trainable, rows["hyperformer"].paper_total) == (7, "4.5M", "")
+    # what one more corpus adds: a task embedding, a set of its own but for the 62 layer norms, a model of its own, or nothing
+    one_more = {
+        "hyperloader": 64,
+        "hyperformer": 64,
+        "hyperformer_pp": 64,
+        "static_weights": (19409280 - 62 * 768) // 7,
+        "hyperdecoder": 0,
+        "full_finetuning": 0,
+    }
+    single_task = {name: row.trainable for name, row in rows.items() if row.runs == 7}
+    assert {name: row.per_corpus for name, row in rows.items()} == one_more | single_task
     assert as_csv(list(rows.values())).splitlines()[0].startswith("method,backbone,runs,total,trainable,live,percent")
     text = {row.name: row for row in count(plan("recipe=paper"), "paper", PUBLISHED, str(tmp_path), names=["hyperloader"])}
     assert text["hyperloader"].trainable == 6902192

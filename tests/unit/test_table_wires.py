@@ -264,10 +264,17 @@ def test_shares_of_parameters_are_those_of_the_counts(tmp_path):
     single_task = {row["method"] for row in table if row["runs"] == "7"}
     assert {row["runs"] for row in table} == {"1", "7"} and "HyperLoader" not in single_task
     assert {"UniPELT-BERT", "UniPELT-T5", "Full fine-tuning (single-task)", "HyperLoader (single-task)"} <= single_task
-    lines = [[cell.strip() for cell in line.split("|")[1:6]] for line in (tmp_path / "parameters.md").read_text().splitlines()]
+    lines = [[cell.strip() for cell in line.split("|")[1:7]] for line in (tmp_path / "parameters.md").read_text().splitlines()]
     for row in table:
         trainable = f"{int(row['trainable']):,}" + (" x 7" if row["runs"] == "7" else "")
-        shown = [row["method"], f"{int(row['total']):,}", trainable, f"{int(row['live']):,}", f"{float(row['percent']):.2f} %"]
+        shown = [
+            row["method"],
+            f"{int(row['total']):,}",
+            trainable,
+            f"{int(row['live']):,}",
+            f"{float(row['percent']):.2f} %",
+            f"{int(row['per_corpus']):,}",
+        ]
         assert shown in lines
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,6 +20,9 @@ from hyperloader.planning.trials import expected_config
 if TYPE_CHECKING:
     from transformers import PretrainedConfig
 
+    from hyperloader.config.settings import Settings
+    from hyperloader.methods.network import NetworkMethod
+
 
 @dataclass(frozen=True)
 class Row:
@@ -34,6 +37,7 @@ class Row:
         trainable: given to the optimiser.
         live: trainable ones that some forward pass uses.
         percent: trainable ones of all, in percent.
+        per_corpus: trainable ones that one more corpus adds, to the model or as a further one.
         paper_total: the paper's bracket, e.g. `229M`; empty where it has none.
         paper_trainable: likewise.
     """
@@ -46,6 +50,7 @@ class Row:
     trainable: int
     live: int
     percent: float
+    per_corpus: int
     paper_total: str
     paper_trainable: str
 
@@ -66,10 +71,7 @@ def count(
     Raises:
         SettingsError: the sizes of a backbone are not known.
     """
-    import torch
-
     paper = {row["title"]: row for row in read_rows(published, ("title", "total", "trainable"), remedy=PUBLISHED_REMEDY)}
-    tasks = dict.fromkeys(plan.corpora, ())
     for name in names or (*methods(), *plan.variants(scale)):
         planned = plan.method(name, scale)
         method = planned.method
@@ -77,14 +79,11 @@ def count(
             continue
         if not method.trains_network or method.backbone not in plan.scale(scale).backbones:
             continue
-        own = tasks if planned.multitask else dict.fromkeys(plan.corpora[:1], ())
+        own = plan.corpora if planned.multitask else plan.corpora[:1]
         config = config_of(plan, scale, method.backbone, results, roughly=roughly)
-        # on the meta device parameters have shapes but no memory
-        with torch.device("meta"):
-            model = method.build(BACKBONES[method.backbone].empty_model(config), own, plan.method_settings(name, scale))
-        counts = model.parameter_counts()
-        head = sum(parameter.numel() for parameter in model.classifier.parameters()) if method.backbone == "bert" else 0
-        total, trainable, live = (number - head for number in counts)
+        settings = plan.method_settings(name, scale)
+        total, trainable, live = _counts(method, config, own, settings)
+        added = _counts(method, config, [*own, "one more"], settings)[1] - trainable if planned.multitask else trainable
         bracket = paper.get(planned.title, {})
         yield Row(
             name,
@@ -95,9 +94,25 @@ def count(
             trainable,
             live,
             100 * trainable / total,
+            added,
             bracket.get("total", ""),
             bracket.get("trainable", ""),
         )
+
+
+def _counts(method: NetworkMethod, config: PretrainedConfig, tasks: Iterable[str], settings: Settings) -> tuple[int, int, int]:
+    """All, trainable and live parameters, without BERT's head."""
+    import torch
+    from transformers.modeling_utils import no_init_weights
+
+    # on the meta device parameters have shapes but no memory; to draw them nevertheless takes longer than all the rest
+    with torch.device("meta"), no_init_weights():
+        backbone = BACKBONES[method.backbone].empty_model(config)
+        backbone.tie_weights()
+        model = method.build(backbone, dict.fromkeys(tasks, ()), settings)
+    head = sum(parameter.numel() for parameter in model.classifier.parameters()) if method.backbone == "bert" else 0
+    total, trainable, live = (number - head for number in model.parameter_counts())
+    return total, trainable, live
 
 
 def config_of(plan: Plan, scale: str, kind: Kind, results: str, *, roughly: bool) -> PretrainedConfig:

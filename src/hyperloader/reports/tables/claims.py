@@ -31,6 +31,7 @@ FIELDS = ("id", "proposition", "claim", "where", "rule", "margin")
 BORNE_OUT = {Verdict.CONFIRMED: "yes", Verdict.CONTRADICTED: "no", Verdict.NOT_RUN: "no numbers", Verdict.NO_PREMISE: "premise fails"}
 NEEDS = "needs "
 NOT_DECIDED = "not decided"
+AGAIN = "make it again: hyperloader params"
 
 
 @dataclass(frozen=True)
@@ -175,11 +176,12 @@ def read_paper(published: Path) -> Paper:
 def _counted(path: str | Path) -> dict[str, dict[str, float]]:
     """Our numbers of parameters by title."""
     counted = {}
-    for line, row in enumerate(read_rows(path, ("method", "runs", "trainable", "percent")), 2):
+    for line, row in enumerate(read_rows(path, ("method", "runs", "trainable", "percent", "per_corpus"), remedy=AGAIN), 2):
         try:
-            counted[row["method"]] = parameter_measures(float(row["trainable"]), float(row["percent"]) / 100, int(row["runs"]))
+            trainable, share, per_corpus = float(row["trainable"]), float(row["percent"]) / 100, float(row["per_corpus"])
+            counted[row["method"]] = parameter_measures(trainable, share, int(row["runs"]), per_corpus)
         except ValueError:
-            raise UserError("a cell of it is not a number", file=path, line=line, remedy="make it again: hyperloader params") from None
+            raise UserError("a cell of it is not a number", file=path, line=line, remedy=AGAIN) from None
     return counted
 
 

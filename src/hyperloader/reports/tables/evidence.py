@@ -148,6 +148,6 @@ def _mean(values: Values) -> float:
 
 
 def _text(measure: Measure, value: Any, sign: str = "") -> str:
-    if measure.name.startswith("trainable"):
+    if measure.name.startswith(("trainable", "per corpus")):
         return f"{value:{sign},.0f}"
     return f"{100 * value:{sign}.2f} %" if measure.name == "share" else f"{value:{sign}.4f}"

@@ -7,7 +7,7 @@ from pathlib import Path
 from hyperloader.planning.parameters import Row
 from hyperloader.reports.tables import sheet
 
-COLUMNS = ("method", "backbone", "runs", "total", "trainable", "live", "percent", "paper_total", "paper_trainable")
+COLUMNS = ("method", "backbone", "runs", "total", "trainable", "live", "percent", "per_corpus", "paper_total", "paper_trainable")
 
 
 def as_csv(rows: list[Row]) -> str:
@@ -25,6 +25,7 @@ def as_sheet(rows: list[Row]) -> sheet.Sheet:
             f"{row.trainable:,}" + (f" x {row.runs}" if row.runs > 1 else ""),
             f"{row.live:,}",
             f"{row.percent:.2f} %",
+            f"{row.per_corpus:,}",
             f"{row.paper_total} / {row.paper_trainable}" if row.paper_total else "",
         ]
         for row in rows
@@ -32,10 +33,11 @@ def as_sheet(rows: list[Row]) -> sheet.Sheet:
     return sheet.Sheet(
         title="Parameters",
         caption="of one model of each method, without BERT's head: all of them; the trained ones, times the number of models for all "
-        "corpora; those of them that some forward pass uses; the trained ones' share of all; and the paper's total / trained.",
-        header=["Method", "Total", "Trainable", "Live", "Share", "Paper"],
+        "corpora; those of them that some forward pass uses; the trained ones' share of all; those that one more corpus adds; and "
+        "the paper's total / trained.",
+        header=["Method", "Total", "Trainable", "Live", "Share", "Per corpus", "Paper"],
         rows=lines,
-        align="lrrrrl",
+        align="lrrrrrl",
     )
 
 

@@ -63,9 +63,10 @@ def read_brackets(path: str | Path) -> dict[str, dict[str, float]]:
     return brackets
 
 
-def parameter_measures(trainable: float, share: float, models: int) -> dict[str, float]:
+def parameter_measures(trainable: float, share: float, models: int, per_corpus: float | None = None) -> dict[str, float]:
     """The measures of parameters that rules name, of a method that has this many models for all corpora."""
-    return {"trainable": trainable, "share": share, "trainable in all": models * trainable}
+    measures = {"trainable": trainable, "share": share, "trainable in all": models * trainable}
+    return measures if per_corpus is None else measures | {"per corpus": per_corpus}
 
 
 def millions(text: str, path: str | Path, line: int) -> float:

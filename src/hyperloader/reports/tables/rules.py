@@ -6,8 +6,9 @@
 
 `A > B, C` says that A exceeds B and C. What is given has to hold for there to be anything to decide. The measures are `Average 100` or
 `ATIS 20` (micro F1 at that percentage of the training data), `fall 100-10` (average F1 at the first minus that at the second),
-`trainable`, `trainable in all` and `share` (trained parameters of a model, of the models for all corpora, and as a part of all
-parameters), and `datasets 100`, which counts the corpora on which the chain holds and needs the `in`.
+`trainable`, `trainable in all`, `per corpus` and `share` (trained parameters of a model, of the models for all corpora, those that one
+more corpus adds, and as a part of all parameters), and `datasets 100`, which counts the corpora on which the chain holds and needs
+the `in`.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from hyperloader.reports.tables.published import AVERAGE
 
 SHARE = r"\d+(?:\.\d+)?"
 PART = re.compile(
-    rf"(?:(?P<parameters>trainable(?: in all)?|share)|fall (?P<before>{SHARE})-(?P<after>{SHARE})"
+    rf"(?:(?P<parameters>trainable(?: in all)?|per corpus|share)|fall (?P<before>{SHARE})-(?P<after>{SHARE})"
     rf"|(?P<dataset>(?!fall )\S+) (?P<percent>{SHARE})): "
     r"(?P<chain>.+? > .+?)(?: in (?P<sign>>?=) (?P<number>\d+))?"
 )
@@ -35,7 +36,7 @@ class Measure:
     """A number that each method has.
 
     Attributes:
-        name: `f1`, `fall`, `trainable`, `trainable in all` or `share`.
+        name: `f1`, `fall`, `trainable`, `trainable in all`, `per corpus` or `share`.
         fractions: for `f1` one percentage of the training data, for `fall` two.
         dataset: for `f1`: the title of a corpus, or `Average`.
     """
