@@ -162,6 +162,9 @@ def test_a_file_of_what_differs_is_merged_as_snakemake_does(tmp_path, monkeypatc
     for text, problem in {"[1": "expected ',' or ']'", "2024-13-45": "month must be in 1..12"}.items():
         with pytest.raises(SettingsError, match=f"--set seeds:.* ?not valid YAML .{problem}"):
             Plan.read("config/config.yaml", [f"seeds={text}"])
+    # the file itself is right, and the message says where else to look
+    with pytest.raises(SettingsError, match=r"config.yaml --set recipe=paper --set seeds=\[7,7\]: 'seeds': names 7 twice"):
+        Plan.read("config/config.yaml", ["recipe=paper", "seeds=[7,7]"])
 
 
 def test_mappings_are_merged_as_snakemake_merges_them(tmp_path):

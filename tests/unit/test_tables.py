@@ -7,6 +7,8 @@ from pathlib import Path
 from statistics import mean, stdev
 
 import pytest
+from hypothesis import given
+from hypothesis.strategies import floats, sampled_from
 from made_up_runs import right, write_run
 
 from hyperloader.corpora.registry import get_corpus, known_corpora, paper_corpora
@@ -15,7 +17,7 @@ from hyperloader.methods.hyperloader import HyperLoader
 from hyperloader.methods.registry import methods
 from hyperloader.reports.tables.results import write_table
 from hyperloader.reports.tables.scores import TIDY, write_scores
-from hyperloader.reports.tables.sheet import Sheet
+from hyperloader.reports.tables.sheet import Sheet, decimals
 
 PUBLISHED = Path(__file__).parents[2] / "workflow" / "published"
 TITLES = ["UniPELT-BERT", "UniPELT-T5", "HyperFormer", "HyperLoader", "Hyperdecoder"]
@@ -204,6 +206,19 @@ def test_characters_that_latex_reads_as_commands_are_escaped():
     latex = Sheet("Table 9", "a_b & 5 % of {x} ~ y^2 \\ #$", ["a|b", "<c>"], [["**1_0**", "±"]], "lr", ["50 %"]).latex()
     assert r"\caption{a\_b \& 5 \% of \{x\} \textasciitilde{} y\textasciicircum{}2 \textbackslash{} \#\$}" in latex
     assert "a$|$b & $<$c$>$ \\\\" in latex and r"\textbf{1\_0} & $\pm$ \\" in latex and r"50 \%" in latex
+
+
+def test_a_page_writes_names_as_they_are_and_percentages_on_one_line():
+    page = Sheet("Table 9", "ours at 5 % of it", ["Data", "F1"], [["10 %", "0.5"]], "lr", ["mTOD at 10 % alone.", "lora: 3e-2."]).html()
+    assert "<p>Ours at 5\N{NO-BREAK SPACE}% of it</p>" in page and "<td>10\N{NO-BREAK SPACE}%</td>" in page
+    assert "<p>mTOD at 10" in page and "<p>lora: 3e-2.</p>" in page
+
+
+@given(floats(-2, 2) | floats(-6e-5, 6e-5), sampled_from(["", "+"]))
+def test_what_rounds_to_zero_has_no_minus(value, sign):
+    shown = decimals(value, sign)
+    assert float(shown) == pytest.approx(value, abs=5.1e-5)
+    assert shown.startswith("-") == (float(shown) < 0) and shown.startswith("+") == (sign == "+" and float(shown) >= 0)
 
 
 def test_every_score_stands_in_the_tidy_table(tmp_path, score):

@@ -193,7 +193,7 @@ class Plan:
             if not equals:
                 raise SettingsError(f"'{change}' is not KEY=VALUE")
             update_config(values, {key: parsed_yaml(value, f"--set {key}")})
-        return cls.of(values, folder, path)
+        return cls.of(values, folder, " --set ".join([str(path), *changes]))
 
     def scales(self) -> list[str]:
         """Names of the known scales."""

@@ -19,7 +19,7 @@ from hyperloader.reports.bundles.packing import RUNS, Bundle
 from hyperloader.reports.bundles.verifying import read_bundle
 from hyperloader.reports.tables.published import AVERAGE
 from hyperloader.reports.tables.scores import TIDY, averaged, seeds_in_words
-from hyperloader.reports.tables.sheet import Sheet, as_csv, spread
+from hyperloader.reports.tables.sheet import Sheet, as_csv, decimals, spread
 from hyperloader.runs.run import Run
 from hyperloader.scoring.signatures import data_of
 
@@ -178,11 +178,11 @@ def _rows(bundles: Sequence[Opened], cells: dict[Cell, dict[str, dict[int, float
         for bundle in bundles:
             seeds = values.get(bundle.name)
             if seeds:
-                sd = f"{stdev(seeds.values()):.4f}" if len(seeds) > 1 else ""
+                sd = decimals(stdev(seeds.values()) if len(seeds) > 1 else None)
                 test_set = bundle.test_sets.get((fraction, title, name), "")
                 difference = _difference(bundles, (fraction, title, name), values, bundle)
-                shown = [f"{mean(seeds.values()):.4f}", sd, " ".join(map(str, sorted(seeds))), test_set]
-                yield [bundle.name, f"{fraction:g}", title, name, *shown, "" if difference is None else f"{difference:+.4f}"]
+                shown = [decimals(mean(seeds.values())), sd, " ".join(map(str, sorted(seeds))), test_set]
+                yield [bundle.name, f"{fraction:g}", title, name, *shown, decimals(difference, "+")]
 
 
 def _difference(bundles: Sequence[Opened], key: Cell, values: dict[str, dict[int, float]], bundle: Opened) -> float | None:
@@ -202,7 +202,7 @@ def _sheet(bundles: Sequence[Opened], cells: dict[Cell, dict[str, dict[int, floa
         for bundle in bundles:
             seeds = values.get(bundle.name, {})
             difference = _difference(bundles, (fraction, title, name), values, bundle)
-            shown.append(spread(seeds.values()) + ("" if difference is None else f" ({difference:+.4f})"))
+            shown.append(spread(seeds.values()) + ("" if difference is None else f" ({decimals(difference, '+')})"))
         seeds = dict.fromkeys(seeds_in_words(sorted(values[bundle.name])) for bundle in bundles if bundle.name in values)
         rows.append([f"{fraction:g} %", title, name, *shown, "; ".join(seeds)])
     other = [

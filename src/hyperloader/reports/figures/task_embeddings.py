@@ -20,7 +20,7 @@ from hyperloader.methods.saved_models import backbone_of
 from hyperloader.models.hypernetwork import ADAPTER_POSITIONS, LORA_POSITIONS
 from hyperloader.models.task_model import HypernetworkT5
 from hyperloader.reports.figures.style import canvas, remark
-from hyperloader.reports.tables.sheet import as_csv
+from hyperloader.reports.tables.sheet import as_csv, decimals
 from hyperloader.runs.run import Run
 from hyperloader.training.data import validation_batches
 from hyperloader.training.network import loss_as
@@ -68,7 +68,7 @@ def write_task_embeddings(run: str | Path, output: str | Path) -> None:
     beside = {(i, j): (space.overlap[i, j], space.loss[i, j], space.loss[j, i]) for i, j in pairs}
     cosines = {("z", "", ""): space.z, ("generated", "", ""): space.generated} | space.places
     rows = [
-        (space.tasks[i], space.tasks[j], *of, *(f"{value:.4f}" for value in (own[i, j], *beside[i, j])))
+        (space.tasks[i], space.tasks[j], *of, *(decimals(value) for value in (own[i, j], *beside[i, j])))
         for of, own in cosines.items()
         for i, j in pairs
     ]

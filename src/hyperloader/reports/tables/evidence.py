@@ -12,6 +12,7 @@ import numpy as np
 from hyperloader.reports.tables.published import Paper
 from hyperloader.reports.tables.rules import Clause, Measure
 from hyperloader.reports.tables.samples import Samples
+from hyperloader.reports.tables.sheet import decimals
 from hyperloader.scoring.decisions import MARGIN, Decision, Evidence, Values, Verdict, all_of, at_least, decide, exactly
 
 
@@ -150,4 +151,4 @@ def _mean(values: Values) -> float:
 def _text(measure: Measure, value: Any, sign: str = "") -> str:
     if measure.name.startswith(("trainable", "per corpus")):
         return f"{value:{sign},.0f}"
-    return f"{100 * value:{sign}.2f} %" if measure.name == "share" else f"{value:{sign}.4f}"
+    return f"{100 * value:{sign}.2f} %" if measure.name == "share" else decimals(value, sign)

@@ -9,7 +9,7 @@ from statistics import mean
 from hyperloader.corpora.registry import known_corpora
 from hyperloader.methods.hyperloader import HyperLoader
 from hyperloader.reports.tables.published import Paper
-from hyperloader.reports.tables.sheet import Sheet, as_csv
+from hyperloader.reports.tables.sheet import Sheet, as_csv, decimals
 
 COLUMNS = (
     *("percent", "other", "difference", "wins", "losses", "p_wilcoxon", "rank", "rank_other"),
@@ -71,12 +71,12 @@ def written(paper: Paper) -> tuple[str, Sheet]:
     lines, cells = [], []
     for row in reanalysis(paper):
         ranks, ends = (f"{rank:.2f}" for rank in row.ranks), (row.least, row.most)
-        known = [f"{row.fraction:g}", row.other, f"{row.difference:.4f}", row.wins, row.losses, f"{row.p:.4f}", *ranks]
-        known += [part for value, name in ends for part in (f"{value:.4f}", name)]
-        lines += [[*known, kind, f"{value:.4f}"] for kind, value in row.kinds.items()]
-        shown = [f"{row.fraction:g} %", row.other, f"{row.difference:+.4f}", f"{row.wins} / {row.losses}", f"{row.p:.3f}"]
-        shown += [" / ".join(f"{rank:.2f}" for rank in row.ranks), *(f"{value:+.4f} (without {name})" for value, name in ends)]
-        cells.append([*shown, *(f"{value:+.4f}" for value in row.kinds.values())])
+        known = [f"{row.fraction:g}", row.other, decimals(row.difference), row.wins, row.losses, decimals(row.p), *ranks]
+        known += [part for value, name in ends for part in (decimals(value), name)]
+        lines += [[*known, kind, decimals(value)] for kind, value in row.kinds.items()]
+        shown = [f"{row.fraction:g} %", row.other, decimals(row.difference, "+"), f"{row.wins} / {row.losses}", f"{row.p:.3f}"]
+        shown += [" / ".join(f"{rank:.2f}" for rank in row.ranks), *(f"{decimals(value, '+')} (without {name})" for value, name in ends)]
+        cells.append([*shown, *(decimals(value, "+") for value in row.kinds.values())])
     kinds = list(row.kinds) if lines else []
     sheet = Sheet(
         title="Reanalysis",

@@ -68,14 +68,15 @@ class Sheet:
     def html(self, *, sortable: bool = False) -> str:
         """A page for a browser."""
         rows = [[_html(cell) for cell in row] for row in self.rows]
-        caption, *notes = (f"<p>{_html(text[:1].upper() + text[1:])}</p>" for text in (self.caption, *self.notes))
+        # a note may begin with a name, which has capitals of its own
+        caption, *notes = (f"<p>{_html(text)}</p>" for text in (self.caption[:1].upper() + self.caption[1:], *self.notes))
         shown = (self.header, rows, self.align)
         return page(self.title, caption, Table(*shown) if sortable else table(*shown), *notes)
 
 
 def decimals(value: float | None, sign: str = "") -> str:
-    """A score or a p-value with four digits, or nothing; `+` as `sign` shows that of a difference."""
-    return "" if value is None else f"{value:{sign}.4f}"
+    """A score or a p-value with four digits, or nothing; `+` as `sign` shows that of a difference. Zero has no minus."""
+    return "" if value is None else f"{value:{sign}z.4f}"
 
 
 def spread(values: Collection[float]) -> str:
@@ -110,7 +111,8 @@ def _line(cells: Sequence[str]) -> str:
 
 
 def _html(text: str) -> str:
-    linked = LINK.sub(r'<a href="\2" target="_top">\1</a>', escape(text, quote=False))
+    # a percentage stays on one line in a narrow column
+    linked = LINK.sub(r'<a href="\2" target="_top">\1</a>', escape(text, quote=False).replace(" %", "\N{NO-BREAK SPACE}%"))
     return re.sub(r"\*\*(.+?)\*\*", r"<strong>\1</strong>", linked)
 
 
