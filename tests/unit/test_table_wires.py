@@ -19,6 +19,7 @@ from hyperloader.reports.figures.figure2 import write_figure2
 from hyperloader.reports.figures.labels import write_labels
 from hyperloader.reports.tables.claims import write_claims
 from hyperloader.reports.tables.comparisons import compare_runs
+from hyperloader.reports.tables.endpoints import write_endpoints
 from hyperloader.reports.tables.parameters import write_parameters
 from hyperloader.reports.tables.results import write_table
 from hyperloader.reports.tables.score_page import write_score_page
@@ -130,6 +131,18 @@ def test_identical_runs_do_not_differ_at_all(judged, tmp_path):
     assert claims["above-foundation"]["verdict"] == "equivalent" and "+0.0000" in claims["above-foundation"]["numbers"]
     lines = compare_runs(tmp_path / "runs/0", tmp_path / "runs/3").splitlines()[5:-2]
     assert len(lines) == 8 and all("+0.0000  +0.0000 to +0.0000" in line and line.endswith("1.0000") for line in lines)
+
+
+def test_captions_write_names_of_scales_and_recipes_as_they_are(tmp_path):
+    made = {"scale": "Big-T5", "recipe": "Own-Rates"}
+    runs = [write_run(tmp_path / method, all_corpora(0.5), method, **made) for method in ("hyperloader", "hyperformer_pp")]
+    variant = {"name": "adapters_generated", "title": "Matched"}
+    runs.append(write_run(tmp_path / "matched", all_corpora(0.4), "hyperformer_pp", variant=variant, **made))
+    (tmp_path / "parameters.csv").write_text(PARAMETERS)
+    write_claims(runs, tmp_path / "parameters.csv", PUBLISHED, "none", tmp_path)
+    write_endpoints(runs, tmp_path / "endpoints.csv")
+    for name in ("comparisons", "claims", "endpoints"):
+        assert "Scale Big-T5, recipe Own-Rates, decoding free, one seed (42)" in (tmp_path / f"{name}.md").read_text(encoding="utf-8"), name
 
 
 def test_claims_pair_the_samples_of_methods_too(judged):

@@ -25,7 +25,10 @@ def report(fresh_workflow):
         assert long in text
         text = text.replace(long, short)
     scale.write_text(re.sub(r"warmup_steps: \d+", "warmup_steps: 1", text), encoding="utf-8")
-    chosen = ["--config", "methods=[hyperloader,unipelt_bert,gazetteer]", "corpora=[atis,snips]", "fractions=[10,100]", "--"]
+    recipes = fresh_workflow.folder / "config/recipes"
+    shutil.copy(recipes / "matched.yaml", recipes / "Own-Rates.yaml")
+    part = ["methods=[hyperloader,unipelt_bert,gazetteer]", "corpora=[atis,snips]", "fractions=[10,100]"]
+    chosen = ["--config", "recipe=Own-Rates", *part, "--"]
     page = f"{RESULTS}/report.html"
     for options in (["--quiet", "host", "rules", "reason"], ["--report", page]):
         answer = fresh_workflow("--cores", "2", *options, *chosen, *TARGETS)
@@ -66,7 +69,7 @@ def test_the_report_shows_tables_and_figures_and_leads_to_the_runs(report, brows
 
     browser.get(report.as_uri())
     front = browser.find_element("tag name", "body").text
-    assert "One frozen T5 tags seven corpora" in front and "Scale demo, recipe matched, decoding free" in front
+    assert "One frozen T5 tags seven corpora" in front and "Scale demo, recipe Own-Rates, decoding free" in front
     browser.switch_to.frame(browser.find_element("xpath", "//iframe[contains(@srcdoc, 'Table 4')]"))
     assert "HyperLoader" in browser.find_element("tag name", "table").text
     browser.switch_to.default_content()

@@ -18,6 +18,7 @@ from hyperloader.planning.new_tasks import AMOUNTS, MODES, new_task_runs
 from hyperloader.planning.plan import Plan, drawn, scale_of
 from hyperloader.planning.tuning import PlannedTrial, trials
 from hyperloader.reports.tables.endpoints import NEEDED
+from hyperloader.reports.tables.sheet import capitalised
 from hyperloader.runs.gpus import find_gpus, gpu_parts
 from hyperloader.runs.run import Run
 
@@ -380,8 +381,8 @@ def front_page(files):
     tables = sorted((path for path in paths if re.fullmatch("table[34].html", path.name)), reverse=True)
     parts = []
     for text in (path.read_text(encoding="utf-8") for path in tables[:1]):
-        made = re.search(r"scale \w+, recipe .*?(?=\. |<)", text)
-        parts += [f"<p><strong>{made[0].capitalize()}</strong></p>"] if made else []
+        made = re.search(r"scale [^,]+, recipe .*?(?=\. |<)", text)
+        parts += [f"<p><strong>{capitalised(made[0])}</strong></p>"] if made else []
         parts += [f'<iframe style="width: 100%; height: 30rem; border: 0" srcdoc="{escape(text)}"></iframe>']
     for path in (path for path in paths if path.name == "figure2.svg"):
         image = encodebytes(path.read_bytes()).decode()

@@ -17,7 +17,7 @@ from hyperloader.reports.tables.published import AVERAGE, Paper, parameter_measu
 from hyperloader.reports.tables.rules import COUNTED, Clause, parse
 from hyperloader.reports.tables.samples import Samples
 from hyperloader.reports.tables.scores import TABLE_KEYS, Scores, describe, seeds_in_words
-from hyperloader.reports.tables.sheet import Sheet, as_csv, decimals, write_sheet
+from hyperloader.reports.tables.sheet import Sheet, as_csv, capitalised, decimals, write_sheet
 from hyperloader.scoring.decisions import MARGIN, Verdict, verdicts
 
 log = logging.getLogger(__name__)
@@ -196,7 +196,7 @@ def _sheet(judged: Sequence[Judged], scores: Scores, bearing: str) -> Sheet:
             claim = own.claim
             numbers = [f"**{own.verdict}**", decimals(own.corrected), own.numbers, own.paper, own.paper_numbers]
             rows.append([claim.text, claim.where, claim.rule, *numbers])
-    made = f"{describe(scores.signature).capitalize()}, {seeds_in_words(scores.seeds)}. " if scores.seeds else "Nothing was run. "
+    made = f"{capitalised(describe(scores.signature))}, {seeds_in_words(scores.seeds)}. " if scores.seeds else "Nothing was run. "
     return Sheet(
         title="Claims",
         caption=f"what these runs say of the paper's claims, {len(judged)} in {len(propositions)} propositions: {_verdicts(judged)}. "

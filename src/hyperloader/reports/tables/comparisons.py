@@ -16,7 +16,7 @@ from hyperloader.methods.hyperloader import HyperLoader
 from hyperloader.reports.tables.published import AVERAGE
 from hyperloader.reports.tables.samples import Samples, check_same_test_set, f1_samples
 from hyperloader.reports.tables.scores import Cell, Scores, describe, seeds_in_words
-from hyperloader.reports.tables.sheet import Sheet, as_csv, decimals, interval, write_sheet
+from hyperloader.reports.tables.sheet import Sheet, as_csv, capitalised, decimals, interval, write_sheet
 from hyperloader.runs.run import Run
 from hyperloader.scoring.counts import read_counts
 from hyperloader.scoring.decisions import MARGIN, Decision, decide, verdicts
@@ -105,7 +105,7 @@ def write_comparisons(rows: Sequence[Row], signature: dict[str, str], output: st
         cells.append([f"{row.fraction:g} %", row.dataset, row.other, *f1s, *numbers[5:], *tests[:4], f"**{row.verdict}**"])
     margin = rows[0].decision.margin if rows else MARGIN
     seeds = seeds_in_words(*(row.decision.seeds for row in rows)) if rows else ""
-    made = f"{describe(signature).capitalize()}, {seeds}." if rows else "Nothing was compared."
+    made = f"{capitalised(describe(signature))}, {seeds}." if rows else "Nothing was compared."
     sheet = Sheet(
         title="Comparisons",
         caption=f"{HyperLoader.title} against the other trained methods: micro F1 and difference, each a mean over the training seeds; its "

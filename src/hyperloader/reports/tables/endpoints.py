@@ -11,7 +11,7 @@ from hyperloader.corpora.registry import known_corpora
 from hyperloader.methods.hyperloader import HyperLoader
 from hyperloader.reports.tables.samples import Samples
 from hyperloader.reports.tables.scores import Scores, averaged, describe, seeds_in_words
-from hyperloader.reports.tables.sheet import Sheet, as_csv, decimals, interval, write_sheet
+from hyperloader.reports.tables.sheet import Sheet, as_csv, capitalised, decimals, interval, write_sheet
 from hyperloader.scoring.decisions import Decision, Evidence, Verdict, all_of, decide, verdicts
 
 # names of the methods and variants: HyperFormer++ with as many trained parameters, LoRA alone with as many, and HyperFormer++ as published
@@ -128,7 +128,7 @@ def write_endpoints(scores: Iterable[str | Path], output: str | Path) -> None:
         cells.append([f"**{own.kind}**", own.text, f"{own.percent:g} %", own.other, *shown])
     made = "Nothing was run. "
     if seeds := [own.decision.seeds for own in found if own.decision]:
-        made = f"{describe(gathered.signature).capitalize()}, {seeds_in_words(*seeds)}, averages over {', '.join(datasets)}. "
+        made = f"{capitalised(describe(gathered.signature))}, {seeds_in_words(*seeds)}, averages over {', '.join(datasets)}. "
     sheet = Sheet(
         title="Endpoints",
         caption=f"{HyperLoader.title} minus another method, micro F1, means over the training seeds; what docs/protocol.md fixed before "

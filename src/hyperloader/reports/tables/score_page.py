@@ -16,6 +16,7 @@ from hyperloader.reports.outputs.confusion import confusion
 from hyperloader.reports.outputs.disagreements import as_counts, as_table, disagreements, names_of
 from hyperloader.reports.outputs.reading import predictions_of
 from hyperloader.reports.tables.scores import called, seeds_in_words
+from hyperloader.reports.tables.sheet import capitalised
 from hyperloader.reports.tables.web_page import Table, contents, heading, link, page, paragraph, picture
 from hyperloader.runs.run import Run
 
@@ -63,7 +64,7 @@ def _scores(runs: Sequence[Run], here: Path) -> Iterator[str | Table]:
     yield heading(SCORES)
     seeds = sorted({run.scores().seed for run in runs})
     yield paragraph(
-        f"{seeds_in_words(seeds).capitalize() if seeds else 'Nothing was run'}. Micro F1 of each run on each test set, with bootstrap "
+        f"{capitalised(seeds_in_words(seeds)) if seeds else 'Nothing was run'}. Micro F1 of each run on each test set, with bootstrap "
         "intervals over test sentences, which say nothing about other seeds; and F1 on the test sentences that are not in the training "
         "set. Point at a score to see its signature."
     )

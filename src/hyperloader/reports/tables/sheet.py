@@ -69,9 +69,14 @@ class Sheet:
         """A page for a browser."""
         rows = [[_html(cell) for cell in row] for row in self.rows]
         # a note may begin with a name, which has capitals of its own
-        caption, *notes = (f"<p>{_html(text)}</p>" for text in (self.caption[:1].upper() + self.caption[1:], *self.notes))
+        caption, *notes = (f"<p>{_html(text)}</p>" for text in (capitalised(self.caption), *self.notes))
         shown = (self.header, rows, self.align)
         return page(self.title, caption, Table(*shown) if sortable else table(*shown), *notes)
+
+
+def capitalised(text: str) -> str:
+    """A sentence from words that may have names in them, which keep their case."""
+    return text[:1].upper() + text[1:]
 
 
 def decimals(value: float | None, sign: str = "") -> str:
