@@ -18,6 +18,7 @@ import numpy as np
 import torch
 
 from hyperloader.corpora.prepared import load_corpus
+from hyperloader.errors import told_in_one_line
 from hyperloader.files import write_json
 from hyperloader.methods.loading import load_predictor
 from hyperloader.methods.training_run import train_run
@@ -75,4 +76,5 @@ def arguments() -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    main()
+    with told_in_one_line():
+        main()

@@ -16,6 +16,7 @@ from statistics import fmean
 
 import torch
 
+from hyperloader.errors import told_in_one_line
 from hyperloader.files import write_json
 from hyperloader.methods.training_run import try_run
 from hyperloader.planning.plan import Plan, PlannedRun
@@ -63,4 +64,5 @@ def arguments() -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    main()
+    with told_in_one_line():
+        main()

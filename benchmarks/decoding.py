@@ -25,6 +25,7 @@ from transformers.modeling_outputs import BaseModelOutput
 
 from hyperloader.corpora.prepared import PreparedCorpus, load_corpus
 from hyperloader.corpora.registry import known_corpora
+from hyperloader.errors import told_in_one_line
 from hyperloader.formulations import batches_by_length
 from hyperloader.formulations.decoding import GreedyDecoder
 from hyperloader.methods.loading import from_pretrained
@@ -224,4 +225,5 @@ def arguments():
 
 
 if __name__ == "__main__":
-    main()
+    with told_in_one_line():
+        main()

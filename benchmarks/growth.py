@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 from transformers import T5Config, T5ForConditionalGeneration
 
+from hyperloader.errors import told_in_one_line
 from hyperloader.methods.registry import get_method
 from hyperloader.training.loss import token_loss
 
@@ -90,4 +91,5 @@ def plot(path: Path, tasks: list[float], layers: list[float]) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with told_in_one_line():
+        main()

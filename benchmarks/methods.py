@@ -13,6 +13,7 @@ import time
 
 import torch
 
+from hyperloader.errors import told_in_one_line
 from hyperloader.methods.registry import get_method
 from hyperloader.planning import trials
 from hyperloader.planning.parameters import config_of
@@ -36,4 +37,6 @@ def main() -> None:
         print(json.dumps({"benchmark": "methods", "method": name, "sentences_per_second": round(speed, 2)}), flush=True)
 
 
-main()
+if __name__ == "__main__":
+    with told_in_one_line():
+        main()

@@ -15,6 +15,7 @@ from pathlib import Path
 from statistics import mean, stdev
 
 from hyperloader.corpora.registry import get_corpus, paper_corpora
+from hyperloader.errors import told_in_one_line
 from hyperloader.reports.tables.published import AVERAGE
 from hyperloader.reports.tables.samples import Samples
 from hyperloader.reports.tables.scores import Scores
@@ -66,4 +67,5 @@ def share(answers: Iterator[bool]) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    with told_in_one_line():
+        main()

@@ -33,6 +33,7 @@ from hyperloader.corpora.fetching.download import fetch
 from hyperloader.corpora.prepare import prepare
 from hyperloader.corpora.prepared import load_corpus
 from hyperloader.corpora.registry import known_corpora
+from hyperloader.errors import told_in_one_line
 from hyperloader.formulations.text_to_text import TextToText
 from hyperloader.methods.registry import get_method
 from hyperloader.models.fused_t5 import fuse, unfuse
@@ -254,4 +255,5 @@ def arguments():
 
 
 if __name__ == "__main__":
-    main()
+    with told_in_one_line():
+        main()

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import sys
-from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -18,7 +16,7 @@ from hyperloader.cli.parameters import Argument, Columns, Option, OutputOption
 from hyperloader.cli.reports import app as reports_app
 from hyperloader.cli.standard_streams import flushed_output, open_standard_streams
 from hyperloader.config.settings import AddingMode, AddingStart, Decoding, ExportForm
-from hyperloader.errors import UserError
+from hyperloader.errors import told_in_one_line
 from hyperloader.predicting.streams import Format
 from hyperloader.runs.locks import is_first_process
 
@@ -308,10 +306,5 @@ def main() -> None:
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     # of several processes the first one speaks
     logging.getLogger("hyperloader").setLevel(logging.INFO if is_first_process() else logging.WARNING)
-    try:
-        with flushed_output():
-            app()
-    except UserError as error:
-        with suppress(OSError):  # a log on a full disk
-            print(f"hyperloader: {error}", file=sys.stderr)
-        sys.exit(2)
+    with told_in_one_line(), flushed_output():
+        app()
