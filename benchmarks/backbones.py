@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from hyperloader.cli.standard_streams import told_in_one_line
 from hyperloader.corpora.prepared import load_corpus
-from hyperloader.errors import told_in_one_line
 from hyperloader.files import write_json
 from hyperloader.methods.loading import load_predictor
 from hyperloader.methods.training_run import train_run

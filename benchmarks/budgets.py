@@ -16,7 +16,7 @@ from statistics import fmean
 
 import torch
 
-from hyperloader.errors import told_in_one_line
+from hyperloader.cli.standard_streams import told_in_one_line
 from hyperloader.files import write_json
 from hyperloader.methods.training_run import try_run
 from hyperloader.planning.plan import Plan, PlannedRun

@@ -23,9 +23,9 @@ from transformers import T5Config, T5ForConditionalGeneration
 from transformers.cache_utils import DynamicCache, EncoderDecoderCache
 from transformers.modeling_outputs import BaseModelOutput
 
+from hyperloader.cli.standard_streams import told_in_one_line
 from hyperloader.corpora.prepared import PreparedCorpus, load_corpus
 from hyperloader.corpora.registry import known_corpora
-from hyperloader.errors import told_in_one_line
 from hyperloader.formulations import batches_by_length
 from hyperloader.formulations.decoding import GreedyDecoder
 from hyperloader.methods.loading import from_pretrained

@@ -27,7 +27,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import T5Config, T5ForConditionalGeneration
 
-from hyperloader.errors import told_in_one_line
+from hyperloader.cli.standard_streams import told_in_one_line
 from hyperloader.formulations.text_to_text import collate
 from hyperloader.methods.registry import get_method
 from hyperloader.models.fused_t5 import unfuse

@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 from transformers import T5Config, T5ForConditionalGeneration
 
-from hyperloader.errors import told_in_one_line
+from hyperloader.cli.standard_streams import told_in_one_line
 from hyperloader.methods.registry import get_method
 from hyperloader.training.loss import token_loss
 

@@ -13,7 +13,7 @@ import time
 
 import torch
 
-from hyperloader.errors import told_in_one_line
+from hyperloader.cli.standard_streams import told_in_one_line
 from hyperloader.methods.registry import get_method
 from hyperloader.planning import trials
 from hyperloader.planning.parameters import config_of

@@ -14,8 +14,8 @@ from itertools import combinations
 from pathlib import Path
 from statistics import mean, stdev
 
+from hyperloader.cli.standard_streams import told_in_one_line
 from hyperloader.corpora.registry import get_corpus, paper_corpora
-from hyperloader.errors import told_in_one_line
 from hyperloader.reports.tables.published import AVERAGE
 from hyperloader.reports.tables.samples import Samples
 from hyperloader.reports.tables.scores import Scores

@@ -29,11 +29,11 @@ import torch
 from torch.nn import functional as F
 from transformers import T5Config, T5ForConditionalGeneration
 
+from hyperloader.cli.standard_streams import told_in_one_line
 from hyperloader.corpora.fetching.download import fetch
 from hyperloader.corpora.prepare import prepare
 from hyperloader.corpora.prepared import load_corpus
 from hyperloader.corpora.registry import known_corpora
-from hyperloader.errors import told_in_one_line
 from hyperloader.formulations.text_to_text import TextToText
 from hyperloader.methods.registry import get_method
 from hyperloader.models.fused_t5 import fuse, unfuse

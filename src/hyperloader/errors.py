@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
@@ -64,14 +61,3 @@ class FormatError(UserError):
 
 class StorageError(UserError):
     """A file cannot be written: no room, no permission, or its folder went away."""
-
-
-@contextmanager
-def told_in_one_line() -> Iterator[None]:
-    """End a program with one line on stderr and exit status 2 if a user caused an error in it."""
-    try:
-        yield
-    except UserError as error:
-        with suppress(OSError):  # a log on a full disk
-            print(f"hyperloader: {error}", file=sys.stderr)
-        sys.exit(2)

@@ -126,7 +126,16 @@ def test_the_figure_names_what_nothing_cheaper_equals(tmp_path):
         "alone": ("no", "yes"),
     }
     drawn = (tmp_path / "out/pareto.svg").read_text()
-    assert all(title in drawn for title in ("HyperLoader", "Wide", "Alone"))
+    assert all(f">{title}<" in drawn for title in ("HyperLoader", "Wide", "Alone"))
+    assert ">scale demo, recipe matched, decoding free, one seed (1)<" in drawn
+
+
+def test_the_figure_names_hyperloader_wherever_it_is(tmp_path):
+    runs = [write(tmp_path, "hyperloader", CORPORA, (0.5, 0.6), 1, 100, 10.0), write(tmp_path, "wide", CORPORA, (0.8, 0.9), 1, 50, 5.0)]
+    runs.append(write(tmp_path, "alone", CORPORA, (0.4, 0.5), 1, 60, 6.0))
+    compared(tmp_path, runs, STUDY)
+    drawn = (tmp_path / "out/pareto.svg").read_text()
+    assert ">HyperLoader<" in drawn and ">Wide<" in drawn and ">Alone<" not in drawn
 
 
 def test_nothing_run_makes_an_empty_table_and_figure(tmp_path):

@@ -146,6 +146,7 @@ def test_labels_shows_the_most_frequent_types(tmp_path):
     assert "ATIS, 12 of 14 slot types" in words and "HyperLoader" in words and words.count("50") == 12
     assert any(word.split() == ["type3", "3"] for word in words) and not any(word.startswith("type2 ") for word in words)
     assert "Gold oracle" not in words and "UniPELT-T5" not in words
+    assert "scale demo, recipe paper, decoding free, one seed (42)" in words
 
 
 def record(run, method, corpora, losses, kept, percent=100.0):

@@ -85,6 +85,7 @@ def test_the_table_and_the_figure(tmp_path):
     assert {row["trainable"] for row in rows} == {"16"}
     figure = (tmp_path / "new_task.svg").read_text()
     assert all(f">{text}<" in figure for text in ("ATIS", "SNIPS", "average", "200", "10 %", "z alone"))
+    assert ">scale demo, recipe paper, decoding free, one seed (42)<" in figure
     assert (tmp_path / "new_task.png").exists()
 
 

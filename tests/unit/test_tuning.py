@@ -126,7 +126,8 @@ def test_the_lowest_loss_is_best_and_another_configured_rate_is_named(tmp_path, 
     with (tmp_path / "out/tuning_curves.csv").open() as file:
         points = [row for row in csv.DictReader(file) if (row["method"], row["learning_rate"]) == ("unipelt_t5", "0.01")]
     assert [float(row["validation_loss"]) for row in points] == pytest.approx([1.8, 0.8, 1.3])
-    assert "UniPELT-T5" in (tmp_path / "out/tuning_curves.svg").read_text()
+    drawn = (tmp_path / "out/tuning_curves.svg").read_text()
+    assert "UniPELT-T5" in drawn and "at each learning rate; scale " in drawn
     # the best rates as a recipe of its own
     folder = tmp_path / "config"
     (folder / "recipes/tuned.yaml").write_text((tmp_path / "out/tuned.yaml").read_text())

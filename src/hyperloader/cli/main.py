@@ -14,9 +14,8 @@ from hyperloader.cli.corpora import app as corpora_app
 from hyperloader.cli.exchange import app as exchange_app
 from hyperloader.cli.parameters import Argument, Columns, Option, OutputOption
 from hyperloader.cli.reports import app as reports_app
-from hyperloader.cli.standard_streams import flushed_output, open_standard_streams
+from hyperloader.cli.standard_streams import flushed_output, open_standard_streams, told_in_one_line
 from hyperloader.config.settings import AddingMode, AddingStart, Decoding, ExportForm
-from hyperloader.errors import told_in_one_line
 from hyperloader.predicting.streams import Format
 from hyperloader.runs.locks import is_first_process
 
@@ -256,12 +255,14 @@ def tuning(
     """Show the validation loss at each learning rate that was tried, and whether the configuration has the best."""
     from hyperloader.planning.plan import Plan
     from hyperloader.reports.figures.tuning import write_tuning_curves
+    from hyperloader.reports.tables.scores import seeds_in_words
     from hyperloader.reports.tables.tuning import write_tuned_recipe, write_tuning
 
     plan = Plan.read(config, change or [], folder)
     rows = write_tuning(plan, scale, output / "tuning.csv")
     write_tuned_recipe(plan, scale, rows, output / "tuned.yaml")
-    write_tuning_curves(rows, output / "tuning_curves")
+    made = f"scale {scale}, recipe {plan.config.recipe}, {seeds_in_words(plan.scale(scale).tuning.seeds)}"
+    write_tuning_curves(rows, made, output / "tuning_curves")
 
 
 @app.command()

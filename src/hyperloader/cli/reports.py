@@ -103,7 +103,7 @@ def ablations(
     from hyperloader.reports.figures.pareto import write_pareto
     from hyperloader.reports.tables.ablations import write_ablations
 
-    write_pareto(write_ablations(runs or [], study, output / "ablations.csv"), output / "pareto")
+    write_pareto(*write_ablations(runs or [], study, output / "ablations.csv"), output / "pareto")
 
 
 @app.command()

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
+from hyperloader.errors import UserError
 from hyperloader.files import as_user_error
 
 
@@ -50,3 +51,14 @@ def flushed_output() -> Iterator[None]:
         if told is None:
             raise
         raise told from error
+
+
+@contextmanager
+def told_in_one_line() -> Iterator[None]:
+    """End a program with one line on standard error and exit status 2 if a user caused an error in it."""
+    try:
+        yield
+    except UserError as error:
+        with suppress(OSError):  # a log on a full disk
+            print(f"hyperloader: {error}", file=sys.stderr)
+        sys.exit(2)

@@ -11,7 +11,7 @@ from hyperloader.corpora.registry import known_corpora
 from hyperloader.files import write_text
 from hyperloader.planning.plan import PlannedRun
 from hyperloader.reports.figures.style import COLOURS, GREY, HEIGHT, canvas, note, open_frame, remark, tell
-from hyperloader.reports.tables.scores import called
+from hyperloader.reports.tables.scores import called, seeds_in_words
 from hyperloader.reports.tables.sheet import as_csv
 from hyperloader.runs.records import Evaluation
 from hyperloader.runs.run import Run
@@ -88,7 +88,8 @@ def _draw(curves: list[Curve], output: str | Path) -> None:
         for ax, fraction in zip(panels[0], fractions, strict=True):
             ax.set_title(f"{fraction:g} % of the training data")
         run = curves[0].run
-        remark(figure, f"loss over optimiser steps; scale {run.scale}, recipe {run.recipe}")
+        seeds = seeds_in_words(sorted({curve.run.seed for curve in curves}))
+        remark(figure, f"loss over optimiser steps; scale {run.scale}, recipe {run.recipe}, {seeds}")
         _legend(figure, {curve.run.corpora[0] for curve in curves if len(curve.run.corpora) == 1})
 
 

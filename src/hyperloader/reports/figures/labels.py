@@ -11,7 +11,7 @@ from hyperloader.corpora.registry import get_corpus, known_corpora
 from hyperloader.files import write_text
 from hyperloader.methods.registry import get_method
 from hyperloader.reports.figures.style import HEIGHT, canvas, note, remark
-from hyperloader.reports.tables.scores import called
+from hyperloader.reports.tables.scores import called, made_of
 from hyperloader.reports.tables.sheet import as_csv
 from hyperloader.runs.run import Run
 
@@ -39,9 +39,11 @@ def write_labels(runs: Iterable[str | Path], output: str | Path) -> None:
     titles: list[str] = []
     controls: set[str] = set()
     corpora: Corpora = {}
+    shown = []
     for run in runs:
         scores = Run(run).scores()
         if scores.percent == FRACTION:
+            shown.append(scores)
             title = called(scores)[1]
             if not get_method(scores.method).trains_network:
                 controls.add(title)
@@ -59,7 +61,8 @@ def write_labels(runs: Iterable[str | Path], output: str | Path) -> None:
         if title in f1s
     ]
     write_text(Path(output).with_suffix(".csv"), as_csv(HEADER, rows))
-    _draw(corpora, [title for title in titles if title not in controls or _informative(title, corpora)], output)
+    about = made_of(shown) if shown else ""
+    _draw(corpora, [title for title in titles if title not in controls or _informative(title, corpora)], about, output)
 
 
 def _ranked(types: dict[str, tuple[int, F1s]]) -> dict[str, tuple[int, F1s]]:
@@ -72,7 +75,7 @@ def _informative(control: str, corpora: Corpora) -> bool:
     return {f1 for types in corpora.values() for _, f1s in types.values() for f1 in f1s.get(control, ())} not in ({0}, {1})
 
 
-def _draw(corpora: Corpora, titles: list[str], output: str | Path) -> None:
+def _draw(corpora: Corpora, titles: list[str], about: str, output: str | Path) -> None:
     shown = {corpus: list(types.items())[:MOST] for corpus, types in corpora.items() if types}
     if not shown:
         with canvas(output, height=1.5) as figure:
@@ -81,7 +84,8 @@ def _draw(corpora: Corpora, titles: list[str], output: str | Path) -> None:
     columns = [[corpus for corpus in column if corpus in shown] for column in _balanced({name: len(rows) for name, rows in shown.items()})]
     tallest = max(sum(len(shown[corpus]) + 2 for corpus in column) for column in columns)
     with canvas(output, height=min(HEIGHT, 1.6 + 0.135 * tallest)) as figure:
-        remark(figure, f"F1 x 100 after training on {FRACTION} % of the training data; number of gold spans behind each slot type")
+        trained = f"F1 x 100 after training on {FRACTION} % of the training data; number of gold spans behind each slot type"
+        remark(figure, f"{about}\n{trained}")
         parts = figure.subfigures(1, len(columns), squeeze=False)[0]
         for part, column in zip(parts, columns, strict=True):
             _column(part, {corpus: shown[corpus] for corpus in column}, corpora, titles, tallest)

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 from hyperloader.corpora.registry import get_corpus, known_corpora
 from hyperloader.files import write_text
 from hyperloader.methods.registry import get_method
-from hyperloader.reports.figures.style import COLOURS, GREY, canvas, note, open_frame
+from hyperloader.reports.figures.style import COLOURS, GREY, canvas, note, open_frame, remark
+from hyperloader.reports.tables.scores import made_of
 from hyperloader.reports.tables.sheet import as_csv
 from hyperloader.reports.tables.trainings import trainable_of
 from hyperloader.runs.run import Run
@@ -44,7 +45,7 @@ def write_new_task(runs: Iterable[str | Path], output: str | Path) -> None:
     Raises:
         UserError: a record of a run is missing or damaged.
     """
-    rows, points = [], defaultdict(lambda: defaultdict(lambda: defaultdict(list)))
+    rows, scored, points = [], [], defaultdict(lambda: defaultdict(lambda: defaultdict(list)))
     opened = [Run(run) for run in runs]
     added = {name for run in opened if run.settings.added for name in run.settings.data}
     order = [name for name in known_corpora() if name in added]
@@ -54,9 +55,10 @@ def write_new_task(runs: Iterable[str | Path], output: str | Path) -> None:
         if not settings.added and multitask and not added <= settings.data.keys():
             continue
         learned = settings.added.mode if settings.added else ALL_TASKS if multitask else "single task"
-        scores, trainable = run.scores().corpora, trainable_of(run, run.record())
-        for name in (name for name in order if name in scores):
-            score, amount = scores[name].headline, _amount(settings.percent, settings.shots)
+        scores, trainable = run.scores(), trainable_of(run, run.record())
+        scored.append(scores)
+        for name in (name for name in order if name in scores.corpora):
+            score, amount = scores.corpora[name].headline, _amount(settings.percent, settings.shots)
             f1, low, high = (f"{value:.4f}" for value in (score.f1, score.ci_low, score.ci_high))
             rows.append(
                 (name, learned, settings.method, f"{settings.percent:g}", settings.shots or "", settings.seed, f1, low, high, trainable)
@@ -64,14 +66,14 @@ def write_new_task(runs: Iterable[str | Path], output: str | Path) -> None:
             points[name][learned][amount].append(score.f1)
     rows.sort(key=lambda row: (order.index(row[0]), list(NAMES).index(row[1]), row[4] or 10**9, float(row[3]), row[5]))
     write_text(Path(output).with_suffix(".csv"), as_csv(HEADER, rows))
-    _draw({name: points[name] for name in order}, output)
+    _draw({name: points[name] for name in order}, made_of(scored) if scored else "", output)
 
 
 def _amount(percent: float, shots: int | None) -> str:
     return f"{percent:g} %" if shots is None else str(shots)
 
 
-def _draw(corpora: Mapping[str, Points], output: str | Path) -> None:
+def _draw(corpora: Mapping[str, Points], about: str, output: str | Path) -> None:
     if not corpora:
         with canvas(output, height=1.5) as figure:
             note(figure, "no run that adds a task")
@@ -83,7 +85,8 @@ def _draw(corpora: Mapping[str, Points], output: str | Path) -> None:
     panels = {"average": _average(corpora)} | dict(corpora) if len(corpora) > 1 else dict(corpora)
     columns = min(4, len(panels))
     lines = -(-len(panels) // columns)
-    with canvas(output, height=0.6 + 1.7 * lines) as figure:
+    with canvas(output, height=0.8 + 1.7 * lines) as figure:
+        remark(figure, about)
         axes = figure.subplots(lines, columns, squeeze=False, sharex=True, sharey=True).ravel()
         for ax, (name, points) in zip(axes, panels.items(), strict=False):
             _panel(ax, points, amounts)
@@ -93,7 +96,7 @@ def _draw(corpora: Mapping[str, Points], output: str | Path) -> None:
         axes[0].set_ylabel("F1")
         figure.supxlabel("training sentences of the new task", fontsize=8)
         handles, names = axes[0].get_legend_handles_labels()
-        figure.legend(handles, names, loc="outside upper center", ncols=5, columnspacing=1.2, handlelength=1.6)
+        figure.legend(handles, names, loc="outside lower center", ncols=5, columnspacing=1.2, handlelength=1.6)
 
 
 def _average(corpora: Mapping[str, Points]) -> Points:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hyperloader.files import write_text
+from hyperloader.methods.hyperloader import HyperLoader
 from hyperloader.reports.figures.style import COLOURS, GREY, MARKERS, canvas, note, open_frame, remark, tell
 from hyperloader.reports.tables.scores import seeds_in_words
 from hyperloader.reports.tables.sheet import as_csv, interval
@@ -22,11 +23,12 @@ SEVERAL_TICKS = 10
 HEADER = ("percent", "method", "title", "f1", "ci_low", "ci_high", *COSTS, *(f"best_by_{cost}" for cost in COSTS))
 
 
-def write_pareto(arms: Sequence[Arm], output: str | Path) -> None:
-    """Write `pareto.svg`, `.png` and `.csv`: the methods that nothing cheaper equals are named, all others grey.
+def write_pareto(arms: Sequence[Arm], made: str, output: str | Path) -> None:
+    """Write `pareto.svg`, `.png` and `.csv`: HyperLoader and the methods that nothing cheaper equals are named, all others grey.
 
     Args:
         arms: methods and variants with their scores and costs.
+        made: scale, recipe and decoding, in words.
         output: path without its suffix.
     """
     from matplotlib.lines import Line2D
@@ -42,7 +44,8 @@ def write_pareto(arms: Sequence[Arm], output: str | Path) -> None:
     write_text(Path(output).with_suffix(".csv"), as_csv(HEADER, rows))
     fractions = sorted({arm.fraction for arm in arms})
     # a method has one look in all panels
-    named = dict.fromkeys(arm.title for cost in COSTS for arm in fronts[cost])
+    named = dict.fromkeys([arm.title for arm in arms if arm.name == HyperLoader.name])
+    named |= dict.fromkeys(arm.title for cost in COSTS for arm in fronts[cost])
     looks = {
         title: {"color": COLOURS[number % len(COLOURS)], "marker": MARKERS[number // len(COLOURS) % len(MARKERS)]}
         for number, title in enumerate(named)
@@ -51,7 +54,8 @@ def write_pareto(arms: Sequence[Arm], output: str | Path) -> None:
         if not arms:
             note(figure, "nothing was run")
             return
-        remark(figure, f"{seeds_in_words(*(arm.own.seeds for arm in arms))}, with 95 % intervals; grey: as good or better is cheaper")
+        seeds = seeds_in_words(*(arm.own.seeds for arm in arms))
+        remark(figure, f"{made}, {seeds}\nwith 95 % intervals; grey, or hollow: as good or better is cheaper")
         panels = figure.subplots(len(fractions), len(COSTS), sharey="row", squeeze=False)
         for row, fraction in zip(panels, fractions, strict=True):
             for ax, (cost, label) in zip(row, COSTS.items(), strict=True):
@@ -76,9 +80,11 @@ def front(arms: Sequence[Arm], cost: str) -> list[Arm]:
 def _panel(ax: Axes, arms: Sequence[Arm], best: Sequence[Arm], cost: str, looks: Mapping[str, Mapping[str, str]]) -> None:
     from matplotlib.ticker import MaxNLocator, NullLocator, StrMethodFormatter
 
-    for arm in sorted(arms, key=lambda own: own in best):
+    for arm in sorted(arms, key=lambda own: own in best or own.name == HyperLoader.name):
         low, high = (abs(end - arm.own.difference) for end in arm.interval)
         look = looks[arm.title] if arm in best else {"color": GREY, "alpha": 0.5, "marker": MARKERS[0]}
+        if arm.name == HyperLoader.name and arm not in best:
+            look = looks[arm.title] | {"fillstyle": "none"}
         drawn = ax.errorbar(getattr(arm, cost), arm.own.difference, [[low], [high]], markersize=3.5, capsize=2, elinewidth=0.7, **look)
         tell(drawn[0], f"{arm.title}: F1 {arm.own.difference:.4f} ({interval(arm.interval)}), {getattr(arm, cost):,.0f} {COSTS[cost]}")
     ax.set_xscale("log")

@@ -7,17 +7,18 @@ from pathlib import Path
 
 from hyperloader.files import write_text
 from hyperloader.planning.tuning import Tried
-from hyperloader.reports.figures.style import COLOURS, HEIGHT, canvas, note, open_frame
+from hyperloader.reports.figures.style import COLOURS, HEIGHT, canvas, note, open_frame, remark
 from hyperloader.reports.tables.sheet import as_csv
 
 HEADER, COLUMNS = ("method", "title", "learning_rate", "step", "validation_loss"), 3
 
 
-def write_tuning_curves(rows: Sequence[Tried], output: str | Path) -> None:
+def write_tuning_curves(rows: Sequence[Tried], made: str, output: str | Path) -> None:
     """Write the curves as `.svg`, `.png` and `.csv`.
 
     Args:
         rows: what was tried.
+        made: scale, recipe and seeds, in words.
         output: path without its suffix.
     """
     points = [(row.name, row.title, f"{row.learning_rate:g}", step, f"{loss:.6g}") for row in rows for step, loss in row.curve.items()]
@@ -29,6 +30,7 @@ def write_tuning_curves(rows: Sequence[Tried], output: str | Path) -> None:
         if not names:
             note(figure, "nothing was tried")
             return
+        remark(figure, f"validation loss over optimiser steps at each learning rate; {made}")
         panels = figure.subplots(lines, COLUMNS, squeeze=False)
         for ax in panels.flat[len(names) :]:
             ax.set_visible(False)

@@ -68,7 +68,7 @@ class Row:
     verdict: str = ""
 
 
-def write_ablations(runs: Iterable[str | Path], study: str | Path, output: str | Path) -> list[Arm]:
+def write_ablations(runs: Iterable[str | Path], study: str | Path, output: str | Path) -> tuple[list[Arm], str]:
     """Write `ablations.csv`, and Markdown, HTML and LaTeX beside it.
 
     Args:
@@ -77,7 +77,7 @@ def write_ablations(runs: Iterable[str | Path], study: str | Path, output: str |
         output: the CSV.
 
     Returns:
-        All arms, for figures.
+        All arms, and scale, recipe and decoding in words, for figures.
 
     Raises:
         UserError: a file is missing or damaged, or two runs are of the same cell and seed.
@@ -88,7 +88,7 @@ def write_ablations(runs: Iterable[str | Path], study: str | Path, output: str |
     arms, questions = _arms(runs, samples), read_yaml(Ablations, study)
     rows, notes = _rows(arms, questions, samples)
     write_sheet(output, as_csv(COLUMNS, [_line(row, scores.signature) for row in rows]), _sheet(rows, notes, scores.signature))
-    return list(arms.values())
+    return list(arms.values()), describe(scores.signature)
 
 
 def _arms(runs: Sequence[Run], samples: Samples) -> dict[tuple[str, float], Arm]:

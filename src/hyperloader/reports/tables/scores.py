@@ -151,6 +151,12 @@ def seeds_in_words(seeds: Sequence[int], *others: Sequence[int]) -> str:
     return f"{' to '.join(map(str, dict.fromkeys((numbers[0], numbers[-1]))))} of the seeds {listed} in each row"
 
 
+def made_of(runs: Sequence[ScoresRecord]) -> str:
+    """What was run, for a figure of the scores of these runs: scale, recipe, decoding and training seeds."""
+    values = {key: " and ".join(dict.fromkeys(getattr(run, key) for run in runs)) for key in TABLE_KEYS}
+    return f"{describe(values)}, {seeds_in_words(sorted({run.seed for run in runs}))}"
+
+
 def write_scores(paths: Iterable[str | Path], output: str | Path) -> None:
     """Write every score of these runs to one CSV: a row for each run, corpus and way of scoring."""
     write_text(output, as_csv(TIDY, Scores.read(paths).rows))
