@@ -549,7 +549,7 @@ def test_bundles_are_compared_cell_by_cell_and_setting_by_setting(results, bundl
 def test_a_bundle_differs_in_nothing_from_itself(bundle, hyperloader, tmp_path):
     shutil.copyfile(bundle, tmp_path / "same.zip")
     status, out, _ = hyperloader("compare", bundle, tmp_path / "same.zip", bundle)
-    assert status == 0 and out.count("(+0.0000)") == 2 * 2 * 3 and "are the same" in out
+    assert status == 0 and out.count("(0.0000)") == 2 * 2 * 3 and "are the same" in out
 
 
 def test_scores_on_other_test_sets_are_not_compared(bundle, files, hyperloader, tmp_path):
@@ -558,7 +558,7 @@ def test_scores_on_other_test_sets_are_not_compared(bundle, files, hyperloader, 
     pack(tmp_path / "other.zip", consistent(files))
     status, out, _ = hyperloader("compare", bundle, tmp_path / "other.zip")
     assert status == 0 and "Other test sets, which are not compared: SNIPS, HyperLoader at 100 %" in out
-    assert out.count("(+0.0000)") == 2 * 2  # ATIS, and the average of it alone
+    assert out.count("(0.0000)") == 2 * 2  # ATIS, and the average of it alone
 
 
 def of_seeds(path, files, seeds):
@@ -597,7 +597,7 @@ def test_means_are_over_the_seeds_that_all_bundles_have(first, second, common, s
     for row in csv.DictReader((tmp_path / "c.csv").read_text().splitlines()):
         own = common or (first if row["bundle"] == "one" else second)
         assert row["seeds"] == " ".join(map(str, own)) and float(row["f1"]) == pytest.approx(sum(own) / len(own) / 100)
-        assert row["difference"] == ("+0.0000" if common and row["bundle"] == "other" else "")
+        assert row["difference"] == ("0.0000" if common and row["bundle"] == "other" else "")
     assert ("No seed that all have" in out) is (not common)
     assert ("No run is in common" in out) is (not common) and ("are the same" in out) is bool(common)
     for name, own, theirs in (("one", first, second), ("other", second, first)):

@@ -128,9 +128,9 @@ def test_identical_runs_do_not_differ_at_all(judged, tmp_path):
         )
         assert row["verdict"] == "equivalent"
     # nothing contradicts that one is better but that they are the same
-    assert claims["above-foundation"]["verdict"] == "equivalent" and "+0.0000" in claims["above-foundation"]["numbers"]
+    assert claims["above-foundation"]["verdict"] == "equivalent" and " 0.0000 (0.0000 to 0.0000)" in claims["above-foundation"]["numbers"]
     lines = compare_runs(tmp_path / "runs/0", tmp_path / "runs/3").splitlines()[5:-2]
-    assert len(lines) == 8 and all("+0.0000  +0.0000 to +0.0000" in line and line.endswith("1.0000") for line in lines)
+    assert len(lines) == 8 and all("0.0000  0.0000 to 0.0000" in line and line.endswith("1.0000") for line in lines)
 
 
 def test_captions_write_names_of_scales_and_recipes_as_they_are(tmp_path):

@@ -215,10 +215,10 @@ def test_a_page_writes_names_as_they_are_and_percentages_on_one_line():
 
 
 @given(floats(-2, 2) | floats(-6e-5, 6e-5), sampled_from(["", "+"]))
-def test_what_rounds_to_zero_has_no_minus(value, sign):
+def test_what_rounds_to_zero_has_no_sign(value, sign):
     shown = decimals(value, sign)
     assert float(shown) == pytest.approx(value, abs=5.1e-5)
-    assert shown.startswith("-") == (float(shown) < 0) and shown.startswith("+") == (sign == "+" and float(shown) >= 0)
+    assert shown.startswith("-") == (float(shown) < 0) and shown.startswith("+") == (sign == "+" and float(shown) > 0)
 
 
 def test_every_score_stands_in_the_tidy_table(tmp_path, score):

@@ -80,8 +80,8 @@ def capitalised(text: str) -> str:
 
 
 def decimals(value: float | None, sign: str = "") -> str:
-    """A score or a p-value with four digits, or nothing; `+` as `sign` shows that of a difference. Zero has no minus."""
-    return "" if value is None else f"{value:{sign}z.4f}"
+    """A score or a p-value with four digits, or nothing; `+` as `sign` shows that of a difference, which what rounds to zero has not."""
+    return "" if value is None else f"{value:{sign}.4f}".replace("-0.0000", "0.0000").replace("+0.0000", "0.0000")
 
 
 def spread(values: Collection[float]) -> str:
