@@ -255,14 +255,12 @@ def tuning(
     """Show the validation loss at each learning rate that was tried, and whether the configuration has the best."""
     from hyperloader.planning.plan import Plan
     from hyperloader.reports.figures.tuning import write_tuning_curves
-    from hyperloader.reports.tables.scores import seeds_in_words
     from hyperloader.reports.tables.tuning import write_tuned_recipe, write_tuning
 
     plan = Plan.read(config, change or [], folder)
     rows = write_tuning(plan, scale, output / "tuning.csv")
     write_tuned_recipe(plan, scale, rows, output / "tuned.yaml")
-    made = f"scale {scale}, recipe {plan.config.recipe}, {seeds_in_words(plan.scale(scale).tuning.seeds)}"
-    write_tuning_curves(rows, made, output / "tuning_curves")
+    write_tuning_curves(plan, scale, rows, output / "tuning_curves")
 
 
 @app.command()

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import SubFigure
 
+    from hyperloader.runs.records import ScoresRecord
+
 FRACTION, MOST = 100, 12
 HEADER = ("corpus", "label", "gold_spans", "method", "f1", "seeds")
 # F1s by seed, for each method; the slot types of each corpus, with their gold spans
@@ -39,11 +41,11 @@ def write_labels(runs: Iterable[str | Path], output: str | Path) -> None:
     titles: list[str] = []
     controls: set[str] = set()
     corpora: Corpora = {}
-    shown = []
+    scored = []
     for run in runs:
         scores = Run(run).scores()
         if scores.percent == FRACTION:
-            shown.append(scores)
+            scored.append(scores)
             title = called(scores)[1]
             if not get_method(scores.method).trains_network:
                 controls.add(title)
@@ -61,8 +63,7 @@ def write_labels(runs: Iterable[str | Path], output: str | Path) -> None:
         if title in f1s
     ]
     write_text(Path(output).with_suffix(".csv"), as_csv(HEADER, rows))
-    about = made_of(shown) if shown else ""
-    _draw(corpora, [title for title in titles if title not in controls or _informative(title, corpora)], about, output)
+    _draw(corpora, [title for title in titles if title not in controls or _informative(title, corpora)], scored, output)
 
 
 def _ranked(types: dict[str, tuple[int, F1s]]) -> dict[str, tuple[int, F1s]]:
@@ -75,7 +76,7 @@ def _informative(control: str, corpora: Corpora) -> bool:
     return {f1 for types in corpora.values() for _, f1s in types.values() for f1 in f1s.get(control, ())} not in ({0}, {1})
 
 
-def _draw(corpora: Corpora, titles: list[str], about: str, output: str | Path) -> None:
+def _draw(corpora: Corpora, titles: list[str], scored: list[ScoresRecord], output: str | Path) -> None:
     shown = {corpus: list(types.items())[:MOST] for corpus, types in corpora.items() if types}
     if not shown:
         with canvas(output, height=1.5) as figure:
@@ -85,7 +86,7 @@ def _draw(corpora: Corpora, titles: list[str], about: str, output: str | Path) -
     tallest = max(sum(len(shown[corpus]) + 2 for corpus in column) for column in columns)
     with canvas(output, height=min(HEIGHT, 1.6 + 0.135 * tallest)) as figure:
         trained = f"F1 x 100 after training on {FRACTION} % of the training data; number of gold spans behind each slot type"
-        remark(figure, f"{about}\n{trained}")
+        remark(figure, f"{made_of(scored)}\n{trained}")
         parts = figure.subfigures(1, len(columns), squeeze=False)[0]
         for part, column in zip(parts, columns, strict=True):
             _column(part, {corpus: shown[corpus] for corpus in column}, corpora, titles, tallest)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from math import nan
 from pathlib import Path
 from statistics import mean
@@ -20,6 +20,8 @@ from hyperloader.runs.run import Run
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+    from hyperloader.runs.records import ScoresRecord
 
 HEADER = ("corpus", "learned", "method", "percent", "shots", "seed", "f1", "ci_low", "ci_high", "trainable")
 # what is learned -> its name in the figure
@@ -66,14 +68,14 @@ def write_new_task(runs: Iterable[str | Path], output: str | Path) -> None:
             points[name][learned][amount].append(score.f1)
     rows.sort(key=lambda row: (order.index(row[0]), list(NAMES).index(row[1]), row[4] or 10**9, float(row[3]), row[5]))
     write_text(Path(output).with_suffix(".csv"), as_csv(HEADER, rows))
-    _draw({name: points[name] for name in order}, made_of(scored) if scored else "", output)
+    _draw({name: points[name] for name in order}, scored, output)
 
 
 def _amount(percent: float, shots: int | None) -> str:
     return f"{percent:g} %" if shots is None else str(shots)
 
 
-def _draw(corpora: Mapping[str, Points], about: str, output: str | Path) -> None:
+def _draw(corpora: Mapping[str, Points], scored: Sequence[ScoresRecord], output: str | Path) -> None:
     if not corpora:
         with canvas(output, height=1.5) as figure:
             note(figure, "no run that adds a task")
@@ -86,7 +88,7 @@ def _draw(corpora: Mapping[str, Points], about: str, output: str | Path) -> None
     columns = min(4, len(panels))
     lines = -(-len(panels) // columns)
     with canvas(output, height=0.8 + 1.7 * lines) as figure:
-        remark(figure, about)
+        remark(figure, made_of(scored))
         axes = figure.subplots(lines, columns, squeeze=False, sharex=True, sharey=True).ravel()
         for ax, (name, points) in zip(axes, panels.items(), strict=False):
             _panel(ax, points, amounts)

@@ -6,19 +6,22 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hyperloader.files import write_text
+from hyperloader.planning.plan import Plan
 from hyperloader.planning.tuning import Tried
 from hyperloader.reports.figures.style import COLOURS, HEIGHT, canvas, note, open_frame, remark
+from hyperloader.reports.tables.scores import seeds_in_words
 from hyperloader.reports.tables.sheet import as_csv
 
 HEADER, COLUMNS = ("method", "title", "learning_rate", "step", "validation_loss"), 3
 
 
-def write_tuning_curves(rows: Sequence[Tried], made: str, output: str | Path) -> None:
+def write_tuning_curves(plan: Plan, scale: str, rows: Sequence[Tried], output: str | Path) -> None:
     """Write the curves as `.svg`, `.png` and `.csv`.
 
     Args:
+        plan: for the recipe and the seeds.
+        scale: name of the scale.
         rows: what was tried.
-        made: scale, recipe and seeds, in words.
         output: path without its suffix.
     """
     points = [(row.name, row.title, f"{row.learning_rate:g}", step, f"{loss:.6g}") for row in rows for step, loss in row.curve.items()]
@@ -30,6 +33,7 @@ def write_tuning_curves(rows: Sequence[Tried], made: str, output: str | Path) ->
         if not names:
             note(figure, "nothing was tried")
             return
+        made = f"scale {scale}, recipe {plan.config.recipe}, {seeds_in_words(plan.scale(scale).tuning.seeds)}"
         remark(figure, f"validation loss over optimiser steps at each learning rate; {made}")
         panels = figure.subplots(lines, COLUMNS, squeeze=False)
         for ax in panels.flat[len(names) :]:
